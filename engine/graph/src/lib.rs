@@ -1,1 +1,9 @@
-//! (in the making)
+//! From the files that users write to a typed graph: YAML and spreadsheets in, diagnostics or a checked site out.
+//!
+//! The crate knows no operator by name: a [`registry::Registry`] tells it which there are.
+
+pub mod expr;
+pub mod operator;
+pub mod pipeline;
+pub mod registry;
+pub mod site;

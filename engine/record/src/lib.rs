@@ -5,6 +5,7 @@
 mod batch;
 mod dense;
 mod directory;
+mod entry;
 mod quality;
 mod saved;
 pub mod time;
@@ -17,6 +18,7 @@ pub use batch::{
 };
 pub use dense::{CHUNK, Dense};
 pub use directory::{Asset, AssetId, Directory, DirectoryBuilder, Tag, TagId};
+pub use entry::{Action, Entry, Epoch, Origin, Part};
 pub use quality::{Checks, Quality, QualityClass};
 pub use saved::{SavedState, StateError};
 pub use time::Micros;
