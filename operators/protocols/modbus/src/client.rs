@@ -79,7 +79,7 @@ pub enum Error {
         after: Duration,
         foreign: u64,
     },
-    #[error("{address}, unit {unit}: {exception}")]
+    #[error("{address}, unit {unit}: {exception}: {advice}", advice = exception.advice())]
     Exception {
         address: String,
         unit: u8,
@@ -193,7 +193,10 @@ impl Client {
                 address: self.address.clone(),
             });
         }
-        sleep_until(self.quiet_until).await;
+        // Even a sleep that is over already waits for the timer's next tick.
+        if self.quiet_until > Instant::now() {
+            sleep_until(self.quiet_until).await;
+        }
 
         self.transaction = self.transaction.wrapping_add(1);
         let transaction = self.transaction;

@@ -18,7 +18,7 @@ pub mod value;
 pub use address::{Address, Addressing, Table};
 pub use client::{Client, Options};
 pub use pdu::{Exception, Function, PduError, Reply, Request, Response};
-pub use plan::{Item, Limits, Plan};
+pub use plan::{Holes, Item, Limits, Plan, Read};
 pub use scaling::{Conversion, Reading, Scaling};
 pub use server::{Device, Fault, Registers, Server};
 pub use value::{Order, Value, ValueType};
