@@ -80,6 +80,13 @@ pub enum Value {
     Text(String),
 }
 
+/// A coil or discrete input.
+impl From<bool> for Value {
+    fn from(on: bool) -> Self {
+        Self::Bool(on)
+    }
+}
+
 /// A value that does not go into, or come out of, registers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ValueError {
