@@ -20,7 +20,8 @@ struct Collected {
     parts: BTreeMap<Place, Option<Kept>>,
 }
 
-/// Collects what nodes leave, and keeps the newest epoch that is complete.
+/// Collects what nodes leave, and keeps the newest epoch that is whole: every node has left its state, and everything
+/// of the epoch has reached its sinks.
 pub(crate) struct Snapshots {
     expected: usize,
     inner: Mutex<Inner>,
@@ -33,23 +34,32 @@ struct Inner {
 }
 
 impl Snapshots {
-    /// `expected`: nodes times workers.
+    /// `expected`: nodes that leave their state, times workers.
     pub(crate) fn new(expected: usize) -> Self {
         Self { expected, inner: Mutex::default() }
     }
 
-    /// A node's state right after an epoch. Answers the epoch when that completes the snapshot.
-    pub(crate) fn leave(&self, epoch: Epoch, place: Place, state: Option<Snapshot>) -> Option<Epoch> {
+    /// A snapshot will be taken at this epoch.
+    pub(crate) fn begin(&self, epoch: Epoch) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).collecting.entry(epoch).or_default();
+    }
+
+    /// A node's state right after an epoch.
+    pub(crate) fn leave(&self, epoch: Epoch, place: Place, state: Option<Snapshot>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let collected = inner.collecting.entry(epoch).or_default();
-        collected.parts.insert(place, state.map(Kept::Taken));
-        if collected.parts.len() < self.expected {
-            return None;
+        inner.collecting.entry(epoch).or_default().parts.insert(place, state.map(Kept::Taken));
+    }
+
+    /// Every node of every worker, sinks too, has done everything up to `done`.
+    pub(crate) fn promote(&self, done: Epoch) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = self.expected;
+        let whole = inner.collecting.range(..=done).rev().find(|(_, collected)| collected.parts.len() >= expected);
+        let Some((&epoch, _)) = whole else { return };
+        if let Some(collected) = inner.collecting.remove(&epoch) {
+            inner.complete = Some((epoch, collected));
         }
-        let collected = inner.collecting.remove(&epoch)?;
         inner.collecting.retain(|&other, _| other > epoch);
-        inner.complete = Some((epoch, collected));
-        Some(epoch)
     }
 
     /// The epoch of the newest complete snapshot, and its states by node and worker, encoded.
