@@ -3,7 +3,9 @@
 pub mod codes;
 pub mod decode;
 pub mod diagnostic;
+pub mod interpolate;
 mod report;
 pub mod scalar;
+pub mod secret;
 pub mod source;
 pub mod tree;
