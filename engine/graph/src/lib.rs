@@ -8,4 +8,5 @@ mod report;
 pub mod scalar;
 pub mod secret;
 pub mod source;
+pub mod table;
 pub mod tree;
