@@ -200,7 +200,7 @@ fn write_cell(
             }
         },
         None if cell.is_empty() && !wrong => {}
-        None => {
+        None | Some(Typed::Error) => {
             sheet.write_string_with_format(line, column, shown(&cell.text), &format)?;
         }
     }

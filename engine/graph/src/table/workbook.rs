@@ -79,6 +79,12 @@ fn check_size(bytes: &[u8], limit: u64) -> Result<(), Box<Diagnostic>> {
             .help("keep only the table in the workbook"),
         )
     };
+    if !bytes.starts_with(b"PK") {
+        return Err(unreadable("it is a file of another kind"));
+    }
+    if !bytes.starts_with(b"PK") {
+        return Err(unreadable("it is a file of another kind"));
+    }
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)?;
     if archive.len() > PART_LIMIT {
         return Err(too_large());
@@ -120,22 +126,12 @@ fn cells(
             return Err(Box::new(too_large().at(place)));
         }
         let (text, typed) = value(cell.get_value());
-        if let DataRef::Error(error) = cell.get_value() {
-            sources.set_cell(place, Arc::from(text.as_str()));
-            diagnostics.push(
-                Diagnostic::new(
-                    Code::CellError,
-                    format!("the cell holds the error `{error}`"),
-                )
-                .at(place)
-                .help("mend the formula, or write the value itself"),
-            );
-        }
         let cell = Cell {
             text: Arc::from(text.trim()),
             place,
             typed,
         };
+        diagnostics.extend(cell.error());
         rows.entry(row).or_default().insert(column, cell);
     }
     Ok(Sheet { number, rows })
@@ -180,7 +176,7 @@ fn value(data: &DataRef<'_>) -> (String, Option<Typed>) {
         DataRef::Int(number) => (number.to_string(), Some(Typed::Number(*number as f64))),
         DataRef::Float(number) => (number.to_string(), Some(Typed::Number(*number))),
         DataRef::Bool(value) => (value.to_string(), Some(Typed::Boolean(*value))),
-        DataRef::Error(error) => (error.to_string(), None),
+        DataRef::Error(error) => (error.to_string(), Some(Typed::Error)),
         DataRef::DateTime(time) => date(*time),
         DataRef::DateTimeIso(text) => {
             let time = text.parse::<jiff::civil::DateTime>().ok();

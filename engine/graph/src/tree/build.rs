@@ -233,7 +233,6 @@ impl<'a> Builder<'a> {
     }
 
     fn merge(&mut self, key: &Node, value: Node, entries: &mut Entries) {
-        let place = value.place;
         let maps = match value.value {
             Value::Map(map) => vec![map],
             Value::List(items) => {
@@ -242,13 +241,13 @@ impl<'a> Builder<'a> {
                     match item.value {
                         Value::Map(map) => maps.push(map),
                         Value::Invalid => {}
-                        _ => self.not_mergeable(item.place),
+                        _ => self.not_mergeable(key.place),
                     }
                 }
                 maps
             }
             Value::Invalid => return,
-            _ => return self.not_mergeable(if place.is_empty() { key.place } else { place }),
+            _ => return self.not_mergeable(key.place),
         };
         entries.merged.extend(maps.into_iter().flatten());
     }
@@ -430,11 +429,10 @@ impl<'a> Builder<'a> {
             // The parser often stops at the word behind the tab, with another complaint.
             _ if self.line_is_indented_by_tab(start) => tab(),
             kind => {
-                let diagnostic = Diagnostic::new(Code::YamlSyntax, format!("invalid YAML: {kind}"));
-                match hint(kind) {
-                    Some(hint) => diagnostic.help(hint),
-                    None => diagnostic,
-                }
+                let (message, help) = explain(kind);
+                let mut diagnostic = Diagnostic::new(Code::YamlSyntax, message);
+                diagnostic.help = help.map(str::to_owned);
+                diagnostic
             }
         }
         .at(place)
@@ -498,31 +496,55 @@ fn is_non_specific(tag: &Tag) -> bool {
     tag.handle().is_empty() && tag.suffix() == "!" || tag.handle() == "!" && tag.suffix().is_empty()
 }
 
-fn hint(kind: &ErrorKind) -> Option<&'static str> {
-    Some(match kind {
-        ErrorKind::MappingValueNotAllowed => {
-            "quote a text that contains `: `, or check the indentation of this line"
+/// What a syntax error means to someone who writes configuration, and what to do about it.
+fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
+    let (message, help) = match kind {
+        ErrorKind::MappingValueNotAllowed => (
+            "a `:` stands where no key can be".to_owned(),
+            "quote a text that contains `: `, or check the indentation of this line",
+        ),
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
+            "a key without its `:`".to_owned(),
+            "write `key: value`, with a space behind the colon",
+        ),
+        ErrorKind::UnclosedFlowCollection { open } => (
+            format!("`{open}` is not closed"),
+            "close it, and separate what is inside by commas",
+        ),
+        ErrorKind::MismatchedFlowCollectionEnd { open, close } => (
+            format!("`{open}` is closed by `{close}`"),
+            "close brackets in the reverse order of opening them",
+        ),
+        ErrorKind::MisplacedFlowCollectionEnd => (
+            "a closing bracket without an opening one".to_owned(),
+            "remove it, or quote the text that it belongs to",
+        ),
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::UnexpectedEofFlowMapping => (
+            "`{…}` is not closed, or a comma is missing in it".to_owned(),
+            "check the braces and commas above this place",
+        ),
+        ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => (
+            "`[…]` is not closed, or a comma is missing in it".to_owned(),
+            "check the brackets and commas above this place",
+        ),
+        ErrorKind::UnclosedQuotedScalar => {
+            ("a quoted text is not closed".to_owned(), "close the quote")
         }
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
-            "write `key: value`, with a space behind the colon"
-        }
-        ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::ExpectedFlowMappingSeparator
-        | ErrorKind::ExpectedFlowSequenceSeparator => {
-            "check that each `[` and `{` is closed and that commas separate what is inside"
-        }
-        ErrorKind::UnclosedQuotedScalar => "close the quote",
-        ErrorKind::UnexpectedCharacter { .. } => "quote a text that begins with this character",
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-            "align this line with the others of its mapping"
-        }
-        ErrorKind::UnknownQuotedScalarEscape => {
-            "use single quotes where a backslash is meant as such"
-        }
-        _ => return None,
-    })
+        ErrorKind::UnexpectedCharacter { character } => (
+            format!("a text cannot begin with `{}`", character.escape_debug()),
+            "quote the text",
+        ),
+        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => (
+            "the line is not aligned with the mapping it seems to belong to".to_owned(),
+            "give all keys of a mapping the same indentation",
+        ),
+        ErrorKind::UnknownQuotedScalarEscape => (
+            "an unknown escape in a text in double quotes".to_owned(),
+            "use single quotes where a backslash is meant as such",
+        ),
+        kind => return (format!("invalid YAML: {kind}"), None),
+    };
+    (message, Some(help))
 }
 
 #[derive(Default)]
