@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use calamine::{DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx};
@@ -29,8 +30,12 @@ pub(super) fn read(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Table> {
-    let result = check_size(bytes, UNPACKED_LIMIT)
-        .and_then(|()| cells(bytes, sheet, file, sources, diagnostics));
+    // The reader panics on some damaged workbooks, on a cell named `A99999999999` for one. What it
+    // has left behind then is not used.
+    let read = AssertUnwindSafe(|| cells(bytes, sheet, file, sources, diagnostics));
+    let result = check_size(bytes, UNPACKED_LIMIT).and_then(|()| {
+        catch_unwind(read).unwrap_or_else(|_| Err(unreadable("it is damaged inside")))
+    });
     match result {
         Ok(Sheet { number, rows }) => {
             for cell in rows.values().flat_map(BTreeMap::values) {
