@@ -4,6 +4,8 @@
 //! report as printed. `UPDATE_EXPECT=1 cargo test` writes the reports anew, to be reviewed as a
 //! diff. A new kind is a function and a test of its own below.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 //! The inputs are a corpus and seeded mutations of it. `PROPTEST_CASES` sets how many of each kind
 //! are tried (a few seconds by default), `PROPTEST_RNG_SEED` which.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{
-    ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
-};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
-use super::{DEPTH_LIMIT, Entry, NODE_LIMIT, Node, Spanned, Value, scalar};
+use super::{DEPTH_LIMIT, Entry, NODE_LIMIT, Node, Spanned, Value, scalar, syntax};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::source::{FileId, Place};
@@ -385,7 +383,7 @@ impl<'a> Builder<'a> {
     }
 
     fn too_deep(&self, span: Span) -> Diagnostic {
-        nesting().at(self.place(span))
+        syntax::too_deep().at(self.place(span))
     }
 
     /// Counts nodes before they are made, so that aliases cannot fill the memory.
@@ -407,48 +405,9 @@ impl<'a> Builder<'a> {
 
     fn syntax(&self, error: &ScanError) -> Diagnostic {
         let start = self.offset(*error.marker());
-        let end = self.text[start..]
-            .chars()
-            .next()
-            .map_or(start, |c| start + c.len_utf8());
-        let place = Place::text(self.file, start, end);
-        let tab = || {
-            Diagnostic::new(
-                Code::TabIndentation,
-                "a tab is used where YAML allows only spaces",
-            )
-            .help("indent with spaces; most editors can convert tabs")
-        };
-        match error.kind() {
-            ErrorKind::RecursionLimitExceeded => nesting(),
-            ErrorKind::TabInIndentation
-            | ErrorKind::TabInBlockIndentation
-            | ErrorKind::TabNotAllowed
-            | ErrorKind::TabAtBlockScalarStart
-            | ErrorKind::TabInPlainScalar => tab(),
-            // The parser often stops at the word behind the tab, with another complaint.
-            _ if self.line_is_indented_by_tab(start) => tab(),
-            kind => {
-                let (message, help) = explain(kind);
-                let mut diagnostic = Diagnostic::new(Code::YamlSyntax, message);
-                diagnostic.help = help.map(str::to_owned);
-                diagnostic
-            }
-        }
-        .at(place)
-    }
-
-    fn line_is_indented_by_tab(&self, at: usize) -> bool {
-        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        let indent: &str = self.text[line..]
-            .split(|c: char| !c.is_whitespace())
-            .next()
-            .unwrap_or("");
-        indent
-            .split(['\n', '\r'])
-            .next()
-            .unwrap_or("")
-            .contains('\t')
+        let next = self.text[start..].chars().next();
+        let end = start + next.map_or(0, char::len_utf8);
+        syntax::diagnostic(error.kind(), &self.text[..start]).at(Place::text(self.file, start, end))
     }
 
     fn place(&self, span: Span) -> Place {
@@ -485,66 +444,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn nesting() -> Diagnostic {
-    Diagnostic::new(
-        Code::NestingTooDeep,
-        format!("lists and mappings are nested more than {DEPTH_LIMIT} deep"),
-    )
-}
-
 fn is_non_specific(tag: &Tag) -> bool {
     tag.handle().is_empty() && tag.suffix() == "!" || tag.handle() == "!" && tag.suffix().is_empty()
-}
-
-/// What a syntax error means to someone who writes configuration, and what to do about it.
-fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
-    let (message, help) = match kind {
-        ErrorKind::MappingValueNotAllowed => (
-            "a `:` stands where no key can be".to_owned(),
-            "quote a text that contains `: `, or check the indentation of this line",
-        ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
-            "a key without its `:`".to_owned(),
-            "write `key: value`, with a space behind the colon",
-        ),
-        ErrorKind::UnclosedFlowCollection { open } => (
-            format!("`{open}` is not closed"),
-            "close it, and separate what is inside by commas",
-        ),
-        ErrorKind::MismatchedFlowCollectionEnd { open, close } => (
-            format!("`{open}` is closed by `{close}`"),
-            "close brackets in the reverse order of opening them",
-        ),
-        ErrorKind::MisplacedFlowCollectionEnd => (
-            "a closing bracket without an opening one".to_owned(),
-            "remove it, or quote the text that it belongs to",
-        ),
-        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::UnexpectedEofFlowMapping => (
-            "`{…}` is not closed, or a comma is missing in it".to_owned(),
-            "check the braces and commas above this place",
-        ),
-        ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => (
-            "`[…]` is not closed, or a comma is missing in it".to_owned(),
-            "check the brackets and commas above this place",
-        ),
-        ErrorKind::UnclosedQuotedScalar => {
-            ("a quoted text is not closed".to_owned(), "close the quote")
-        }
-        ErrorKind::UnexpectedCharacter { character } => (
-            format!("a text cannot begin with `{}`", character.escape_debug()),
-            "quote the text",
-        ),
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => (
-            "the line is not aligned with the mapping it seems to belong to".to_owned(),
-            "give all keys of a mapping the same indentation",
-        ),
-        ErrorKind::UnknownQuotedScalarEscape => (
-            "an unknown escape in a text in double quotes".to_owned(),
-            "use single quotes where a backslash is meant as such",
-        ),
-        kind => return (format!("invalid YAML: {kind}"), None),
-    };
-    (message, Some(help))
 }
 
 #[derive(Default)]
