@@ -465,6 +465,19 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_file_is_reported_where_it_was_named() {
+        let mut sources = Sources::new();
+        let mut diagnostics = Diagnostics::new();
+        let site = sources.add_text("site.yaml", "include: [rtu.yaml]");
+        let named = Place::text(site, 10, 18);
+        let path = Path::new("nowhere/rtu.yaml");
+        sources.read_yaml(path, Some(named), &mut diagnostics);
+        let found = diagnostics.iter().next().unwrap();
+        assert_eq!(found.place, Some(named));
+        assert!(found.message.contains("nowhere/rtu.yaml"));
+    }
+
+    #[test]
     fn drops_a_byte_order_mark_and_reads_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.yaml");
