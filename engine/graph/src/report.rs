@@ -18,11 +18,7 @@ const LOCATION: &str = "\u{E000}";
 impl Diagnostics {
     /// The findings for a terminal, sorted, with source lines and carets; empty if there are none.
     pub fn render(&self, sources: &Sources, coloured: bool) -> String {
-        let renderer = if coloured {
-            Renderer::styled().decor_style(DecorStyle::Unicode)
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if coloured { Renderer::styled().decor_style(DecorStyle::Unicode) } else { Renderer::plain() };
         let mut text = String::new();
         for diagnostic in self.sorted() {
             if !text.is_empty() {
@@ -42,10 +38,7 @@ impl Diagnostics {
     /// `line`, `column`, `end_line`, `end_column`, `sheet`, `cell`, `help`, `notes`; what does not
     /// apply is null.
     pub fn to_json(&self, sources: &Sources) -> Value {
-        self.sorted()
-            .into_iter()
-            .map(|diagnostic| to_json(diagnostic, sources))
-            .collect()
+        self.sorted().into_iter().map(|diagnostic| to_json(diagnostic, sources)).collect()
     }
 }
 
@@ -176,9 +169,7 @@ fn add_place(object: &mut Value, place: Option<Place>, sources: &Sources) {
     let file = place.map(|place| sources.path(place.file).display().to_string());
     let start = place.and_then(|place| sources.position(place));
     let end = place.and_then(|place| match place.at {
-        At::Text { end, .. } => {
-            sources.position(Place::text(place.file, end as usize, end as usize))
-        }
+        At::Text { end, .. } => sources.position(Place::text(place.file, end as usize, end as usize)),
         _ => None,
     });
     let cell = place.and_then(|place| sources.cell_name(place));
@@ -210,10 +201,7 @@ mod tests {
                 .help("did you mean `type`?"),
         );
         let text = found.render(&sources, false);
-        assert!(
-            text.starts_with("error[E0201]: unknown field `tpye`\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("error[E0201]: unknown field `tpye`\n"), "{text}");
         assert!(text.contains("--> pipelines/a.yaml:2:9"), "{text}");
         assert!(text.contains("^^^^ not known here"), "{text}");
         assert!(text.contains("help: did you mean `type`?"), "{text}");

@@ -1,0 +1,134 @@
+//! What a config is told while it is checked and while it builds.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use ducto_record::{Directory, StreamType, Unit};
+use hashbrown::HashMap;
+use thiserror::Error;
+
+use super::Intake;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::expr::{Expression, Functions};
+use crate::registry::Registry;
+use crate::site::Site;
+use crate::source::Place;
+use crate::tree::Spanned;
+
+/// An edge into a node.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The name under which the node takes it, where `inputs` is a map: `left`.
+    pub name: Option<String>,
+    /// `checked`, `minutes.late`, as it is written.
+    pub from: Spanned<String>,
+    pub stream: StreamType,
+}
+
+/// What a check may look at, and where it reports.
+pub struct CheckContext<'a> {
+    pub registry: &'a Registry,
+    /// The site as far as it is known: tags with their settings, zones, units.
+    pub site: &'a Site,
+    /// The pipeline, or the connection's asset.
+    pub owner: &'a str,
+    pub node: &'a str,
+    /// Where the node is written.
+    pub place: Place,
+    pub diagnostics: &'a mut Diagnostics,
+}
+
+impl CheckContext<'_> {
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Compiles an expression against columns; what is wrong is reported at its place in the file.
+    pub fn expression(&mut self, text: &Spanned<String>, schema: &Schema) -> Option<Expression> {
+        match Expression::compile(text, schema, self.registry.functions(), self.registry.units()) {
+            Ok(expression) => Some(expression),
+            Err(error) => {
+                self.report(error.diagnostic(text));
+                None
+            }
+        }
+    }
+
+    /// Looks a unit up; an unknown one is reported with the nearest name.
+    pub fn unit(&mut self, name: &Spanned<String>) -> Option<Unit> {
+        match self.registry.unit(name) {
+            Ok(unit) => Some(unit.clone()),
+            Err(diagnostic) => {
+                self.report(diagnostic);
+                None
+            }
+        }
+    }
+}
+
+/// Which share of the assets an instance has: those whose hash falls on `worker` of `workers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub worker: usize,
+    pub workers: usize,
+}
+
+/// What a config may use to build.
+#[derive(Clone)]
+pub struct BuildContext {
+    pub site: Arc<Site>,
+    pub directory: Arc<Directory>,
+    pub functions: Arc<Functions>,
+    pub units: Arc<ducto_record::Units>,
+    pub pipeline: Arc<str>,
+    pub node: Arc<str>,
+    pub inputs: Arc<[Input]>,
+    pub partition: Partition,
+    /// The site's services, by type: the data folder, the way into the log, ….
+    pub resources: Resources,
+}
+
+/// Services that the site offers to nodes, looked up by type, so that the engine need not know who needs what.
+#[derive(Clone, Default)]
+pub struct Resources {
+    by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl Resources {
+    pub fn insert<T: Any + Send + Sync>(&mut self, service: Arc<T>) {
+        self.by_type.insert(TypeId::of::<T>(), service);
+    }
+
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.by_type.get(&TypeId::of::<T>())?.clone().downcast().ok()
+    }
+}
+
+/// The service that every running site offers, by [`Resources::get`]: the way into its log.
+#[derive(Clone)]
+pub struct SiteServices {
+    pub intake: Arc<dyn Intake>,
+    /// Datasets that some source reads: the sinks that store them offer each commit to the intake
+    /// ([`Origin::Dataset`](ducto_record::Origin)).
+    pub datasets_read: BTreeSet<String>,
+}
+
+/// A node that cannot be built although its configuration is right.
+#[derive(Debug, Error)]
+#[error("{pipeline}.{node}: {message}")]
+pub struct BuildError {
+    pub pipeline: Arc<str>,
+    pub node: Arc<str>,
+    /// What was tried, what came of it, and what the reader can do.
+    pub message: String,
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl BuildContext {
+    pub fn error(&self, message: impl Into<String>) -> BuildError {
+        BuildError { pipeline: self.pipeline.clone(), node: self.node.clone(), message: message.into(), source: None }
+    }
+}

@@ -1,0 +1,159 @@
+//! What an operator is: a config that is checked before anything runs, and what it builds.
+//!
+//! An operator is one file: its config struct (whose doc comments become the reference, the schema and the editor's
+//! hover), its behaviour, its tests, and an [`Operator`] that a [`Registry`](crate::registry::Registry) holds. The
+//! engine knows operators only through the traits of this module.
+
+mod context;
+mod drive;
+mod run;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use ducto_record::StreamType;
+
+pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources, SiteServices};
+pub use drive::{Emitted, Packet, Turn, turn};
+pub use run::{Feeder, Intake, IntakeError, NodeError, Output, Reply, Sink, Snapshot, Source, Transform};
+
+use crate::diagnostic::Diagnostics;
+use crate::tree::{Node, Spanned};
+
+/// The port that `inputs: [node]` means; `inputs: [node.late]` names another.
+pub const MAIN: &str = "main";
+
+/// A port a node offers, and what leaves by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    pub name: &'static str,
+    pub stream: StreamType,
+}
+
+impl Port {
+    pub fn main(stream: StreamType) -> Self {
+        Self { name: MAIN, stream }
+    }
+}
+
+/// An operator as the registry holds it.
+#[derive(Clone)]
+pub struct Operator {
+    /// The `type` of its nodes.
+    pub name: &'static str,
+    /// One line for the reference: what it does.
+    pub summary: &'static str,
+    /// JSON Schema of its fields, without `type`, `inputs` and `publish`.
+    pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// Pieces of YAML (one node each) for the reference; each is checked by a test.
+    pub examples: &'static [&'static str],
+    /// Decodes the fields of a node.
+    pub decode: Decode,
+}
+
+/// How the fields of a node become its config, by what the node is.
+#[derive(Clone, Copy)]
+pub enum Decode {
+    Source(fn(&Node, &mut Diagnostics) -> Option<Arc<dyn SourceConfig>>),
+    Transform(fn(&Node, &mut Diagnostics) -> Option<Arc<dyn TransformConfig>>),
+    Sink(fn(&Node, &mut Diagnostics) -> Option<Arc<dyn SinkConfig>>),
+    Connection(fn(&Node, &mut Diagnostics) -> Option<Arc<dyn ConnectionConfig>>),
+}
+
+/// A source as configured.
+pub trait SourceConfig: Debug + Send + Sync {
+    /// Reports what is wrong, and says what leaves by which port. `None` where that cannot be said; a diagnostic
+    /// then says why.
+    fn check(&self, cx: &mut CheckContext<'_>) -> Option<Vec<Port>>;
+
+    /// What reads the site log for this node.
+    ///
+    /// # Errors
+    /// Only what the check could not see, such as a file that has gone.
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Source>, BuildError>;
+
+    /// What brings this node's own input into the site log; one per site, however many workers. `None` for a source
+    /// that only selects from the log.
+    ///
+    /// # Errors
+    /// As [`SourceConfig::build`].
+    fn feeder(&self, _cx: &BuildContext) -> Result<Option<Box<dyn Feeder>>, BuildError> {
+        Ok(None)
+    }
+
+    /// The datasets whose commits this node wants to see in the log.
+    fn datasets(&self) -> Vec<Spanned<String>> {
+        Vec::new()
+    }
+}
+
+/// A transform as configured.
+pub trait TransformConfig: Debug + Send + Sync {
+    /// As [`SourceConfig::check`]; `inputs` are in the order of the node's `inputs`.
+    fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) -> Option<Vec<Port>>;
+
+    /// One instance per worker, with state for the assets of that worker only.
+    ///
+    /// # Errors
+    /// Only what the check could not see.
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Transform>, BuildError>;
+}
+
+/// A sink as configured.
+pub trait SinkConfig: Debug + Send + Sync {
+    fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>);
+
+    /// One instance per site, however many workers.
+    ///
+    /// # Errors
+    /// Only what the check could not see, such as a folder that cannot be written.
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError>;
+
+    /// The dataset this node stores, if it stores one: no two nodes may store one tag in one dataset.
+    fn dataset(&self) -> Option<Spanned<String>> {
+        None
+    }
+}
+
+/// A connection as configured: an endpoint, its protocol settings, and the tags read through it.
+pub trait ConnectionConfig: Debug + Send + Sync {
+    /// Checks the connection itself and the protocol's own fields of its tags.
+    fn check(&self, tags: &[ConnectionTag<'_>], cx: &mut CheckContext<'_>);
+
+    /// What makes two connections one: assets whose connections share an endpoint share the socket or the line.
+    fn endpoint(&self) -> String;
+
+    /// What reads the endpoint and offers samples to the intake. `members` are the connections of all assets that
+    /// share this endpoint, with their tags.
+    ///
+    /// # Errors
+    /// Only what the check could not see.
+    fn open(&self, members: Vec<ConnectionMember>, cx: &BuildContext) -> Result<Box<dyn Feeder>, BuildError>;
+
+    /// How often a tag is polled where the tag itself does not say; `None` where nothing is polled.
+    fn scan(&self) -> Option<crate::scalar::Duration>;
+
+    /// For [`ConnectionConfig::open`], which is given other assets' configs of the same type.
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// A tag as its connection sees it while checking.
+pub struct ConnectionTag<'a> {
+    pub tag: &'a crate::site::TagSettings,
+    /// The protocol's own fields of the tag (`address`, `as`, …), not yet decoded.
+    pub fields: &'a Node,
+}
+
+/// One asset's share of an endpoint.
+pub struct ConnectionMember {
+    pub asset: Arc<str>,
+    pub config: Arc<dyn ConnectionConfig>,
+    /// Tags in the order of numbers.
+    pub tags: Vec<Arc<crate::site::TagSettings>>,
+}
+
+impl Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").field("name", &self.name).finish_non_exhaustive()
+    }
+}

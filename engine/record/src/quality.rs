@@ -1,0 +1,181 @@
+//! Quality as an OPC DA code, and the bits of the checks that failed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An OPC DA quality code (`QQSSSSLL`); the two high bits of the low byte are the class.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Quality(pub u16);
+
+/// Bad < Uncertain < Good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum QualityClass {
+    Bad,
+    Uncertain,
+    Good,
+}
+
+impl Quality {
+    pub const BAD: Self = Self(0);
+    pub const CONFIG_ERROR: Self = Self(4);
+    /// Never connected yet.
+    pub const NOT_CONNECTED: Self = Self(8);
+    pub const DEVICE_FAILURE: Self = Self(12);
+    pub const SENSOR_FAILURE: Self = Self(16);
+    pub const LAST_KNOWN: Self = Self(20);
+    pub const COMM_FAILURE: Self = Self(24);
+    pub const OUT_OF_SERVICE: Self = Self(28);
+    /// Before the first value.
+    pub const WAITING: Self = Self(32);
+    pub const UNCERTAIN: Self = Self(64);
+    pub const LAST_USABLE: Self = Self(68);
+    pub const SENSOR_NOT_ACCURATE: Self = Self(80);
+    pub const EU_EXCEEDED: Self = Self(84);
+    pub const SUB_NORMAL: Self = Self(88);
+    pub const GOOD: Self = Self(192);
+    pub const LOCAL_OVERRIDE: Self = Self(216);
+
+    /// The class of a code; 128 (a reserved pattern) counts as Bad.
+    #[inline]
+    pub const fn class(self) -> QualityClass {
+        match self.0 & 0xC0 {
+            0xC0 => QualityClass::Good,
+            0x40 => QualityClass::Uncertain,
+            _ => QualityClass::Bad,
+        }
+    }
+
+    #[inline]
+    pub const fn is_good(self) -> bool {
+        self.0 & 0xC0 == 0xC0
+    }
+
+    #[inline]
+    pub const fn is_bad(self) -> bool {
+        !matches!(self.0 & 0xC0, 0xC0 | 0x40)
+    }
+
+    /// Good or Uncertain.
+    #[inline]
+    pub const fn is_usable(self) -> bool {
+        !self.is_bad()
+    }
+
+    /// The worse of two: the lower class wins, the first among equals.
+    #[inline]
+    pub fn worst(self, other: Self) -> Self {
+        if other.class() < self.class() { other } else { self }
+    }
+
+    /// The name of the code where it has one, of its class otherwise.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            0 => "BAD",
+            4 => "CONFIG_ERROR",
+            8 => "NOT_CONNECTED",
+            12 => "DEVICE_FAILURE",
+            16 => "SENSOR_FAILURE",
+            20 => "LAST_KNOWN",
+            24 => "COMM_FAILURE",
+            28 => "OUT_OF_SERVICE",
+            32 => "WAITING",
+            64 => "UNCERTAIN",
+            68 => "LAST_USABLE",
+            80 => "SENSOR_NOT_ACCURATE",
+            84 => "EU_EXCEEDED",
+            88 => "SUB_NORMAL",
+            192 => "GOOD",
+            216 => "LOCAL_OVERRIDE",
+            _ => match self.class() {
+                QualityClass::Good => "GOOD",
+                QualityClass::Uncertain => "UNCERTAIN",
+                QualityClass::Bad => "BAD",
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Quality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.name())
+    }
+}
+
+impl fmt::Display for Quality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Which quality checks failed on a sample, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checks(pub u16);
+
+impl Checks {
+    pub const RANGE: Self = Self(1);
+    pub const ENVELOPE: Self = Self(1 << 1);
+    pub const JUMP: Self = Self(1 << 2);
+    pub const SPIKE: Self = Self(1 << 3);
+    pub const RATE: Self = Self(1 << 4);
+    pub const CROSS_CHECK: Self = Self(1 << 5);
+    pub const FROZEN: Self = Self(1 << 6);
+    pub const STALE: Self = Self(1 << 7);
+    pub const GAP: Self = Self(1 << 8);
+    pub const FUTURE: Self = Self(1 << 9);
+    pub const OUT_OF_ORDER: Self = Self(1 << 10);
+
+    /// Names in the order of the bits.
+    pub const NAMES: [&'static str; 11] = [
+        "range",
+        "envelope",
+        "jump",
+        "spike",
+        "rate",
+        "cross_check",
+        "frozen",
+        "stale",
+        "gap",
+        "future",
+        "out_of_order",
+    ];
+
+    #[inline]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[inline]
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The names of the checks that failed.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| *name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_wins_and_the_first_among_equals() {
+        assert_eq!(Quality::GOOD.worst(Quality::SUB_NORMAL), Quality::SUB_NORMAL);
+        assert_eq!(Quality::SUB_NORMAL.worst(Quality::EU_EXCEEDED), Quality::SUB_NORMAL);
+        assert_eq!(Quality::EU_EXCEEDED.worst(Quality::BAD), Quality::BAD);
+        assert_eq!(Quality::SENSOR_FAILURE.worst(Quality::GOOD), Quality::SENSOR_FAILURE);
+        assert!(Quality::LOCAL_OVERRIDE.is_good());
+        assert!(Quality(128).is_bad());
+    }
+
+    #[test]
+    fn bits_have_the_names_of_their_order() {
+        let failed = Checks::RANGE.with(Checks::OUT_OF_ORDER);
+        assert_eq!(failed.names().collect::<Vec<_>>(), ["range", "out_of_order"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! Units: dimensions and conversions. Which units exist is registered from outside.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Exponents of the SI base dimensions: length, mass, time, current, temperature, amount, luminosity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Dimension(pub [i8; 7]);
+
+/// What a unit is measured against, where the same dimension means different things.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reference {
+    #[default]
+    None,
+    /// Pressure above the local atmosphere.
+    Gauge,
+    /// Pressure above vacuum.
+    Absolute,
+    /// A difference of pressures or temperatures.
+    Differential,
+    /// Volume at standard conditions.
+    Standard,
+    /// Volume at flowing conditions.
+    Actual,
+}
+
+/// A unit of measure. SI value = value · `scale` + `offset`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// As it is printed: `psig`.
+    pub symbol: Arc<str>,
+    pub dimension: Dimension,
+    pub reference: Reference,
+    pub scale: f64,
+    pub offset: f64,
+}
+
+/// `to = from · scale + offset`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conversion {
+    pub scale: f64,
+    pub offset: f64,
+}
+
+impl Conversion {
+    pub const IDENTITY: Self = Self { scale: 1.0, offset: 0.0 };
+
+    #[inline]
+    pub fn apply(self, value: f64) -> f64 {
+        value * self.scale + self.offset
+    }
+}
+
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum UnitError {
+    #[error("`{from}` and `{to}` measure different things")]
+    Dimension { from: Arc<str>, to: Arc<str> },
+    #[error(
+        "`{from}` and `{to}` differ in what they are measured against ({from_reference:?} and {to_reference:?}) and do not convert"
+    )]
+    Reference { from: Arc<str>, to: Arc<str>, from_reference: Reference, to_reference: Reference },
+    #[error(
+        "converting `{from}` to `{to}` needs the site's atmospheric pressure; set `units: {{atmospheric_pressure: …}}` in site.yaml"
+    )]
+    Atmosphere { from: Arc<str>, to: Arc<str> },
+}
+
+impl Unit {
+    /// The conversion to another unit. `atmosphere` is the site's atmospheric pressure in Pa, for gauge ↔ absolute.
+    pub fn to(&self, other: &Self, atmosphere: Option<f64>) -> Result<Conversion, UnitError> {
+        let (from, to) = (self.symbol.clone(), other.symbol.clone());
+        if self.dimension != other.dimension {
+            return Err(UnitError::Dimension { from, to });
+        }
+        let shift = match (self.reference, other.reference) {
+            (a, b) if a == b => 0.0,
+            (Reference::Gauge, Reference::Absolute) => atmosphere.ok_or(UnitError::Atmosphere { from, to })?,
+            (Reference::Absolute, Reference::Gauge) => -atmosphere.ok_or(UnitError::Atmosphere { from, to })?,
+            (from_reference, to_reference) => {
+                return Err(UnitError::Reference { from, to, from_reference, to_reference });
+            }
+        };
+        Ok(Conversion { scale: self.scale / other.scale, offset: (self.offset + shift - other.offset) / other.scale })
+    }
+
+    /// The same quantity, whatever the scale: can the two be compared or converted?
+    pub fn same_quantity(&self, other: &Self) -> bool {
+        self.to(other, Some(101_325.0)).is_ok()
+    }
+}
+
+/// The units a site can name, with their aliases.
+#[derive(Clone, Debug, Default)]
+pub struct Units {
+    by_name: BTreeMap<String, Unit>,
+}
+
+impl Units {
+    /// Registers a unit under its symbol and its aliases. A name that is taken already stays as it was; the
+    /// answer says whether every name was new.
+    pub fn register(&mut self, unit: Unit, aliases: &[&str]) -> bool {
+        let mut new = true;
+        for name in std::iter::once(&*unit.symbol).chain(aliases.iter().copied()) {
+            if self.by_name.contains_key(name) {
+                new = false;
+            } else {
+                self.by_name.insert(name.to_owned(), unit.clone());
+            }
+        }
+        new
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Unit> {
+        self.by_name.get(name)
+    }
+
+    /// Every name and alias, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+}
