@@ -129,10 +129,7 @@ impl Diagnostics {
 
     /// How many findings of a severity there are.
     pub fn count(&self, severity: Severity) -> usize {
-        self.found
-            .iter()
-            .filter(|found| found.severity() == severity)
-            .count()
+        self.found.iter().filter(|found| found.severity() == severity).count()
     }
 
     /// How many findings there are.

@@ -49,9 +49,7 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> (Vec<Group<'a
         Severity::Warning => Level::WARNING,
     };
     let mut locations = Vec::new();
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code.id());
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.id());
     let label = diagnostic.label.as_deref();
     let mut main = Group::with_title(title);
     if let Some(place) = diagnostic.place {
@@ -97,24 +95,15 @@ fn fill_in(rendered: &str, locations: &[String]) -> String {
     text
 }
 
-fn with_place<'a>(
-    group: Group<'a>,
-    place: Place,
-    label: Option<&'a str>,
-    sources: &'a Sources,
-) -> Group<'a> {
+fn with_place<'a>(group: Group<'a>, place: Place, label: Option<&'a str>, sources: &'a Sources) -> Group<'a> {
     let snippet = match (place.at, sources.line(place)) {
         (At::Text { .. }, Some(line)) => {
             let (text, start, end) = window(line.text, line.start, line.end);
-            Snippet::source(text)
-                .line_start(line.number)
-                .annotation(caret(start..end, label))
+            Snippet::source(text).line_start(line.number).annotation(caret(start..end, label))
         }
         (At::Cell { .. }, _) if !sources.slice(place).is_empty() => {
             let (text, start, end) = window(sources.slice(place), 0, usize::MAX);
-            Snippet::source(text)
-                .line_numbering(false)
-                .annotation(caret(start..end, label))
+            Snippet::source(text).line_numbering(false).annotation(caret(start..end, label))
         }
         _ => return group.element(Origin::path(LOCATION)),
     };

@@ -86,9 +86,7 @@ impl Table {
         sources: &mut Sources,
         diagnostics: &mut Diagnostics,
     ) -> Option<Table> {
-        let named_xlsx = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx"));
+        let named_xlsx = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx"));
         if bytes.starts_with(b"PK\x03\x04") || named_xlsx {
             let file = sources.add_file(path);
             return workbook::read(file, bytes, sheet, sources, diagnostics);
@@ -125,12 +123,9 @@ impl Cell {
     /// The finding that a cell with a spreadsheet's error gives, whatever is asked of it.
     fn error(&self) -> Option<Diagnostic> {
         (self.typed == Some(Typed::Error)).then(|| {
-            Diagnostic::new(
-                Code::CellError,
-                format!("the cell holds the error `{}`", self.text),
-            )
-            .at(self.place)
-            .help("mend the formula, or write the value itself")
+            Diagnostic::new(Code::CellError, format!("the cell holds the error `{}`", self.text))
+                .at(self.place)
+                .help("mend the formula, or write the value itself")
         })
     }
 

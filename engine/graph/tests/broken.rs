@@ -29,11 +29,8 @@ type Check = fn(&Path, &mut Sources, &mut Diagnostics);
 fn run(kind: &str, check: Check) {
     // Cargo runs tests in the folder of the crate, so paths in reports are the same everywhere.
     let folder = Path::new("tests/broken").join(kind);
-    let mut cases: Vec<PathBuf> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
-        .collect();
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     cases.sort();
     assert!(!cases.is_empty(), "no cases in {}", folder.display());
     let mut failures = Vec::new();
@@ -57,10 +54,7 @@ fn run(kind: &str, check: Check) {
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if expected != report {
-            failures.push(format!(
-                "== {}\n-- expected\n{expected}\n-- found\n{report}",
-                case.display()
-            ));
+            failures.push(format!("== {}\n-- expected\n{expected}\n-- found\n{report}", case.display()));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -193,11 +187,7 @@ fn the_example_can_be_right() {
     let file = sources.add_text("a.yaml", example::RIGHT);
     let node = Node::parse(file, &sources, &mut diagnostics).unwrap();
     let example = decode::<Example>(&node, &mut diagnostics);
-    assert!(
-        diagnostics.is_empty(),
-        "{}",
-        diagnostics.render(&sources, false)
-    );
+    assert!(diagnostics.is_empty(), "{}", diagnostics.render(&sources, false));
     let example = example.unwrap();
     assert_eq!(example.limits.len(), 2);
     assert!(matches!(example.rest.unwrap().value, Value::Map(_)));

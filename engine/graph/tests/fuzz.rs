@@ -12,9 +12,7 @@ use std::path::Path;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::interpolate::{Parameters, interpolate, references};
-use ducto_graph::scalar::{
-    ByteSize, Duration, Name, Percent, Quantity, TimeOfDay, TimeZone, Timestamp,
-};
+use ducto_graph::scalar::{ByteSize, Duration, Name, Percent, Quantity, TimeOfDay, TimeZone, Timestamp};
 use ducto_graph::secret::Secret;
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::table::{Cell, Conventions, DateOrder, Decimal, Table, write_report};
@@ -30,10 +28,7 @@ mod example;
 
 /// Runs a property on many values of a strategy, the same ones each time.
 fn check<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value)) {
-    let mut config = Config {
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let mut config = Config { failure_persistence: None, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = cases;
     }
@@ -59,22 +54,14 @@ struct Change {
 }
 
 const TOKENS: [&str; 36] = [
-    "\n", " ", "  ", "\t", ":", ": ", "- ", "[", "]", "{", "}", ",", ";", "\"", "'", "&a ", "*a",
-    "<<: *a", "!!int ", "|\n", ">-\n", "# ", "---\n", "${", "${a}", "$$", "}", "~", "ñ",
-    "\u{feff}", "\u{2029}", "1.234", "-", "? ", "\r\n", "\0",
+    "\n", " ", "  ", "\t", ":", ": ", "- ", "[", "]", "{", "}", ",", ";", "\"", "'", "&a ", "*a", "<<: *a", "!!int ",
+    "|\n", ">-\n", "# ", "---\n", "${", "${a}", "$$", "}", "~", "ñ", "\u{feff}", "\u{2029}", "1.234", "-", "? ",
+    "\r\n", "\0",
 ];
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     let change = (0u8..5, any::<usize>(), 1usize..40, any::<usize>());
-    vec(
-        change.prop_map(|(kind, at, length, token)| Change {
-            kind,
-            at,
-            length,
-            token,
-        }),
-        0..8,
-    )
+    vec(change.prop_map(|(kind, at, length, token)| Change { kind, at, length, token }), 0..8)
 }
 
 fn mutate(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
@@ -106,10 +93,7 @@ fn mutate(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
 /// The inputs of one kind of broken case.
 fn corpus(kind: &str, file: &str) -> Vec<Vec<u8>> {
     let folder = Path::new("tests/broken").join(kind);
-    let mut paths: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join(file))
-        .collect();
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().join(file)).collect();
     paths.sort();
     paths
         .iter()
@@ -182,9 +166,7 @@ fn yaml_of_tokens() {
         Some(token) => *token,
         None => words[number - TOKENS.len()],
     });
-    check(1_000, &vec(token, 0..40), |tokens| {
-        read_yaml(tokens.concat())
-    });
+    check(1_000, &vec(token, 0..40), |tokens| read_yaml(tokens.concat()));
 }
 
 fn use_table(name: &str, bytes: &[u8], report: Option<&Path>) {
@@ -250,13 +232,7 @@ fn parts() -> Vec<(String, Vec<u8>)> {
     sheet.write(1, 1, 2.5).unwrap();
     sheet.write_with_format(1, 2, 46_000.5, &date).unwrap();
     sheet.write(1, 3, true).unwrap();
-    sheet
-        .write_formula(
-            2,
-            1,
-            rust_xlsxwriter::Formula::new("=1/0").set_result("#DIV/0!"),
-        )
-        .unwrap();
+    sheet.write_formula(2, 1, rust_xlsxwriter::Formula::new("=1/0").set_result("#DIV/0!")).unwrap();
     let bytes = workbook.save_to_buffer().unwrap();
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     (0..archive.len())
@@ -271,8 +247,7 @@ fn parts() -> Vec<(String, Vec<u8>)> {
 
 fn pack(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let options =
-        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, bytes) in parts {
         archive.start_file(name.as_str(), options).unwrap();
         archive.write_all(bytes).unwrap();
@@ -390,23 +365,13 @@ fn scalars() {
         round_trip::<Name>(&text);
         let _ = text.parse::<Secret>();
         let mut diagnostics = Diagnostics::new();
-        use_cell(
-            &Cell {
-                text: text.into(),
-                place: Place::NOWHERE,
-                typed: None,
-            },
-            &mut diagnostics,
-        );
+        use_cell(&Cell { text: text.into(), place: Place::NOWHERE, typed: None }, &mut diagnostics);
     });
 }
 
 /// Apart, since the nearest zone is looked for among hundreds.
 #[test]
 fn time_zones() {
-    let strategy = prop_oneof![
-        "(America|Etc|US)/[A-Za-z/_+-]{0,8}[0-9]{0,2}",
-        any::<String>()
-    ];
+    let strategy = prop_oneof!["(America|Etc|US)/[A-Za-z/_+-]{0,8}[0-9]{0,2}", any::<String>()];
     check(50, &strategy, |text: String| round_trip::<TimeZone>(&text));
 }

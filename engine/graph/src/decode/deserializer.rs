@@ -213,10 +213,7 @@ pub(super) fn is_whole(text: &str) -> bool {
 }
 
 pub(super) fn out_of_range(written: &str, bounds: String) -> DecodeError {
-    DecodeError::report(Diagnostic::new(
-        Code::NumberOutOfRange,
-        format!("`{written}` is out of range: {bounds}"),
-    ))
+    DecodeError::report(Diagnostic::new(Code::NumberOutOfRange, format!("`{written}` is out of range: {bounds}")))
 }
 
 /// The range of an integer type in words.

@@ -17,15 +17,9 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<String, String> {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
             let offset = error.valid_up_to();
-            let line = bytes[..offset]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
+            let line = bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
             let byte = bytes.get(offset).copied().unwrap_or(0);
-            Err(format!(
-                "the file is not UTF-8: byte 0x{byte:02X} at offset {offset} (line {line})"
-            ))
+            Err(format!("the file is not UTF-8: byte 0x{byte:02X} at offset {offset} (line {line})"))
         }
     }
 }
@@ -43,29 +37,20 @@ impl Refusal {
     pub(super) fn diagnostic(&self, path: &Path, limit: u64) -> Diagnostic {
         let path = path.display();
         match self {
-            Refusal::Missing => Diagnostic::new(
-                Code::FileMissing,
-                format!("the file `{path}` does not exist"),
-            ),
-            Refusal::Directory => Diagnostic::new(
-                Code::FileIsDirectory,
-                format!("`{path}` is a directory, and a file is expected"),
-            ),
-            Refusal::NotRegular => Diagnostic::new(
-                Code::FileUnreadable,
-                format!("`{path}` is not a regular file"),
-            )
-            .help("name a file on disk, not a device, pipe or socket"),
-            Refusal::TooLarge => Diagnostic::new(
-                Code::FileTooLarge,
-                format!("the file `{path}` is larger than {} MB", limit >> 20),
-            )
-            .help("split the file, or check that it is the one you meant"),
-            Refusal::Io(error) => Diagnostic::new(
-                Code::FileUnreadable,
-                format!("the file `{path}` cannot be read: {error}"),
-            )
-            .help("check the permissions of the file and of its folders"),
+            Refusal::Missing => Diagnostic::new(Code::FileMissing, format!("the file `{path}` does not exist")),
+            Refusal::Directory => {
+                Diagnostic::new(Code::FileIsDirectory, format!("`{path}` is a directory, and a file is expected"))
+            }
+            Refusal::NotRegular => Diagnostic::new(Code::FileUnreadable, format!("`{path}` is not a regular file"))
+                .help("name a file on disk, not a device, pipe or socket"),
+            Refusal::TooLarge => {
+                Diagnostic::new(Code::FileTooLarge, format!("the file `{path}` is larger than {} MB", limit >> 20))
+                    .help("split the file, or check that it is the one you meant")
+            }
+            Refusal::Io(error) => {
+                Diagnostic::new(Code::FileUnreadable, format!("the file `{path}` cannot be read: {error}"))
+                    .help("check the permissions of the file and of its folders")
+            }
         }
     }
 }

@@ -27,11 +27,8 @@ pub(super) fn diagnostic(kind: &ErrorKind, before: &str) -> Diagnostic {
 }
 
 fn tab() -> Diagnostic {
-    Diagnostic::new(
-        Code::TabIndentation,
-        "a tab is used where YAML allows only spaces",
-    )
-    .help("indent with spaces; most editors can convert tabs")
+    Diagnostic::new(Code::TabIndentation, "a tab is used where YAML allows only spaces")
+        .help("indent with spaces; most editors can convert tabs")
 }
 
 fn is_indented_by_tab(before: &str) -> bool {
@@ -41,10 +38,7 @@ fn is_indented_by_tab(before: &str) -> bool {
 }
 
 pub(super) fn too_deep() -> Diagnostic {
-    Diagnostic::new(
-        Code::NestingTooDeep,
-        format!("lists and mappings are nested more than {DEPTH_LIMIT} deep"),
-    )
+    Diagnostic::new(Code::NestingTooDeep, format!("lists and mappings are nested more than {DEPTH_LIMIT} deep"))
 }
 
 /// What a syntax error means to someone who writes configuration, and what to do about it.
@@ -54,22 +48,18 @@ fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
             "a `:` stands where no key can be".to_owned(),
             "quote a text that contains `: `, or check the indentation of this line",
         ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
-            "a key without its `:`".to_owned(),
-            "write `key: value`, with a space behind the colon",
-        ),
-        ErrorKind::UnclosedFlowCollection { open } => (
-            format!("`{open}` is not closed"),
-            "close it, and separate what is inside by commas",
-        ),
-        ErrorKind::MismatchedFlowCollectionEnd { open, close } => (
-            format!("`{open}` is closed by `{close}`"),
-            "close brackets in the reverse order of opening them",
-        ),
-        ErrorKind::MisplacedFlowCollectionEnd => (
-            "a closing bracket without an opening one".to_owned(),
-            "remove it, or quote the text that it belongs to",
-        ),
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
+            ("a key without its `:`".to_owned(), "write `key: value`, with a space behind the colon")
+        }
+        ErrorKind::UnclosedFlowCollection { open } => {
+            (format!("`{open}` is not closed"), "close it, and separate what is inside by commas")
+        }
+        ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
+            (format!("`{open}` is closed by `{close}`"), "close brackets in the reverse order of opening them")
+        }
+        ErrorKind::MisplacedFlowCollectionEnd => {
+            ("a closing bracket without an opening one".to_owned(), "remove it, or quote the text that it belongs to")
+        }
         ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::UnexpectedEofFlowMapping => (
             "`{…}` is not closed, or a comma is missing in it".to_owned(),
             "check the braces and commas above this place",
@@ -78,13 +68,10 @@ fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
             "`[…]` is not closed, or a comma is missing in it".to_owned(),
             "check the brackets and commas above this place",
         ),
-        ErrorKind::UnclosedQuotedScalar => {
-            ("a quoted text is not closed".to_owned(), "close the quote")
+        ErrorKind::UnclosedQuotedScalar => ("a quoted text is not closed".to_owned(), "close the quote"),
+        ErrorKind::UnexpectedCharacter { character } => {
+            (format!("a text cannot begin with `{}`", character.escape_debug()), "quote the text")
         }
-        ErrorKind::UnexpectedCharacter { character } => (
-            format!("a text cannot begin with `{}`", character.escape_debug()),
-            "quote the text",
-        ),
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => (
             "the line is not aligned with the mapping it seems to belong to".to_owned(),
             "give all keys of a mapping the same indentation",

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use ducto_graph::decode::OrderedMap;
-use ducto_graph::scalar::{
-    ByteSize, Duration, Name, Percent, Quantity, TimeOfDay, TimeZone, Timestamp,
-};
+use ducto_graph::scalar::{ByteSize, Duration, Name, Percent, Quantity, TimeOfDay, TimeZone, Timestamp};
 use ducto_graph::secret::Secret;
 use ducto_graph::tree::{Node, Spanned};
 use serde::Deserialize;
@@ -67,16 +65,9 @@ pub(crate) enum Mode {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a limit: a number, or a mapping with `limit`, `on_delay` and `class`"
-)]
+#[serde(untagged, expecting = "expected a limit: a number, or a mapping with `limit`, `on_delay` and `class`")]
 #[allow(dead_code)] // Only decoded.
 pub(crate) enum Limit {
     Plain(f64),
-    Full {
-        limit: f64,
-        on_delay: Option<Duration>,
-        class: Option<Name>,
-    },
+    Full { limit: f64, on_delay: Option<Duration>, class: Option<Name> },
 }
