@@ -15,4 +15,5 @@ pub mod scalar;
 pub mod secret;
 pub mod site;
 pub mod source;
+pub mod table;
 pub mod tree;
