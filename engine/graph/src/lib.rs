@@ -7,6 +7,7 @@ pub mod decode;
 pub mod diagnostic;
 pub mod expr;
 pub mod interpolate;
+pub mod load;
 pub mod operator;
 pub mod pipeline;
 pub mod registry;
