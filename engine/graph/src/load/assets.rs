@@ -7,7 +7,7 @@ use crate::codes::Code;
 use crate::decode::decode;
 use crate::diagnostic::Diagnostic;
 use crate::scalar::{TimeZone, Timestamp};
-use crate::table::{Cell, Conventions, Table};
+use crate::table::{Cell, Conventions, Table, Typed};
 use crate::tree::{Node, Spanned, Value};
 
 use super::Loader;
@@ -157,6 +157,9 @@ impl Loader<'_> {
             self.report(empty(cell, "asset"));
             return None;
         }
+        if is_error(cell) {
+            return None;
+        }
         if cell.text.chars().count() > LONGEST_NAME || cell.text.contains(|c: char| c.is_control() || "{}$".contains(c))
         {
             let message = format!("`{}` cannot be the name of an asset", crate::tree::shorten(&cell.text));
@@ -228,6 +231,10 @@ impl Loader<'_> {
                 Use::Own => {}
                 Use::Parameter => {
                     let Some(parameter) = of.parameters.get(&column.value) else { continue };
+                    if is_error(cell) {
+                        draft.parameters.insert(column.value.clone(), Node::new(cell.place, Value::Invalid));
+                        continue;
+                    }
                     let value = match parameter.kind.read(cell, conventions) {
                         Ok(value) => value,
                         Err(mut diagnostic) => {
@@ -244,6 +251,7 @@ impl Loader<'_> {
                         draft.settings.push((variable.clone(), setting));
                     }
                 }
+                Use::Column if is_error(cell) => {}
                 Use::Column => {
                     draft.columns.insert(column.value.clone(), cell.text.to_string());
                 }
@@ -356,6 +364,11 @@ fn column_uses(table: &Table, template: &Template, all: &[Template]) -> Vec<Use>
             }
         })
         .collect()
+}
+
+/// A cell with an error of the spreadsheet, which was reported when it was read.
+pub(super) fn is_error(cell: &Cell) -> bool {
+    cell.typed == Some(Typed::Error)
 }
 
 pub(super) fn empty(cell: &Cell, column: &str) -> Diagnostic {

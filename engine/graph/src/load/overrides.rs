@@ -11,7 +11,7 @@ use crate::table::{Cell, Conventions, Typed};
 use crate::tree::{Node, Spanned, Value};
 
 use super::Loader;
-use super::assets::{Assets, empty};
+use super::assets::{Assets, empty, is_error};
 use super::parameters::number_node;
 use super::settings::{Setting, list_or};
 use super::template::Template;
@@ -55,7 +55,7 @@ impl Loader<'_> {
                         self.report(empty(cell, column));
                     }
                 }
-                if tag.is_empty() || field.is_empty() || value.is_empty() {
+                if [tag, field, value].iter().any(|cell| cell.is_empty() || is_error(cell)) {
                     continue;
                 }
                 let first = *seen.entry((tag.text.to_string(), field.text.to_string())).or_insert(field.place);
@@ -128,6 +128,7 @@ impl Loader<'_> {
                 return Some(Node::plain(cell.place, if cell.boolean().ok()? { "true" } else { "false" }));
             }
             Some(Typed::Time(_)) => return Some(cell.to_text_node()),
+            Some(Typed::Error) => return None,
             None => {}
         }
         if let Some(list) = list_or(&cell.text, cell.place) {

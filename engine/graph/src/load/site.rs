@@ -24,6 +24,9 @@ use super::overrides::Overrides;
 use super::template::Template;
 use super::{Loader, site_file};
 
+/// An asset's connection: as decoded, and the fields it was decoded from.
+type Connected = (Arc<dyn ConnectionConfig>, Arc<Node>);
+
 /// Most workers of a pipeline.
 const WORKER_LIMIT: u16 = 256;
 
@@ -175,7 +178,7 @@ impl Loader<'_> {
     fn fill(&mut self, site: &mut Site, templates: &[Template], assets: Assets, overrides: &Overrides) {
         let mut assembly = Assembly::new();
         let mut shared: HashMap<(usize, usize), Definition> = HashMap::new();
-        let mut shared_connections: HashMap<usize, Option<(Arc<dyn ConnectionConfig>, Arc<Node>)>> = HashMap::new();
+        let mut shared_connections: HashMap<usize, Option<Connected>> = HashMap::new();
         for (index, draft) in assets.drafts.into_iter().enumerate() {
             let template = &templates[draft.template];
             let mut parameters = Parameters::new().with_environment(self.environment);
@@ -201,11 +204,14 @@ impl Loader<'_> {
                 let mut settings = own.map(|(_, setting)| setting).chain(settings).peekable();
                 let common = !tag.inserts && settings.peek().is_none();
                 let definition = if common {
-                    if !shared.contains_key(&(draft.template, number)) {
-                        let definition = self.definition(tag.node.clone(), read_by, &site.language);
-                        shared.insert((draft.template, number), definition);
+                    match shared.get(&(draft.template, number)) {
+                        Some(definition) => definition.clone(),
+                        None => {
+                            let definition = self.definition(tag.node.clone(), read_by, &site.language);
+                            shared.insert((draft.template, number), definition.clone());
+                            definition
+                        }
                     }
-                    shared[&(draft.template, number)].clone()
                 } else {
                     let mut node = tag.node.clone();
                     if tag.inserts {
@@ -248,8 +254,8 @@ impl Loader<'_> {
         draft: &AssetDraft,
         template: &Template,
         parameters: &Parameters<'_>,
-        shared: &mut HashMap<usize, Option<(Arc<dyn ConnectionConfig>, Arc<Node>)>>,
-    ) -> Option<(Arc<dyn ConnectionConfig>, Arc<Node>)> {
+        shared: &mut HashMap<usize, Option<Connected>>,
+    ) -> Option<Connected> {
         let of = template.connection.as_ref()?;
         if !of.inserts
             && let Some(config) = shared.get(&draft.template)

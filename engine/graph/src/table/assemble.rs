@@ -85,13 +85,12 @@ pub(super) fn assemble(
         }
     }
     for (column, cell) in stray {
-        let place = unnamed.get(&column).copied().unwrap_or(cell);
-        diagnostics.push(
-            Diagnostic::new(Code::ColumnUnnamed, "a column with cells has no name")
-                .at(place)
-                .note_at(cell, "its first cell is here")
-                .help("name the column in the header, or empty it"),
-        );
+        let wrong = Diagnostic::new(Code::ColumnUnnamed, "a column with cells has no name")
+            .help("name the column in the header, or empty it");
+        diagnostics.push(match unnamed.get(&column) {
+            Some(header) => wrong.at(*header).note_at(cell, "its first cell is here"),
+            None => wrong.at(cell),
+        });
     }
     if let Some(place) = beyond {
         diagnostics.push(

@@ -153,6 +153,9 @@ impl Cell {
         T: FromStr,
         T::Err: std::fmt::Display,
     {
+        if self.is_empty() {
+            return Err(self.wrong(Code::ValueInvalid, &self.is_not("a value")));
+        }
         self.text.parse().map_err(|error: T::Err| {
             let text = error.to_string();
             let (message, help) = match text.split_once('\n') {
@@ -160,7 +163,7 @@ impl Cell {
                 None => (text.as_str(), None),
             };
             let mut diagnostic = self.wrong(Code::ValueInvalid, message);
-            diagnostic.help = help;
+            diagnostic.help = help.or(diagnostic.help);
             diagnostic
         })
     }
@@ -193,7 +196,8 @@ impl Cell {
     }
 
     fn wrong(&self, code: Code, message: &str) -> Diagnostic {
-        Diagnostic::new(code, message).at(self.place)
+        let wrong = || Diagnostic::new(code, message).at(self.place);
+        self.error().unwrap_or_else(wrong)
     }
 }
 

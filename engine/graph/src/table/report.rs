@@ -174,7 +174,7 @@ fn write_cell(sheet: &mut Worksheet, line: u32, column: u16, cell: &Cell, wrong:
             }
         },
         None if cell.is_empty() && !wrong => {}
-        None => {
+        None | Some(Typed::Error) => {
             sheet.write_string_with_format(line, column, shown(&cell.text), &format)?;
         }
     }

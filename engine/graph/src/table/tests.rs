@@ -181,3 +181,9 @@ fn a_report_gives_back_the_rows_with_their_problems() {
     let error = write_report(&table.unwrap(), &found, &sources, folder.path()).unwrap_err();
     assert!(matches!(error, ReportError::File { .. }));
 }
+
+#[test]
+fn the_number_of_cells_is_limited() {
+    let text = ";".repeat(CELL_LIMIT + 1);
+    assert_eq!(codes(&read("a.csv", text.as_bytes()).2), [Code::TableTooLarge]);
+}

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use calamine::{DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx};
@@ -29,7 +30,11 @@ pub(super) fn read(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Table> {
-    let result = check_size(bytes, UNPACKED_LIMIT).and_then(|()| cells(bytes, sheet, file, sources, diagnostics));
+    // The reader panics on some damaged workbooks, on a cell named `A99999999999` for one. What it
+    // has left behind then is not used.
+    let read = AssertUnwindSafe(|| cells(bytes, sheet, file, sources, diagnostics));
+    let result = check_size(bytes, UNPACKED_LIMIT)
+        .and_then(|()| catch_unwind(read).unwrap_or_else(|_| Err(unreadable("it is damaged inside"))));
     match result {
         Ok(Sheet { number, rows }) => {
             for cell in rows.values().flat_map(BTreeMap::values) {
@@ -70,6 +75,12 @@ fn check_size(bytes: &[u8], limit: u64) -> Result<(), Box<Diagnostic>> {
                 .help("keep only the table in the workbook"),
         )
     };
+    if !bytes.starts_with(b"PK") {
+        return Err(unreadable("it is a file of another kind"));
+    }
+    if !bytes.starts_with(b"PK") {
+        return Err(unreadable("it is a file of another kind"));
+    }
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)?;
     if archive.len() > PART_LIMIT {
         return Err(too_large());
@@ -109,15 +120,8 @@ fn cells(
             return Err(Box::new(too_large().at(place)));
         }
         let (text, typed) = value(cell.get_value());
-        if let DataRef::Error(error) = cell.get_value() {
-            sources.set_cell(place, Arc::from(text.as_str()));
-            diagnostics.push(
-                Diagnostic::new(Code::CellError, format!("the cell holds the error `{error}`"))
-                    .at(place)
-                    .help("mend the formula, or write the value itself"),
-            );
-        }
         let cell = Cell { text: Arc::from(text.trim()), place, typed };
+        diagnostics.extend(cell.error());
         rows.entry(row).or_default().insert(column, cell);
     }
     Ok(Sheet { number, rows })
@@ -149,7 +153,7 @@ fn value(data: &DataRef<'_>) -> (String, Option<Typed>) {
         DataRef::Int(number) => (number.to_string(), Some(Typed::Number(*number as f64))),
         DataRef::Float(number) => (number.to_string(), Some(Typed::Number(*number))),
         DataRef::Bool(value) => (value.to_string(), Some(Typed::Boolean(*value))),
-        DataRef::Error(error) => (error.to_string(), None),
+        DataRef::Error(error) => (error.to_string(), Some(Typed::Error)),
         DataRef::DateTime(time) => date(*time),
         DataRef::DateTimeIso(text) => {
             let time = text.parse::<jiff::civil::DateTime>().ok();
