@@ -14,7 +14,7 @@ use crate::pipeline::{Edge, GraphNode, NodeConfig, Pipeline, Publish};
 use crate::registry::Role;
 use crate::site::Site;
 use crate::source::Place;
-use crate::tree::Spanned;
+use crate::tree::{Node, Spanned};
 
 use super::assembly::Assembly;
 use super::definition::Definition;
@@ -116,20 +116,28 @@ fn datasets(node: &NodeDraft) -> Vec<Spanned<String>> {
 }
 
 impl Loader<'_> {
-    /// As [`super::load_pipeline`].
-    pub fn lone_pipeline(&mut self, pipeline: &Path, site: &Site) -> Option<Arc<Site>> {
+    /// As [`super::load_pipeline`], with values for the pipeline's parameters. `named_at` is where the pipeline is
+    /// named, if anything names it.
+    pub fn lone_pipeline(
+        &mut self,
+        pipeline: &Path,
+        site: &Site,
+        with: &OrderedMap<Node>,
+        named_at: Option<Place>,
+    ) -> Option<Arc<Site>> {
         let before = self.errors();
         let in_folder = site.folder.join("pipelines").join(format!("{}.yaml", pipeline.display()));
         let name = pipeline.to_str().unwrap_or_default();
         let (file, node) = if !pipeline.exists() && !site.folder.as_os_str().is_empty() && in_folder.exists() {
-            self.read(&in_folder, None)?
+            self.read(&in_folder, named_at)?
         } else if let Some(text) = self.registry.pipeline(name).filter(|_| !pipeline.exists()) {
             let file = self.sources.add_text(format!("built-in/{name}.yaml"), text);
-            (file, crate::tree::Node::parse(file, self.sources, self.diagnostics)?)
+            (file, Node::parse(file, self.sources, self.diagnostics)?)
         } else {
-            self.read(pipeline, None)?
+            self.read(pipeline, named_at)?
         };
-        let draft = self.pipeline(file, node, None, &OrderedMap::default(), Place::file(file))?;
+        let used_at = named_at.unwrap_or(Place::file(file));
+        let draft = self.pipeline(file, node, None, with, used_at)?;
         let mut alone = Site { pipelines: Vec::new(), ..site.clone() };
         let mut assembly = Assembly::from(site);
         assembly.drop_published();

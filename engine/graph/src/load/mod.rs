@@ -18,6 +18,7 @@ mod pipeline;
 mod publish;
 mod settings;
 mod site;
+mod tagged;
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub(crate) use assembly::Assembly;
 
 use crate::codes::Code;
+use crate::decode::OrderedMap;
 use crate::diagnostic::{Diagnostic, Diagnostics, quoted_list};
 use crate::interpolate::Environment;
 use crate::operator::Operator;
@@ -59,7 +61,12 @@ pub fn load_pipeline(
     diagnostics: &mut Diagnostics,
 ) -> Option<Arc<Site>> {
     let environment = |name: &str| std::env::var(name).ok();
-    Loader { registry, sources, diagnostics, environment: &environment }.lone_pipeline(pipeline, site)
+    Loader { registry, sources, diagnostics, environment: &environment }.lone_pipeline(
+        pipeline,
+        site,
+        &OrderedMap::default(),
+        None,
+    )
 }
 
 /// What everything that reads files needs.
