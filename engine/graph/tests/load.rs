@@ -244,3 +244,32 @@ fn ten_thousand_tags_are_read_in_a_moment() {
     // A debug build on a busy machine; a release build takes a fraction of it.
     assert!(taken < Duration::from_secs(10), "{taken:?}");
 }
+
+#[test]
+fn a_tag_is_explained() {
+    let folder = site_folder();
+    let (site, _, sources) = load(folder.path());
+    let site = site.unwrap();
+    let explained = |tag: &str| {
+        let text = ducto_graph::explain::explain(&site, &sources, tag).unwrap().text();
+        text.replace(&format!("{}/", folder.path().display()), "")
+    };
+    insta::assert_snapshot!(explained("WELL-001.THP"));
+    insta::assert_snapshot!(explained("WELL-003.CUR"));
+    insta::assert_snapshot!(explained("WELL-003.SCORE"));
+    assert!(ducto_graph::explain::explain(&site, &sources, "WELL-009.THP").is_none());
+    let json = ducto_graph::explain::explain(&site, &sources, "WELL-003.THP").unwrap().json();
+    let span = json["fields"].as_array().unwrap().iter().find(|field| field["path"] == "span").unwrap();
+    assert_eq!((&span["value"], &span["line"]), (&"[0, 6000]".into(), &3.into()));
+}
+
+#[test]
+fn a_pipeline_is_drawn() {
+    use ducto_graph::graph_print::{Drawing, draw};
+    let folder = site_folder();
+    let (site, _, _) = load(folder.path());
+    let site = site.unwrap();
+    insta::assert_snapshot!(draw(&site.pipelines[0], Drawing::Text));
+    insta::assert_snapshot!(draw(&site.pipelines[0], Drawing::Mermaid));
+    insta::assert_snapshot!(draw(&site.pipelines[1], Drawing::Dot));
+}
