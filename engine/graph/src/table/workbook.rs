@@ -88,10 +88,37 @@ fn check_size(bytes: &[u8], limit: u64) -> Result<(), Box<Diagnostic>> {
     let mut left = limit;
     for number in 0..archive.len() {
         let part = archive.by_index(number).map_err(unreadable)?;
-        let unpacked = std::io::copy(&mut part.take(left + 1), &mut std::io::sink());
-        left = left.checked_sub(unpacked.map_err(unreadable)?).ok_or_else(too_large)?;
+        let holds_strings = part.name().is_ok_and(|name| name.to_lowercase().ends_with("sharedstrings.xml"));
+        let mut part = part.take(left + 1);
+        let unpacked = if holds_strings {
+            let mut bytes = Vec::new();
+            part.read_to_end(&mut bytes).map_err(unreadable)?;
+            if claims_too_many_strings(&bytes) {
+                return Err(unreadable("it claims more texts than it holds"));
+            }
+            bytes.len() as u64
+        } else {
+            std::io::copy(&mut part, &mut std::io::sink()).map_err(unreadable)?
+        };
+        left = left.checked_sub(unpacked).ok_or_else(too_large)?;
     }
     Ok(())
+}
+
+/// Whether the number of shared texts cannot be true. The reader takes memory for as many as are
+/// claimed before it has seen one, and a process that asks for too much is ended.
+fn claims_too_many_strings(part: &[u8]) -> bool {
+    const ATTRIBUTE: &[u8] = b"uniqueCount";
+    part.windows(ATTRIBUTE.len()).enumerate().filter(|(_, window)| *window == ATTRIBUTE).any(|(at, _)| {
+        let digits: String = part[at + ATTRIBUTE.len()..]
+            .iter()
+            .map(|byte| char::from(*byte))
+            .skip_while(|c| c.is_ascii_whitespace() || matches!(c, '=' | '"' | '\'' | '+'))
+            .take_while(char::is_ascii_digit)
+            .collect();
+        // The shortest text is `<si/>`.
+        !digits.is_empty() && digits.parse().map_or(true, |count: usize| count > part.len() / 5)
+    })
 }
 
 struct Sheet {
@@ -198,6 +225,18 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn a_false_number_of_texts_is_noticed() {
+        for (part, wrong) in [
+            ("<sst count=\"2\" uniqueCount=\"2\"><si/><si/></sst>", false),
+            ("<sst uniqueCount=\"4294967295\"><si/></sst>", true),
+            ("<sst uniqueCount = '99999999999999999999'/>", true),
+            ("<sst uniqueCount=\"\"/>", false),
+        ] {
+            assert_eq!(claims_too_many_strings(part.as_bytes()), wrong, "{part}");
+        }
+    }
 
     #[test]
     fn a_zip_bomb_is_refused_before_it_is_unpacked() {
