@@ -128,8 +128,8 @@ impl DatasetConfig {
         };
         let refuse = |what: String| Err(StorageError::Schema { dataset: self.name.clone(), what });
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        if schema.column_with_name("time").is_none_or(|(_, field)| *field.data_type() != time) {
-            return refuse("rows need a column `time` in µs, UTC".to_owned());
+        if schema.fields().first().is_none_or(|field| field.name() != "time" || *field.data_type() != time) {
+            return refuse("rows need `time` in µs, UTC, as their first column".to_owned());
         }
         for (name, data_type) in [("quality", DataType::UInt16), ("reason", DataType::Utf8), ("diff", DataType::Int8)] {
             if schema.column_with_name(name).is_none_or(|(_, field)| *field.data_type() != data_type) {

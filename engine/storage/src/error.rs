@@ -71,6 +71,8 @@ pub enum StorageError {
     Decode { path: PathBuf, source: parquet::errors::ParquetError },
     #[error("rows of `{dataset}` cannot be brought into columns: {source}; this is a defect, report it")]
     Arrow { dataset: String, source: arrow::error::ArrowError },
+    #[error("a batch for `{dataset}` names tag {tag}, and its directory has {tags}; this is a defect, report it")]
+    Tag { dataset: String, tag: u32, tags: usize },
     #[error("rows of the dataset `{dataset}` are not on disk: {what}")]
     Uncommitted { dataset: String, what: String },
     #[error("the writer of the dataset `{dataset}` has stopped; see the log for its last error, and restart the site")]

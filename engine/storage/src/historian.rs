@@ -245,7 +245,7 @@ impl Snapshot {
     /// # Errors
     /// When a batch does not have the columns of the dataset.
     pub fn tail(&self) -> Result<Vec<RecordBatch>, StorageError> {
-        stored::batches(&self.manifest.dataset, &self.schema, &self.schema(), &self.tail)
+        stored::batches(&self.manifest.dataset, &self.schema, &self.schema(), self.tail.iter())
     }
 }
 
@@ -308,10 +308,11 @@ impl Historian {
     ///
     /// # Errors
     /// [`AppendError::Full`] when rows that wait for the disk have reached `buffer_bytes`: nothing was taken.
-    /// [`StorageError::Kind`] for a batch of another kind than the dataset's.
+    /// [`StorageError::Kind`] for a batch of another kind than the dataset's, [`StorageError::Tag`] for a tag that its
+    /// directory does not have.
     pub fn append(&self, epoch: u64, batch: &Batch, directory: &Arc<Directory>) -> Result<(), AppendError> {
         let config = &self.shared.config;
-        stored::check(&config.name, &config.schema, batch)?;
+        stored::check(&config.name, &config.schema, batch, directory)?;
         if batch.num_rows() == 0 {
             return Ok(());
         }

@@ -4,6 +4,7 @@
 //! reference, committed to Parquet on a thread of its own, merged hour by hour, and removed by age and size. Queries
 //! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
 
+mod commit;
 mod dataset;
 mod error;
 #[cfg(test)]
@@ -13,7 +14,11 @@ mod folder;
 mod historian;
 mod hour;
 mod manifest;
+mod order;
+mod parquet_file;
+mod plan;
 mod recover;
+mod sort;
 mod stored;
 mod writer;
 
