@@ -93,6 +93,8 @@ pub(crate) struct State {
     attempts: u64,
     /// Someone waits for a commit now: a failed attempt is repeated at once.
     pub(crate) urgent: bool,
+    /// The writer has looked and found nothing to do.
+    pub(crate) idle: bool,
     pub(crate) stop: bool,
     pub(crate) stopped: bool,
     pub(crate) stats: HistorianStats,
@@ -274,6 +276,7 @@ impl Historian {
             manifest: Arc::new(manifest),
             attempts: 0,
             urgent: false,
+            idle: false,
             stop: false,
             stopped: false,
             stats: HistorianStats::default(),
@@ -454,8 +457,9 @@ impl Historian {
     pub fn settle(&self) -> Result<(), StorageError> {
         self.commit()?;
         let mut state = self.shared.lock();
+        state.idle = false;
         self.shared.work.notify_one();
-        while state.due.at.is_some_and(|at| state.engine_time >= at) {
+        while !state.idle {
             if state.stopped {
                 return Err(StorageError::Stopped { dataset: self.shared.config.name.clone() });
             }
