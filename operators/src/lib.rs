@@ -1,1 +1,6 @@
-//! (in the making)
+//! The operators of Ducto: what the nodes of a graph, the connections of a site and the units of a field are.
+//!
+//! One operator is one file; [`registry`] lists them all.
+
+pub mod sources;
+pub mod units;

@@ -1,0 +1,3 @@
+//! What brings samples and rows into a graph.
+
+pub mod replay;
