@@ -73,6 +73,24 @@ codes! {
     E0204 EnvironmentMissing "an environment variable is not set";
     E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
     E0206 UnitUnknown "a unit is not one of those known";
+    E0220 OperatorUnknown "a `type` is not one of those that can stand here";
+    E0221 InputUnknown "an input names no node of the pipeline";
+    E0222 PortUnknown "an input names a port that the node does not have";
+    E0223 InputsMisplaced "`inputs` stand where nothing is read, or name a node that gives nothing";
+    E0224 Cycle "nodes feed each other in a circle";
+    E0225 NameTaken "two things have one name";
+    E0226 NameReserved "a name has a meaning of its own here";
+    E0227 TemplateUnknown "an asset names no template of the site";
+    E0228 SiteTagUnknown "a tag is not one of the site's";
+    E0229 PipelineUnknown "no pipeline of this name is found";
+    E0230 DatasetUnknown "no node stores the dataset that is read";
+    E0231 DatasetShared "two nodes store one tag in one dataset";
+    E0232 PublishMisplaced "`publish` stands on a node that gives no rows";
+    E0233 PublishAmbiguous "several rows would be published as one tag";
+    E0234 PublishEndless "published tags depend on themselves without end";
+    E0235 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
+    E0236 GivenTwice "something that can be given once is given twice";
+    E0237 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -80,6 +98,11 @@ codes! {
     E0304 NumberOutOfRange "a number is outside the range allowed";
     E0305 LengthWrong "a list has another length than the one expected";
     E0306 ParameterNotScalar "a list or mapping is inserted into a text";
+
+    E0340 RangeReversed "the lower end of a range is not below its upper end";
+    E0341 PublishColumn "a column that is to be published is not there or cannot be a tag";
+    E0342 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
+    E0343 DatasetMixed "one dataset would hold rows of different columns";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -96,12 +119,17 @@ codes! {
     E0414 CellNotDate "a cell is not a date";
     E0415 CellNotBoolean "a cell is not yes or no";
 
+    E0420 ColumnMissing "a table lacks a column that it needs";
+    E0421 CellEmpty "a cell that must have a value is empty";
+
     E0501 FileTooLarge "a file is larger than its kind may be";
     E0502 NestingTooDeep "values are nested too deeply";
     E0503 TooManyNodes "a file has too many values once its aliases are expanded";
     E0504 WorkbookTooLarge "a workbook is too large once it is unpacked";
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
+
+    W0201 OutputUnused "nothing reads what a node gives";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }

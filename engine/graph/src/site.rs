@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ducto_record::{AssetId, Directory, TagId, Unit, ValueKind};
+use ducto_record::{AssetId, Directory, StreamType, TagId, Unit, ValueKind};
 
 use crate::operator::ConnectionConfig;
 use crate::pipeline::Pipeline;
-use crate::scalar::{ByteSize, Duration, TimeOfDay, TimeZone};
+use crate::scalar::{ByteSize, Duration, TimeOfDay, TimeZone, Timestamp};
 use crate::source::Place;
 use crate::tree::{Node, Spanned};
 
@@ -41,7 +41,9 @@ pub struct Site {
     /// behind those of the files.
     pub tags: Vec<Arc<TagSettings>>,
     pub directory: Arc<Directory>,
-    /// One per asset that has one.
+    /// What each dataset holds that a node of the site stores.
+    pub datasets: BTreeMap<String, StreamType>,
+    /// One per enabled asset that has one.
     pub connections: Vec<ConnectionSettings>,
     pub pipelines: Vec<Arc<Pipeline>>,
 }
@@ -63,6 +65,16 @@ pub enum NamedBy {
     End,
 }
 
+/// How a value goes on between two samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// It holds until the next sample: states, counters, set-points.
+    Stepped,
+    /// It goes in a straight line to the next sample: pressures, rates.
+    Sloped,
+}
+
 /// An asset with the values its row and its template give it.
 #[derive(Debug)]
 pub struct AssetSettings {
@@ -71,7 +83,12 @@ pub struct AssetSettings {
     pub template: Option<Spanned<String>>,
     /// Its parameters, as the template's text sees them, with the place that each came from.
     pub parameters: BTreeMap<String, Node>,
+    /// Whether its connection is opened.
     pub enabled: bool,
+    /// From when on it is in service.
+    pub from: Option<Timestamp>,
+    /// When it leaves service: polls stop and the history is kept.
+    pub until: Option<Timestamp>,
     /// Tags in the order of the template.
     pub tags: Vec<TagId>,
 }
@@ -83,6 +100,8 @@ pub struct ConnectionSettings {
     /// Its `type`.
     pub operator: &'static str,
     pub config: Arc<dyn ConnectionConfig>,
+    /// Its fields with the asset's parameters in them, `type` left out.
+    pub definition: Arc<Node>,
     pub place: Place,
     pub tags: Vec<TagId>,
 }
@@ -103,14 +122,16 @@ pub struct TagSettings {
     pub envelope: Option<[f64; 2]>,
     /// How often it is polled; `None` where nothing polls it.
     pub scan: Option<Duration>,
-    pub description: BTreeMap<String, String>,
-    pub states: BTreeMap<i64, String>,
-    pub sections: BTreeMap<&'static str, SectionValue>,
+    /// How the value goes on between samples.
+    pub interpolation: Interpolation,
+    pub description: Arc<BTreeMap<String, String>>,
+    pub states: Arc<BTreeMap<i64, String>>,
+    pub sections: Arc<BTreeMap<&'static str, SectionValue>>,
     /// The whole merged definition: template, then assets, then overrides, each piece with the place it came from.
     /// `explain` prints its leaves; a connection decodes the fields that are its own.
-    pub definition: Node,
+    pub definition: Arc<Node>,
     /// The fields of the definition that are the connection's own (`address`, `as`, …), as a map node.
-    pub connection_fields: Node,
+    pub connection_fields: Arc<Node>,
     /// The pipeline and node that publish it, for a tag that no connection reads.
     pub published_by: Option<(Arc<str>, Arc<str>)>,
 }
