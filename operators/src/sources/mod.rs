@@ -1,3 +1,8 @@
 //! What brings samples and rows into a graph.
 
+pub mod dataset;
 pub mod replay;
+mod selection;
+pub mod tags;
+#[cfg(test)]
+pub(crate) mod testing;

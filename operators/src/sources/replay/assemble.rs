@@ -49,8 +49,13 @@ impl Assembler {
             }
             None => {
                 let checks = vec![0; tags.len()].into();
-                let columns =
-                    SampleColumns { times: Times::One(time), tags: tags.into(), values, quality: quality.into(), checks };
+                let columns = SampleColumns {
+                    times: Times::One(time),
+                    tags: tags.into(),
+                    values,
+                    quality: quality.into(),
+                    checks,
+                };
                 Samples::new(columns).ok()
             }
         }

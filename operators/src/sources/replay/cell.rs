@@ -236,11 +236,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     fn options(format: TimeFormat, zone: Option<&str>) -> Options {
-        Options {
-            time_format: format,
-            time_zone: zone.map(|zone| TimeZone::get(zone).unwrap()),
-            ..Options::default()
-        }
+        Options { time_format: format, time_zone: zone.map(|zone| TimeZone::get(zone).unwrap()), ..Options::default() }
     }
 
     #[test]

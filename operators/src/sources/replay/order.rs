@@ -72,7 +72,11 @@ pub(super) struct Ordered {
 
 enum Source {
     /// The file is in order and is read as it is wanted.
-    File { rows: Box<dyn Rows>, more: bool, buffer: std::vec::IntoIter<Sample> },
+    File {
+        rows: Box<dyn Rows>,
+        more: bool,
+        buffer: std::vec::IntoIter<Sample>,
+    },
     Sorted(std::vec::IntoIter<Sample>),
     Runs(Merge),
 }
@@ -269,10 +273,8 @@ impl Runs {
         let mut merge = Merge { runs: Vec::new(), next: BinaryHeap::new() };
         let mut at = 0;
         for end in self.ends {
-            let mut run = Run {
-                reader: BufReader::with_capacity(1 << 16, Part { file: file.clone(), at, end }),
-                head: None,
-            };
+            let mut run =
+                Run { reader: BufReader::with_capacity(1 << 16, Part { file: file.clone(), at, end }), head: None };
             at = end;
             if let Some(time) = run.advance()? {
                 merge.next.push(Reverse((time, merge.runs.len())));

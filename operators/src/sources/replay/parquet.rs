@@ -39,8 +39,10 @@ enum Column {
 
 impl ParquetRows {
     pub(super) fn open(path: &Path, options: &Options, needs: Needs) -> Result<Self, RecordingError> {
-        let unreadable =
-            |error: &dyn std::fmt::Display| RecordingError::Parquet { path: path.to_owned(), message: error.to_string() };
+        let unreadable = |error: &dyn std::fmt::Display| RecordingError::Parquet {
+            path: path.to_owned(),
+            message: error.to_string(),
+        };
         let file = File::open(path).map_err(|source| RecordingError::io(path, source))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
         let schema = builder.schema().clone();
@@ -75,11 +77,8 @@ impl ParquetRows {
         }
         let roots = (0..names.len()).filter(|index| projected[*index].is_some());
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(CHUNK)
-            .build()
-            .map_err(|error| unreadable(&error))?;
+        let reader =
+            builder.with_projection(mask).with_batch_size(CHUNK).build().map_err(|error| unreadable(&error))?;
         Ok(Self { path: path.to_owned(), reader, names, columns, projected, row: 0 })
     }
 
@@ -96,8 +95,8 @@ impl Rows for ParquetRows {
     fn read(&mut self, take: &mut dyn Take) -> Result<bool, RecordingError> {
         let Some(batch) = self.reader.next() else { return Ok(false) };
         let columns = batch.and_then(|batch| Ok((batch.num_rows(), self.columns_of(&batch)?)));
-        let (rows, columns) = columns
-            .map_err(|error| RecordingError::Parquet { path: self.path.clone(), message: error.to_string() })?;
+        let (rows, columns) =
+            columns.map_err(|error| RecordingError::Parquet { path: self.path.clone(), message: error.to_string() })?;
         for row in 0..rows {
             self.row += 1;
             self.columns.row(self.row, &self.names, |index| columns[index].cell(row), take);

@@ -112,6 +112,11 @@ impl Recording {
         all
     }
 
+    /// How many samples were left out so far.
+    pub fn rejected_total(&self) -> u64 {
+        self.files.iter().map(|file| file.samples.rejected.total).sum()
+    }
+
     fn entry(&mut self) -> Result<Option<(Micros, Vec<Samples>)>, RecordingError> {
         let heads = self.files.iter().filter_map(|file| file.head.as_ref());
         let Some(time) = heads.map(|sample| sample.time).min() else { return Ok(None) };

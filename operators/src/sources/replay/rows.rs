@@ -46,9 +46,16 @@ pub(super) fn open(path: &Path, options: &Options, needs: Needs) -> Result<Box<d
 /// Where in a row the parts of a sample stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Columns {
-    Long { time: usize, tag: usize, value: usize, quality: Option<usize> },
+    Long {
+        time: usize,
+        tag: usize,
+        value: usize,
+        quality: Option<usize>,
+    },
     /// Every column but `time` is a tag.
-    Wide { time: usize },
+    Wide {
+        time: usize,
+    },
 }
 
 impl Columns {
@@ -77,13 +84,7 @@ impl Columns {
     }
 
     /// Gives one row to `take`.
-    pub(super) fn row<'r>(
-        &self,
-        line: u64,
-        names: &[String],
-        cell: impl Fn(usize) -> Raw<'r>,
-        take: &mut dyn Take,
-    ) {
+    pub(super) fn row<'r>(&self, line: u64, names: &[String], cell: impl Fn(usize) -> Raw<'r>, take: &mut dyn Take) {
         match *self {
             Self::Long { time, tag, value, quality } => {
                 if take.time(line, cell(time)) {
