@@ -84,7 +84,9 @@ impl Table {
         sources: &mut Sources,
         diagnostics: &mut Diagnostics,
     ) -> Option<Table> {
-        let named_xlsx = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx"));
+        let named_xlsx = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx"));
         if bytes.starts_with(b"PK\x03\x04") || named_xlsx {
             let file = sources.add_file(path);
             return workbook::read(file, bytes, sheet, sources, diagnostics);

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use ducto_graph::decode::{OrderedMap, decode};
 use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::interpolate::{Parameters, interpolate};
-use ducto_graph::scalar::{ByteSize, Duration, Name, Percent, Quantity, TimeOfDay, TimeZone, Timestamp};
+use ducto_graph::scalar::{
+    ByteSize, Duration, Name, Percent, Quantity, TimeOfDay, TimeZone, Timestamp,
+};
 use ducto_graph::secret::Secret;
 use ducto_graph::source::Sources;
 use ducto_graph::table::{Conventions, Table};
@@ -25,8 +27,11 @@ type Check = fn(&Path, &mut Sources, &mut Diagnostics);
 fn run(kind: &str, check: Check) {
     // Cargo runs tests in the folder of the crate, so paths in reports are the same everywhere.
     let folder = Path::new("tests/broken").join(kind);
-    let mut cases: Vec<PathBuf> =
-        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let mut cases: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
     cases.sort();
     assert!(!cases.is_empty(), "no cases in {}", folder.display());
     let mut failures = Vec::new();
@@ -50,7 +55,10 @@ fn run(kind: &str, check: Check) {
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if expected != report {
-            failures.push(format!("== {}\n-- expected\n{expected}\n-- found\n{report}", case.display()));
+            failures.push(format!(
+                "== {}\n-- expected\n{expected}\n-- found\n{report}",
+                case.display()
+            ));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -211,11 +219,18 @@ enum Mode {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a limit: a number, or a mapping with `limit`, `on_delay` and `class`")]
+#[serde(
+    untagged,
+    expecting = "expected a limit: a number, or a mapping with `limit`, `on_delay` and `class`"
+)]
 #[allow(dead_code)] // Only decoded.
 enum Limit {
     Plain(f64),
-    Full { limit: f64, on_delay: Option<Duration>, class: Option<Name> },
+    Full {
+        limit: f64,
+        on_delay: Option<Duration>,
+        class: Option<Name>,
+    },
 }
 
 #[test]
@@ -245,7 +260,11 @@ rest: {any: [thing]}
     let file = sources.add_text("a.yaml", text);
     let node = Node::parse(file, &sources, &mut diagnostics).unwrap();
     let example = decode::<Example>(&node, &mut diagnostics);
-    assert!(diagnostics.is_empty(), "{}", diagnostics.render(&sources, false));
+    assert!(
+        diagnostics.is_empty(),
+        "{}",
+        diagnostics.render(&sources, false)
+    );
     let example = example.unwrap();
     assert_eq!(example.limits.len(), 2);
     assert!(matches!(example.rest.unwrap().value, Value::Map(_)));

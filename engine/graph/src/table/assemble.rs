@@ -32,10 +32,13 @@ pub(super) fn assemble(
         }
         if let Some(first) = first_of.insert(cell.text.to_string(), cell.place) {
             diagnostics.push(
-                Diagnostic::new(Code::ColumnDuplicate, format!("two columns are named `{}`", shorten(&cell.text)))
-                    .at(cell.place)
-                    .note_at(first, "the first is here")
-                    .help("rename or remove one of the two"),
+                Diagnostic::new(
+                    Code::ColumnDuplicate,
+                    format!("two columns are named `{}`", shorten(&cell.text)),
+                )
+                .at(cell.place)
+                .note_at(first, "the first is here")
+                .help("rename or remove one of the two"),
             );
             repeated.insert(column);
             continue;
@@ -95,9 +98,12 @@ pub(super) fn assemble(
     }
     if let Some(place) = beyond {
         diagnostics.push(
-            Diagnostic::new(Code::ColumnsWithoutName, "cells to the right of the last named column are not read")
-                .at(place)
-                .help("name their column in the header, or remove them"),
+            Diagnostic::new(
+                Code::ColumnsWithoutName,
+                "cells to the right of the last named column are not read",
+            )
+            .at(place)
+            .help("name their column in the header, or remove them"),
         );
     }
     Some(table)

@@ -29,13 +29,16 @@ pub(super) fn read(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Table> {
-    let result = check_size(bytes, UNPACKED_LIMIT).and_then(|()| cells(bytes, sheet, file, sources, diagnostics));
+    let result = check_size(bytes, UNPACKED_LIMIT)
+        .and_then(|()| cells(bytes, sheet, file, sources, diagnostics));
     match result {
         Ok(Sheet { number, rows }) => {
             for cell in rows.values().flat_map(BTreeMap::values) {
                 sources.set_cell(cell.place, Arc::clone(&cell.text));
             }
-            let mut rows = rows.into_iter().filter(|(_, cells)| cells.values().any(|cell| !cell.is_empty()));
+            let mut rows = rows
+                .into_iter()
+                .filter(|(_, cells)| cells.values().any(|cell| !cell.is_empty()));
             let header = rows.next().map(|(_, cells)| cells).unwrap_or_default();
             let (numbers, rows): (Vec<u32>, Vec<Sparse>) = rows.unzip();
             let empty = |row: usize, column| {
@@ -54,8 +57,11 @@ pub(super) fn read(
 
 fn unreadable(why: impl std::fmt::Display) -> Box<Diagnostic> {
     Box::new(
-        Diagnostic::new(Code::WorkbookUnreadable, format!("the file is not a readable XLSX workbook: {why}"))
-            .help("open it in a spreadsheet and save it as XLSX again"),
+        Diagnostic::new(
+            Code::WorkbookUnreadable,
+            format!("the file is not a readable XLSX workbook: {why}"),
+        )
+        .help("open it in a spreadsheet and save it as XLSX again"),
     )
 }
 
@@ -66,8 +72,11 @@ fn check_size(bytes: &[u8], limit: u64) -> Result<(), Box<Diagnostic>> {
     }
     let too_large = || {
         Box::new(
-            Diagnostic::new(Code::WorkbookTooLarge, format!("the workbook unpacks to more than {} MB", limit >> 20))
-                .help("keep only the table in the workbook"),
+            Diagnostic::new(
+                Code::WorkbookTooLarge,
+                format!("the workbook unpacks to more than {} MB", limit >> 20),
+            )
+            .help("keep only the table in the workbook"),
         )
     };
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)?;
@@ -78,7 +87,9 @@ fn check_size(bytes: &[u8], limit: u64) -> Result<(), Box<Diagnostic>> {
     for number in 0..archive.len() {
         let part = archive.by_index(number).map_err(unreadable)?;
         let unpacked = std::io::copy(&mut part.take(left + 1), &mut std::io::sink());
-        left = left.checked_sub(unpacked.map_err(unreadable)?).ok_or_else(too_large)?;
+        left = left
+            .checked_sub(unpacked.map_err(unreadable)?)
+            .ok_or_else(too_large)?;
     }
     Ok(())
 }
@@ -112,28 +123,48 @@ fn cells(
         if let DataRef::Error(error) = cell.get_value() {
             sources.set_cell(place, Arc::from(text.as_str()));
             diagnostics.push(
-                Diagnostic::new(Code::CellError, format!("the cell holds the error `{error}`"))
-                    .at(place)
-                    .help("mend the formula, or write the value itself"),
+                Diagnostic::new(
+                    Code::CellError,
+                    format!("the cell holds the error `{error}`"),
+                )
+                .at(place)
+                .help("mend the formula, or write the value itself"),
             );
         }
-        let cell = Cell { text: Arc::from(text.trim()), place, typed };
+        let cell = Cell {
+            text: Arc::from(text.trim()),
+            place,
+            typed,
+        };
         rows.entry(row).or_default().insert(column, cell);
     }
     Ok(Sheet { number, rows })
 }
 
-fn sheet_name<R: Read + std::io::Seek>(workbook: &Xlsx<R>, wanted: Option<&str>) -> Result<String, Box<Diagnostic>> {
-    let sheets: Vec<_> = workbook.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet).collect();
+fn sheet_name<R: Read + std::io::Seek>(
+    workbook: &Xlsx<R>,
+    wanted: Option<&str>,
+) -> Result<String, Box<Diagnostic>> {
+    let sheets: Vec<_> = workbook
+        .sheets_metadata()
+        .iter()
+        .filter(|sheet| sheet.typ == SheetType::WorkSheet)
+        .collect();
     let found = match wanted {
         Some(name) => sheets.iter().find(|sheet| sheet.name == name),
-        None => sheets.iter().find(|sheet| sheet.visible == SheetVisible::Visible).or(sheets.first()),
+        None => sheets
+            .iter()
+            .find(|sheet| sheet.visible == SheetVisible::Visible)
+            .or(sheets.first()),
     };
     match (found, wanted) {
         (Some(sheet), _) => Ok(sheet.name.clone()),
         (None, Some(name)) => Err(Box::new(
-            Diagnostic::new(Code::SheetMissing, format!("the workbook has no sheet `{}`", crate::tree::shorten(name)))
-                .suggest(name, sheets.iter().map(|sheet| sheet.name.as_str())),
+            Diagnostic::new(
+                Code::SheetMissing,
+                format!("the workbook has no sheet `{}`", crate::tree::shorten(name)),
+            )
+            .suggest(name, sheets.iter().map(|sheet| sheet.name.as_str())),
         )),
         (None, None) => Err(unreadable("it has no sheet")),
     }
@@ -183,7 +214,9 @@ fn date(time: ExcelDateTime) -> (String, Option<Typed>) {
         i32::from(milli) * 1_000_000,
     );
     match time {
-        Ok(time) if time.time() == jiff::civil::Time::midnight() => (time.date().to_string(), Some(Typed::Time(time))),
+        Ok(time) if time.time() == jiff::civil::Time::midnight() => {
+            (time.date().to_string(), Some(Typed::Time(time)))
+        }
         Ok(time) => (time.to_string(), Some(Typed::Time(time))),
         Err(_) => (days.to_string(), Some(Typed::Number(days))),
     }
@@ -198,7 +231,8 @@ mod tests {
     #[test]
     fn a_zip_bomb_is_refused_before_it_is_unpacked() {
         let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Deflated);
         for part in ["xl/workbook.xml", "xl/sharedStrings.xml"] {
             archive.start_file(part, options).unwrap();
             archive.write_all(&vec![0u8; 3 << 20]).unwrap();
