@@ -2,5 +2,6 @@
 //!
 //! One operator is one file; [`registry`] lists them all.
 
+pub mod sinks;
 pub mod sources;
 pub mod units;

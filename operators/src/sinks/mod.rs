@@ -1,0 +1,6 @@
+//! Where samples and rows leave a graph.
+
+mod append;
+pub mod file;
+pub mod log;
+mod text;
