@@ -2,5 +2,10 @@
 
 mod append;
 pub mod file;
+pub mod historian;
+mod historians;
 pub mod log;
 mod text;
+
+pub use historian::dataset_of_kind;
+pub use historians::Historians;
