@@ -13,7 +13,7 @@ use ducto_graph::operator::{
 };
 use ducto_graph::scalar::ByteSize;
 use ducto_graph::tree::Spanned;
-use ducto_record::{Batch, Directory, Epoch, Micros, StreamType};
+use ducto_record::{Batch, Directory, Epoch, Micros};
 use ducto_storage::DataFolder;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -282,7 +282,7 @@ mod tests {
     use super::super::append::tests::{input, row_type, rows};
     use super::*;
     use crate::sources::testing::{context, directory, sample, site};
-    use ducto_record::ValueKind;
+    use ducto_record::{StreamType, ValueKind};
     use ducto_record::time::DAY;
 
     fn config(path: &str, rotate: Option<Rotate>) -> FileSink {

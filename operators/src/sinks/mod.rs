@@ -5,7 +5,7 @@ pub mod file;
 pub mod historian;
 mod historians;
 pub mod log;
-mod text;
+pub mod text;
 
 pub use historian::dataset_of_kind;
 pub use historians::Historians;
