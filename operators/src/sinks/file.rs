@@ -282,8 +282,8 @@ mod tests {
     use super::super::append::tests::{input, row_type, rows};
     use super::*;
     use crate::sources::testing::{context, directory, sample, site};
-    use ducto_record::{StreamType, ValueKind};
     use ducto_record::time::DAY;
+    use ducto_record::{StreamType, ValueKind};
 
     fn config(path: &str, rotate: Option<Rotate>) -> FileSink {
         FileSink { path: Spanned::from(path.to_owned()), format: None, rotate }
