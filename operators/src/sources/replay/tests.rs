@@ -75,7 +75,7 @@ fn a_wide_csv_as_people_save_it() {
         rename: [("Presión".to_owned(), "W1.THP".to_owned())].into(),
         ..Options::default()
     };
-    let (entries, rejected) = read(&[path.clone()], &options);
+    let (entries, rejected) = read(std::slice::from_ref(&path), &options);
     let start = 1_767_243_600;
     assert_eq!(rejected, Rejected::default());
     assert_eq!(
@@ -125,7 +125,7 @@ fn a_parquet_in_the_order_of_tags_is_sorted() {
     let expected = ["1s M1.FLOW=1@192 W1.THP=10@192", "2s M1.FLOW=2@192", "3s M1.FLOW=null@0 W1.THP=30@192"];
     for sort_rows in [1, 2, 100] {
         let options = Options { sort_rows, ..Options::default() };
-        assert_eq!(read(&[path.clone()], &options).0, expected, "{sort_rows} rows a run");
+        assert_eq!(read(std::slice::from_ref(&path), &options).0, expected, "{sort_rows} rows a run");
     }
     let recording = Recording::open(&[path], &Options::default(), &directory()).unwrap();
     assert_eq!(recording.span(), Some((SECOND, 3 * SECOND)));
@@ -140,7 +140,7 @@ fn bad_rows_are_counted_and_do_not_stop_it() {
         "a.csv",
         "time,tag,value,quality\n1,W1.THP,1,\nyesterday,W1.THP,2,\n2,W9.THP,3,\n3,W1.THP,low,\n4,W1.THP\n5,W1.THP,5,fine\n6,W1.THP,6,\n",
     );
-    let (entries, rejected) = read(&[path.clone()], &seconds());
+    let (entries, rejected) = read(std::slice::from_ref(&path), &seconds());
     assert_eq!(entries, ["1s W1.THP=1@192", "6s W1.THP=6@192"]);
     assert_eq!(rejected.total, 5);
     assert_eq!(rejected.causes, [("quality", 1), ("row", 1), ("tag", 1), ("time", 1), ("value", 1)].into());
