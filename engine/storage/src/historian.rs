@@ -95,6 +95,8 @@ pub(crate) struct State {
     announcing: bool,
     /// Someone waits for a commit now: a failed attempt is repeated at once.
     pub(crate) urgent: bool,
+    /// The writer has looked and found nothing to do.
+    pub(crate) idle: bool,
     pub(crate) stop: bool,
     pub(crate) stopped: bool,
     pub(crate) stats: HistorianStats,
@@ -279,6 +281,7 @@ impl Historian {
             attempts: 0,
             announcing: false,
             urgent: false,
+            idle: false,
             stop: false,
             stopped: false,
             stats: HistorianStats::default(),
@@ -468,8 +471,9 @@ impl Historian {
     pub fn settle(&self) -> Result<(), StorageError> {
         self.commit()?;
         let mut state = self.shared.lock();
+        state.idle = false;
         self.shared.work.notify_one();
-        while state.due.at.is_some_and(|at| state.engine_time >= at) {
+        while !state.idle {
             if state.stopped {
                 return Err(StorageError::Stopped { dataset: self.shared.config.name.clone() });
             }

@@ -5,6 +5,8 @@
 //! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
 
 mod commit;
+#[cfg(test)]
+mod crash_tests;
 mod dataset;
 mod error;
 #[cfg(test)]

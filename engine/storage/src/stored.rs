@@ -215,7 +215,9 @@ mod tests {
         let batch = RecordBatch::try_new(
             row_type().schema,
             vec![
-                Arc::new(rows.iter().map(|row| row.1).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+                Arc::new(
+                    TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.1)).with_timezone("UTC"),
+                ),
                 Arc::new(rows.iter().map(|row| row.0).collect::<UInt32Array>()),
                 Arc::new(rows.iter().map(|row| row.2).collect::<Float64Array>()),
                 Arc::new(UInt16Array::from_value(192, rows.len())),

@@ -180,6 +180,10 @@ impl Writer<'_> {
                     state.urgent = false;
                     return Some((work, state.manifest.clone(), now));
                 }
+                if !state.idle {
+                    state.idle = true;
+                    self.shared.done.notify_all();
+                }
             }
             state = match hold {
                 Some(left) => self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
