@@ -57,6 +57,8 @@ pub enum Typed {
     Boolean(bool),
     /// A date, or a date and time, of the clock on the wall.
     Time(jiff::civil::DateTime),
+    /// An error such as `#REF!`, which was reported when the table was read.
+    Error,
 }
 
 impl Table {
@@ -84,9 +86,7 @@ impl Table {
         sources: &mut Sources,
         diagnostics: &mut Diagnostics,
     ) -> Option<Table> {
-        let named_xlsx = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx"));
+        let named_xlsx = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx"));
         if bytes.starts_with(b"PK\x03\x04") || named_xlsx {
             let file = sources.add_file(path);
             return workbook::read(file, bytes, sheet, sources, diagnostics);
@@ -118,6 +118,15 @@ impl Cell {
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
+    }
+
+    /// The finding that a cell with a spreadsheet's error gives, whatever is asked of it.
+    fn error(&self) -> Option<Diagnostic> {
+        (self.typed == Some(Typed::Error)).then(|| {
+            Diagnostic::new(Code::CellError, format!("the cell holds the error `{}`", self.text))
+                .at(self.place)
+                .help("mend the formula, or write the value itself")
+        })
     }
 
     /// The cell as a scalar of a tree: `502` is an integer, `10.0.0.1` a text.

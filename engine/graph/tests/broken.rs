@@ -4,21 +4,23 @@
 //! report as printed. `UPDATE_EXPECT=1 cargo test` writes the reports anew, to be reviewed as a
 //! diff. A new kind is a function and a test of its own below.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ducto_graph::decode::{OrderedMap, decode};
+use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::interpolate::{Parameters, interpolate};
-use ducto_graph::scalar::{
-    ByteSize, Duration, Name, Percent, Quantity, TimeOfDay, TimeZone, Timestamp,
-};
-use ducto_graph::secret::Secret;
+use ducto_graph::scalar::{Duration, Name};
 use ducto_graph::source::Sources;
 use ducto_graph::table::{Conventions, Table};
-use ducto_graph::tree::{Node, Spanned, Value};
+use ducto_graph::tree::{Node, Value};
 use rust_xlsxwriter::{ExcelDateTime, Format, Formula, Workbook};
-use serde::Deserialize;
+
+use example::Example;
+
+mod example;
 
 /// Checks the input in a folder.
 type Check = fn(&Path, &mut Sources, &mut Diagnostics);
@@ -27,11 +29,8 @@ type Check = fn(&Path, &mut Sources, &mut Diagnostics);
 fn run(kind: &str, check: Check) {
     // Cargo runs tests in the folder of the crate, so paths in reports are the same everywhere.
     let folder = Path::new("tests/broken").join(kind);
-    let mut cases: Vec<PathBuf> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
-        .collect();
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     cases.sort();
     assert!(!cases.is_empty(), "no cases in {}", folder.display());
     let mut failures = Vec::new();
@@ -55,10 +54,7 @@ fn run(kind: &str, check: Check) {
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if expected != report {
-            failures.push(format!(
-                "== {}\n-- expected\n{expected}\n-- found\n{report}",
-                case.display()
-            ));
+            failures.push(format!("== {}\n-- expected\n{expected}\n-- found\n{report}", case.display()));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -184,87 +180,14 @@ fn make_workbook(text: &str) -> Vec<u8> {
     workbook.save_to_buffer().unwrap()
 }
 
-/// Something of every kind that a config struct may hold.
-#[derive(Debug, Deserialize)]
-#[allow(dead_code)] // Only decoded.
-struct Example {
-    name: Spanned<Name>,
-    mode: Mode,
-    every: Option<Duration>,
-    memory: Option<ByteSize>,
-    start: Option<TimeOfDay>,
-    time_zone: Option<TimeZone>,
-    since: Option<Timestamp>,
-    pressure: Option<Quantity>,
-    share: Option<Percent>,
-    password: Option<Secret>,
-    unit_id: Option<u8>,
-    offset: Option<f64>,
-    enabled: Option<bool>,
-    span: Option<[f64; 2]>,
-    #[serde(default)]
-    inputs: Vec<Spanned<Name>>,
-    #[serde(default)]
-    limits: OrderedMap<Limit>,
-    states: Option<std::collections::BTreeMap<u8, String>>,
-    rest: Option<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(dead_code)] // Only decoded.
-enum Mode {
-    Hold,
-    Interpolate { max_gap: Duration },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a limit: a number, or a mapping with `limit`, `on_delay` and `class`"
-)]
-#[allow(dead_code)] // Only decoded.
-enum Limit {
-    Plain(f64),
-    Full {
-        limit: f64,
-        on_delay: Option<Duration>,
-        class: Option<Name>,
-    },
-}
-
 #[test]
 fn the_example_can_be_right() {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
-    let text = "
-name: a-1
-mode: {interpolate: {max_gap: 5m}}
-every: 1s
-memory: 256MB
-start: '06:00'
-time_zone: America/Bogota
-since: 2026-01-01T00:00:00Z
-pressure: 14.0 psia
-share: 80
-password: secret://file/mqtt
-unit_id: 1
-offset: 1
-enabled: true
-span: [0, 5000]
-inputs: [a, b]
-limits: {H: 2500, HH: {limit: 3000, on_delay: 5s, class: safety}}
-states: {0: Parado, 1: En marcha}
-rest: {any: [thing]}
-";
-    let file = sources.add_text("a.yaml", text);
+    let file = sources.add_text("a.yaml", example::RIGHT);
     let node = Node::parse(file, &sources, &mut diagnostics).unwrap();
     let example = decode::<Example>(&node, &mut diagnostics);
-    assert!(
-        diagnostics.is_empty(),
-        "{}",
-        diagnostics.render(&sources, false)
-    );
+    assert!(diagnostics.is_empty(), "{}", diagnostics.render(&sources, false));
     let example = example.unwrap();
     assert_eq!(example.limits.len(), 2);
     assert!(matches!(example.rest.unwrap().value, Value::Map(_)));

@@ -24,15 +24,14 @@ impl FromStr for Name {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let wrong = |why: String| {
-            ScalarError::new(
-                format!("`{}` cannot be a name: {why}", crate::tree::shorten(text)),
-                format!("use letters, digits, `_` and `-`, at most {LONGEST}"),
-            )
-        };
+        let write = format!("use letters, digits, `_` and `-`, at most {LONGEST}");
         if text.is_empty() {
-            return Err(wrong("it is empty".to_owned()));
+            return Err(ScalarError::new("a name cannot be empty", write));
         }
+        let wrong = |why: String| {
+            let text = crate::tree::shorten(text);
+            ScalarError::new(format!("`{text}` cannot be a name: {why}"), &write)
+        };
         if text.chars().nth(LONGEST).is_some() {
             return Err(wrong("it is too long".to_owned()));
         }

@@ -32,13 +32,10 @@ pub(super) fn assemble(
         }
         if let Some(first) = first_of.insert(cell.text.to_string(), cell.place) {
             diagnostics.push(
-                Diagnostic::new(
-                    Code::ColumnDuplicate,
-                    format!("two columns are named `{}`", shorten(&cell.text)),
-                )
-                .at(cell.place)
-                .note_at(first, "the first is here")
-                .help("rename or remove one of the two"),
+                Diagnostic::new(Code::ColumnDuplicate, format!("two columns are named `{}`", shorten(&cell.text)))
+                    .at(cell.place)
+                    .note_at(first, "the first is here")
+                    .help("rename or remove one of the two"),
             );
             repeated.insert(column);
             continue;
@@ -88,22 +85,18 @@ pub(super) fn assemble(
         }
     }
     for (column, cell) in stray {
-        let place = unnamed.get(&column).copied().unwrap_or(cell);
-        diagnostics.push(
-            Diagnostic::new(Code::ColumnUnnamed, "a column with cells has no name")
-                .at(place)
-                .note_at(cell, "its first cell is here")
-                .help("name the column in the header, or empty it"),
-        );
+        let wrong = Diagnostic::new(Code::ColumnUnnamed, "a column with cells has no name")
+            .help("name the column in the header, or empty it");
+        diagnostics.push(match unnamed.get(&column) {
+            Some(header) => wrong.at(*header).note_at(cell, "its first cell is here"),
+            None => wrong.at(cell),
+        });
     }
     if let Some(place) = beyond {
         diagnostics.push(
-            Diagnostic::new(
-                Code::ColumnsWithoutName,
-                "cells to the right of the last named column are not read",
-            )
-            .at(place)
-            .help("name their column in the header, or remove them"),
+            Diagnostic::new(Code::ColumnsWithoutName, "cells to the right of the last named column are not read")
+                .at(place)
+                .help("name their column in the header, or remove them"),
         );
     }
     Some(table)

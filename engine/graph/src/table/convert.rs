@@ -63,17 +63,12 @@ impl Cell {
             None => match read_number(&self.text, conventions.decimal) {
                 Ok(number) => Ok(number),
                 Err(NumberError::Ambiguous(small, large)) => Err(self
-                    .wrong(
-                        Code::NumberAmbiguous,
-                        &format!("`{}` reads two ways, {small} or {large}", self.text),
-                    )
+                    .wrong(Code::NumberAmbiguous, &format!("`{}` reads two ways, {small} or {large}", self.text))
                     .help("declare `decimal: point` or `decimal: comma` for this file")),
                 Err(NumberError::OtherSign) => Err(self
                     .wrong(Code::CellNotNumber, &self.is_not("a number"))
                     .help("the file is declared to use the other decimal sign")),
-                Err(NumberError::NoNumber) => {
-                    Err(self.wrong(Code::CellNotNumber, &self.is_not("a number")))
-                }
+                Err(NumberError::NoNumber) => Err(self.wrong(Code::CellNotNumber, &self.is_not("a number"))),
             },
         }
     }
@@ -90,11 +85,9 @@ impl Cell {
         }
         let wrong = || self.wrong(Code::CellNotInteger, &self.is_not("an integer"));
         let number = self.number(conventions).map_err(|error| match error.code {
-            Code::CellNotNumber => Diagnostic {
-                code: Code::CellNotInteger,
-                message: self.is_not("an integer"),
-                ..error
-            },
+            Code::CellNotNumber => {
+                Diagnostic { code: Code::CellNotInteger, message: self.is_not("an integer"), ..error }
+            }
             _ => error,
         })?;
         // Beyond 2⁵³ a float no longer tells integers apart.
@@ -112,9 +105,7 @@ impl Cell {
     pub fn date(&self, conventions: &Conventions) -> Result<civil::Date, Diagnostic> {
         match self.moment(conventions)? {
             Moment::Local(time) if time.time() == civil::Time::midnight() => Ok(time.date()),
-            _ => Err(self
-                .wrong(Code::CellNotDate, &self.is_not("a date alone"))
-                .help("leave the time of day away")),
+            _ => Err(self.wrong(Code::CellNotDate, &self.is_not("a date alone")).help("leave the time of day away")),
         }
     }
 
@@ -123,17 +114,12 @@ impl Cell {
     ///
     /// # Errors
     /// When it is no date or time, reads two ways, or lies beyond what clocks can tell.
-    pub fn instant(
-        &self,
-        conventions: &Conventions,
-        zone: &TimeZone,
-    ) -> Result<Timestamp, Diagnostic> {
+    pub fn instant(&self, conventions: &Conventions, zone: &TimeZone) -> Result<Timestamp, Diagnostic> {
         let instant = match self.moment(conventions)? {
             Moment::Instant(instant) => instant,
-            Moment::Local(time) => zone
-                .zone()
-                .to_timestamp(time)
-                .map_err(|_| self.wrong(Code::CellNotDate, &self.is_not("an instant")))?,
+            Moment::Local(time) => {
+                zone.zone().to_timestamp(time).map_err(|_| self.wrong(Code::CellNotDate, &self.is_not("an instant")))?
+            }
         };
         Ok(Timestamp::from_micros(instant.as_microsecond()))
     }
@@ -167,6 +153,9 @@ impl Cell {
         T: FromStr,
         T::Err: std::fmt::Display,
     {
+        if self.is_empty() {
+            return Err(self.wrong(Code::ValueInvalid, &self.is_not("a value")));
+        }
         self.text.parse().map_err(|error: T::Err| {
             let text = error.to_string();
             let (message, help) = match text.split_once('\n') {
@@ -174,7 +163,7 @@ impl Cell {
                 None => (text.as_str(), None),
             };
             let mut diagnostic = self.wrong(Code::ValueInvalid, message);
-            diagnostic.help = help;
+            diagnostic.help = help.or(diagnostic.help);
             diagnostic
         })
     }
@@ -183,23 +172,14 @@ impl Cell {
         if let Some(Typed::Time(time)) = self.typed {
             return Ok(Moment::Local(time));
         }
-        let order = if self.typed.is_some() {
-            Err(DateError::NoDate)
-        } else {
-            read_moment(&self.text, conventions.dates)
-        };
+        let order =
+            if self.typed.is_some() { Err(DateError::NoDate) } else { read_moment(&self.text, conventions.dates) };
         order.map_err(|error| match error {
             DateError::Ambiguous(first, second) => self
-                .wrong(
-                    Code::DateAmbiguous,
-                    &format!("`{}` reads two ways, {first} or {second}", self.text),
-                )
+                .wrong(Code::DateAmbiguous, &format!("`{}` reads two ways, {first} or {second}", self.text))
                 .help("declare `dates: dmy` or `dates: mdy` for this file"),
             DateError::ShortYear => self
-                .wrong(
-                    Code::DateAmbiguous,
-                    &format!("the year of `{}` is not clear", self.text),
-                )
+                .wrong(Code::DateAmbiguous, &format!("the year of `{}` is not clear", self.text))
                 .help("write the year with four digits"),
             DateError::NoDate => self
                 .wrong(Code::CellNotDate, &self.is_not("a date"))
@@ -216,7 +196,8 @@ impl Cell {
     }
 
     fn wrong(&self, code: Code, message: &str) -> Diagnostic {
-        Diagnostic::new(code, message).at(self.place)
+        let wrong = || Diagnostic::new(code, message).at(self.place);
+        self.error().unwrap_or_else(wrong)
     }
 }
 
@@ -257,11 +238,7 @@ fn read_number(text: &str, decimal: Option<Decimal>) -> Result<f64, NumberError>
             None
         }
         _ => {
-            let last = if digits.rfind('.') > digits.rfind(',') {
-                '.'
-            } else {
-                ','
-            };
+            let last = if digits.rfind('.') > digits.rfind(',') { '.' } else { ',' };
             if declared.is_some_and(|declared| declared != last) {
                 return Err(NumberError::OtherSign);
             }
@@ -272,15 +249,11 @@ fn read_number(text: &str, decimal: Option<Decimal>) -> Result<f64, NumberError>
         Some(sign) => digits.split_once(sign).unwrap_or((digits, "")),
         None => (digits, ""),
     };
-    let groups: Vec<&str> = whole
-        .split(|c: char| is_space(c) || c == '.' || c == ',')
-        .collect();
+    let groups: Vec<&str> = whole.split(|c: char| is_space(c) || c == '.' || c == ',').collect();
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let grouped = match groups.as_slice() {
         [_] => true,
-        [first, rest @ ..] => {
-            (1..=3).contains(&first.len()) && rest.iter().all(|group| group.len() == 3)
-        }
+        [first, rest @ ..] => (1..=3).contains(&first.len()) && rest.iter().all(|group| group.len() == 3),
         [] => false,
     };
     if !grouped || !groups.iter().all(|group| all_digits(group)) || !all_digits(fraction) {
@@ -308,25 +281,14 @@ fn single(
     sign: &str,
 ) -> Result<Option<char>, NumberError> {
     let (whole, fraction) = digits.split_once(separator).unwrap_or((digits, ""));
-    let like_thousands = fraction.len() == 3
-        && (1..=3).contains(&whole.len())
-        && !whole.starts_with('0')
-        && !spaced
-        && !exponent;
+    let like_thousands =
+        fraction.len() == 3 && (1..=3).contains(&whole.len()) && !whole.starts_with('0') && !spaced && !exponent;
     match declared {
         Some(declared) if declared == separator => Ok(Some(separator)),
         Some(_) if like_thousands => Ok(None),
         Some(_) => Err(NumberError::OtherSign),
-        None if like_thousands
-            && whole
-                .bytes()
-                .chain(fraction.bytes())
-                .all(|b| b.is_ascii_digit()) =>
-        {
-            Err(NumberError::Ambiguous(
-                format!("{sign}{whole}.{fraction}"),
-                format!("{sign}{whole}{fraction}"),
-            ))
+        None if like_thousands && whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) => {
+            Err(NumberError::Ambiguous(format!("{sign}{whole}.{fraction}"), format!("{sign}{whole}{fraction}")))
         }
         None => Ok(Some(separator)),
     }
@@ -354,11 +316,7 @@ fn read_moment(text: &str, order: Option<DateOrder>) -> Result<Moment, DateError
         None => (text, ""),
     };
     let date = read_date(date, order)?;
-    let time = if time.is_empty() {
-        civil::Time::midnight()
-    } else {
-        read_time(time).ok_or(DateError::NoDate)?
-    };
+    let time = if time.is_empty() { civil::Time::midnight() } else { read_time(time).ok_or(DateError::NoDate)? };
     Ok(Moment::Local(date.to_datetime(time)))
 }
 
@@ -366,11 +324,9 @@ fn read_moment(text: &str, order: Option<DateOrder>) -> Result<Moment, DateError
 fn read_time(text: &str) -> Option<civil::Time> {
     let mut parts = text.split(':');
     let mut part = |fallback: Option<i8>| match parts.next() {
-        Some(part) if (1..=2).contains(&part.len()) => part
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| part.parse().ok())
-            .flatten(),
+        Some(part) if (1..=2).contains(&part.len()) => {
+            part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten()
+        }
         Some(_) => None,
         None => fallback,
     };
@@ -382,10 +338,7 @@ fn read_time(text: &str) -> Option<civil::Time> {
 }
 
 fn read_date(text: &str, order: Option<DateOrder>) -> Result<civil::Date, DateError> {
-    let separator = text
-        .chars()
-        .find(|c| matches!(c, '-' | '/' | '.'))
-        .ok_or(DateError::NoDate)?;
+    let separator = text.chars().find(|c| matches!(c, '-' | '/' | '.')).ok_or(DateError::NoDate)?;
     let parts: Vec<&str> = text.split(separator).collect();
     let &[a, b, c] = parts.as_slice() else {
         return Err(DateError::NoDate);

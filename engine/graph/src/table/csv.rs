@@ -21,30 +21,18 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
     }
     let bytes = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(bytes);
     if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(format!(
-            "the file is not a text: a zero byte at offset {offset}"
-        ));
+        return Err(format!("the file is not a text: a zero byte at offset {offset}"));
     }
     Ok(match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
-        Err(_) => encoding_rs::WINDOWS_1252
-            .decode_without_bom_handling(bytes)
-            .0
-            .into_owned(),
+        Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
     })
 }
 
 /// A table from a CSV text.
 pub(super) fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> Option<Table> {
     let (start, separator) = separator(text);
-    let mut reader = Reader {
-        file,
-        text,
-        at: start,
-        separator,
-        nothing: Arc::from(""),
-        cells: 0,
-    };
+    let mut reader = Reader { file, text, at: start, separator, nothing: Arc::from(""), cells: 0 };
     let mut header: Option<Row> = None;
     let mut rows = Vec::new();
     let mut rejected = Vec::new();
@@ -63,9 +51,7 @@ pub(super) fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> 
         let (names, filled) = (filled(&head.cells), filled(&row.cells));
         let problem = match row.problem {
             Some(problem) => Some(*problem),
-            None if row.cells.len() < names || filled > head.cells.len() => {
-                Some(ragged(&row, names))
-            }
+            None if row.cells.len() < names || filled > head.cells.len() => Some(ragged(&row, names)),
             None => None,
         };
         match problem {
@@ -91,10 +77,7 @@ pub(super) fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> 
 
 /// Cells up to the last that is not empty.
 fn filled(cells: &[Cell]) -> usize {
-    cells
-        .iter()
-        .rposition(|cell| !cell.is_empty())
-        .map_or(0, |last| last + 1)
+    cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1)
 }
 
 fn ragged(row: &Row, names: usize) -> Diagnostic {
@@ -105,12 +88,9 @@ fn ragged(row: &Row, names: usize) -> Diagnostic {
         (Some(first), Some(last)) => first.place.to(last.place),
         _ => Place::NOWHERE,
     };
-    Diagnostic::new(
-        Code::RowRagged,
-        format!("the row has {cells} cell{plural}, the header {names}"),
-    )
-    .at(place)
-    .help("add or remove separators; quote a cell that contains one")
+    Diagnostic::new(Code::RowRagged, format!("the row has {cells} cell{plural}, the header {names}"))
+        .at(place)
+        .help("add or remove separators; quote a cell that contains one")
 }
 
 /// Where the table begins and what separates its cells, from its first line.
@@ -124,10 +104,7 @@ fn separator(text: &str) -> (usize, char) {
         }
         // Excel's own hint.
         if let Some(hint) = content.strip_prefix("sep=")
-            && let Some(separator) = hint
-                .chars()
-                .next()
-                .filter(|c| matches!(c, ',' | ';' | '\t'))
+            && let Some(separator) = hint.chars().next().filter(|c| matches!(c, ',' | ';' | '\t'))
             && hint.len() == 1
         {
             return (start + line.len(), separator);
@@ -219,11 +196,9 @@ impl Reader<'_> {
         let mut at = start + 1;
         loop {
             let Some(length) = self.text[at..].find('"') else {
-                return Err(
-                    Diagnostic::new(Code::QuoteUnbalanced, "a quoted cell is not closed")
-                        .at(Place::text(self.file, start, start + 1))
-                        .help("close the quote; a quote inside a quoted cell is written twice"),
-                );
+                return Err(Diagnostic::new(Code::QuoteUnbalanced, "a quoted cell is not closed")
+                    .at(Place::text(self.file, start, start + 1))
+                    .help("close the quote; a quote inside a quoted cell is written twice"));
             };
             content.push_str(&self.text[at..at + length]);
             at += length + 1;
@@ -238,12 +213,9 @@ impl Reader<'_> {
         if !behind.trim().is_empty() {
             problem.get_or_insert_with(|| {
                 Box::new(
-                    Diagnostic::new(
-                        Code::QuoteUnbalanced,
-                        "text stands behind the closing quote of a cell",
-                    )
-                    .at(Place::text(self.file, at, self.at))
-                    .help("a quote inside a quoted cell is written twice"),
+                    Diagnostic::new(Code::QuoteUnbalanced, "text stands behind the closing quote of a cell")
+                        .at(Place::text(self.file, at, self.at))
+                        .help("a quote inside a quoted cell is written twice"),
                 )
             });
         }
@@ -253,17 +225,12 @@ impl Reader<'_> {
     /// Bytes from `at` to the next separator or line break.
     fn to_separator(&self, at: usize) -> usize {
         let rest = &self.text[at..];
-        rest.find([self.separator, '\n', '\r'])
-            .unwrap_or(rest.len())
+        rest.find([self.separator, '\n', '\r']).unwrap_or(rest.len())
     }
 
     fn make(&self, text: &str, start: usize, end: usize) -> Cell {
         Cell {
-            text: if text.is_empty() {
-                Arc::clone(&self.nothing)
-            } else {
-                Arc::from(text)
-            },
+            text: if text.is_empty() { Arc::clone(&self.nothing) } else { Arc::from(text) },
             place: Place::text(self.file, start, end),
             typed: None,
         }
@@ -271,9 +238,6 @@ impl Reader<'_> {
 }
 
 pub(super) fn too_large() -> Diagnostic {
-    Diagnostic::new(
-        Code::TableTooLarge,
-        format!("the table has more than {CELL_LIMIT} cells"),
-    )
-    .help("split the table into several files")
+    Diagnostic::new(Code::TableTooLarge, format!("the table has more than {CELL_LIMIT} cells"))
+        .help("split the table into several files")
 }

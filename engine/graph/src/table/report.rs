@@ -47,15 +47,9 @@ pub fn write_report(
     path: &Path,
 ) -> Result<(), ReportError> {
     let rows = Rows::of(table);
-    let bytes =
-        workbook(table, &rows, diagnostics, sources).map_err(|source| ReportError::Sheet {
-            rows: rows.rows.len(),
-            source,
-        })?;
-    std::fs::write(path, bytes).map_err(|source| ReportError::File {
-        path: path.to_owned(),
-        source,
-    })
+    let bytes = workbook(table, &rows, diagnostics, sources)
+        .map_err(|source| ReportError::Sheet { rows: rows.rows.len(), source })?;
+    std::fs::write(path, bytes).map_err(|source| ReportError::File { path: path.to_owned(), source })
 }
 
 /// All rows of a table in the order of the file.
@@ -66,18 +60,9 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn of(table: &'a Table) -> Self {
-        let mut rows: Vec<&[Cell]> = table
-            .rows
-            .iter()
-            .chain(&table.rejected)
-            .map(Vec::as_slice)
-            .collect();
+        let mut rows: Vec<&[Cell]> = table.rows.iter().chain(&table.rejected).map(Vec::as_slice).collect();
         rows.sort_by_key(|row| start(row));
-        let starts = rows
-            .iter()
-            .enumerate()
-            .filter_map(|(number, row)| Some((start(row)?, number)))
-            .collect();
+        let starts = rows.iter().enumerate().filter_map(|(number, row)| Some((start(row)?, number))).collect();
         Rows { rows, starts }
     }
 
@@ -86,14 +71,12 @@ impl<'a> Rows<'a> {
         let (_, number) = match place.at {
             At::File => return None,
             // The start of a row sorts before whatever lies in it.
-            At::Text { start, .. } => self
-                .starts
-                .range(..=Place::text(place.file, start as usize, usize::MAX))
-                .next_back()?,
-            At::Cell { sheet, row, .. } => self
-                .starts
-                .range(..=Place::cell(place.file, sheet, row, u32::MAX))
-                .next_back()?,
+            At::Text { start, .. } => {
+                self.starts.range(..=Place::text(place.file, start as usize, usize::MAX)).next_back()?
+            }
+            At::Cell { sheet, row, .. } => {
+                self.starts.range(..=Place::cell(place.file, sheet, row, u32::MAX)).next_back()?
+            }
         };
         let cells = self.rows.get(*number)?;
         let inside = match (place.at, cells.last()?.place.at) {
@@ -146,10 +129,7 @@ fn workbook(
             write_cell(sheet, line, narrow(column), cell, wrong)?;
         }
         if !found.is_empty() {
-            let text: Vec<String> = found
-                .iter()
-                .map(|found| describe(found, table, cells))
-                .collect();
+            let text: Vec<String> = found.iter().map(|found| describe(found, table, cells)).collect();
             sheet.write_string_with_format(line, added, shown(&text.join("\n")), &wrapped)?;
         }
     }
@@ -172,13 +152,7 @@ fn workbook(
     workbook.save_to_buffer()
 }
 
-fn write_cell(
-    sheet: &mut Worksheet,
-    line: u32,
-    column: u16,
-    cell: &Cell,
-    wrong: bool,
-) -> Result<(), XlsxError> {
+fn write_cell(sheet: &mut Worksheet, line: u32, column: u16, cell: &Cell, wrong: bool) -> Result<(), XlsxError> {
     let mut format = Format::new();
     if wrong {
         format = format.set_background_color(0x00FF_C7CE);
@@ -200,7 +174,7 @@ fn write_cell(
             }
         },
         None if cell.is_empty() && !wrong => {}
-        None => {
+        None | Some(Typed::Error) => {
             sheet.write_string_with_format(line, column, shown(&cell.text), &format)?;
         }
     }
@@ -209,20 +183,16 @@ fn write_cell(
 
 fn excel_time(time: jiff::civil::DateTime) -> Option<ExcelDateTime> {
     let small = |n: i8| u8::try_from(n).ok();
-    ExcelDateTime::from_ymd(
-        u16::try_from(time.year()).ok()?,
-        small(time.month())?,
-        small(time.day())?,
-    )
-    .and_then(|date| {
-        date.and_hms_milli(
-            u16::from(small(time.hour()).unwrap_or(0)),
-            small(time.minute()).unwrap_or(0),
-            small(time.second()).unwrap_or(0),
-            u16::try_from(time.millisecond()).unwrap_or(0),
-        )
-    })
-    .ok()
+    ExcelDateTime::from_ymd(u16::try_from(time.year()).ok()?, small(time.month())?, small(time.day())?)
+        .and_then(|date| {
+            date.and_hms_milli(
+                u16::from(small(time.hour()).unwrap_or(0)),
+                small(time.minute()).unwrap_or(0),
+                small(time.second()).unwrap_or(0),
+                u16::try_from(time.millisecond()).unwrap_or(0),
+            )
+        })
+        .ok()
 }
 
 /// "limit: `1.234` reads two ways …".

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use calamine::{DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx};
@@ -29,16 +30,17 @@ pub(super) fn read(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Table> {
+    // The reader panics on some damaged workbooks, on a cell named `A99999999999` for one. What it
+    // has left behind then is not used.
+    let read = AssertUnwindSafe(|| cells(bytes, sheet, file, sources, diagnostics));
     let result = check_size(bytes, UNPACKED_LIMIT)
-        .and_then(|()| cells(bytes, sheet, file, sources, diagnostics));
+        .and_then(|()| catch_unwind(read).unwrap_or_else(|_| Err(unreadable("it is damaged inside"))));
     match result {
         Ok(Sheet { number, rows }) => {
             for cell in rows.values().flat_map(BTreeMap::values) {
                 sources.set_cell(cell.place, Arc::clone(&cell.text));
             }
-            let mut rows = rows
-                .into_iter()
-                .filter(|(_, cells)| cells.values().any(|cell| !cell.is_empty()));
+            let mut rows = rows.into_iter().filter(|(_, cells)| cells.values().any(|cell| !cell.is_empty()));
             let header = rows.next().map(|(_, cells)| cells).unwrap_or_default();
             let (numbers, rows): (Vec<u32>, Vec<Sparse>) = rows.unzip();
             let empty = |row: usize, column| {
@@ -57,11 +59,8 @@ pub(super) fn read(
 
 fn unreadable(why: impl std::fmt::Display) -> Box<Diagnostic> {
     Box::new(
-        Diagnostic::new(
-            Code::WorkbookUnreadable,
-            format!("the file is not a readable XLSX workbook: {why}"),
-        )
-        .help("open it in a spreadsheet and save it as XLSX again"),
+        Diagnostic::new(Code::WorkbookUnreadable, format!("the file is not a readable XLSX workbook: {why}"))
+            .help("open it in a spreadsheet and save it as XLSX again"),
     )
 }
 
@@ -72,13 +71,16 @@ fn check_size(bytes: &[u8], limit: u64) -> Result<(), Box<Diagnostic>> {
     }
     let too_large = || {
         Box::new(
-            Diagnostic::new(
-                Code::WorkbookTooLarge,
-                format!("the workbook unpacks to more than {} MB", limit >> 20),
-            )
-            .help("keep only the table in the workbook"),
+            Diagnostic::new(Code::WorkbookTooLarge, format!("the workbook unpacks to more than {} MB", limit >> 20))
+                .help("keep only the table in the workbook"),
         )
     };
+    if !bytes.starts_with(b"PK") {
+        return Err(unreadable("it is a file of another kind"));
+    }
+    if !bytes.starts_with(b"PK") {
+        return Err(unreadable("it is a file of another kind"));
+    }
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)?;
     if archive.len() > PART_LIMIT {
         return Err(too_large());
@@ -86,12 +88,37 @@ fn check_size(bytes: &[u8], limit: u64) -> Result<(), Box<Diagnostic>> {
     let mut left = limit;
     for number in 0..archive.len() {
         let part = archive.by_index(number).map_err(unreadable)?;
-        let unpacked = std::io::copy(&mut part.take(left + 1), &mut std::io::sink());
-        left = left
-            .checked_sub(unpacked.map_err(unreadable)?)
-            .ok_or_else(too_large)?;
+        let holds_strings = part.name().is_ok_and(|name| name.to_lowercase().ends_with("sharedstrings.xml"));
+        let mut part = part.take(left + 1);
+        let unpacked = if holds_strings {
+            let mut bytes = Vec::new();
+            part.read_to_end(&mut bytes).map_err(unreadable)?;
+            if claims_too_many_strings(&bytes) {
+                return Err(unreadable("it claims more texts than it holds"));
+            }
+            bytes.len() as u64
+        } else {
+            std::io::copy(&mut part, &mut std::io::sink()).map_err(unreadable)?
+        };
+        left = left.checked_sub(unpacked).ok_or_else(too_large)?;
     }
     Ok(())
+}
+
+/// Whether the number of shared texts cannot be true. The reader takes memory for as many as are
+/// claimed before it has seen one, and a process that asks for too much is ended.
+fn claims_too_many_strings(part: &[u8]) -> bool {
+    const ATTRIBUTE: &[u8] = b"uniqueCount";
+    part.windows(ATTRIBUTE.len()).enumerate().filter(|(_, window)| *window == ATTRIBUTE).any(|(at, _)| {
+        let digits: String = part[at + ATTRIBUTE.len()..]
+            .iter()
+            .map(|byte| char::from(*byte))
+            .skip_while(|c| c.is_ascii_whitespace() || matches!(c, '=' | '"' | '\'' | '+'))
+            .take_while(char::is_ascii_digit)
+            .collect();
+        // The shortest text is `<si/>`.
+        !digits.is_empty() && digits.parse().map_or(true, |count: usize| count > part.len() / 5)
+    })
 }
 
 struct Sheet {
@@ -120,51 +147,24 @@ fn cells(
             return Err(Box::new(too_large().at(place)));
         }
         let (text, typed) = value(cell.get_value());
-        if let DataRef::Error(error) = cell.get_value() {
-            sources.set_cell(place, Arc::from(text.as_str()));
-            diagnostics.push(
-                Diagnostic::new(
-                    Code::CellError,
-                    format!("the cell holds the error `{error}`"),
-                )
-                .at(place)
-                .help("mend the formula, or write the value itself"),
-            );
-        }
-        let cell = Cell {
-            text: Arc::from(text.trim()),
-            place,
-            typed,
-        };
+        let cell = Cell { text: Arc::from(text.trim()), place, typed };
+        diagnostics.extend(cell.error());
         rows.entry(row).or_default().insert(column, cell);
     }
     Ok(Sheet { number, rows })
 }
 
-fn sheet_name<R: Read + std::io::Seek>(
-    workbook: &Xlsx<R>,
-    wanted: Option<&str>,
-) -> Result<String, Box<Diagnostic>> {
-    let sheets: Vec<_> = workbook
-        .sheets_metadata()
-        .iter()
-        .filter(|sheet| sheet.typ == SheetType::WorkSheet)
-        .collect();
+fn sheet_name<R: Read + std::io::Seek>(workbook: &Xlsx<R>, wanted: Option<&str>) -> Result<String, Box<Diagnostic>> {
+    let sheets: Vec<_> = workbook.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet).collect();
     let found = match wanted {
         Some(name) => sheets.iter().find(|sheet| sheet.name == name),
-        None => sheets
-            .iter()
-            .find(|sheet| sheet.visible == SheetVisible::Visible)
-            .or(sheets.first()),
+        None => sheets.iter().find(|sheet| sheet.visible == SheetVisible::Visible).or(sheets.first()),
     };
     match (found, wanted) {
         (Some(sheet), _) => Ok(sheet.name.clone()),
         (None, Some(name)) => Err(Box::new(
-            Diagnostic::new(
-                Code::SheetMissing,
-                format!("the workbook has no sheet `{}`", crate::tree::shorten(name)),
-            )
-            .suggest(name, sheets.iter().map(|sheet| sheet.name.as_str())),
+            Diagnostic::new(Code::SheetMissing, format!("the workbook has no sheet `{}`", crate::tree::shorten(name)))
+                .suggest(name, sheets.iter().map(|sheet| sheet.name.as_str())),
         )),
         (None, None) => Err(unreadable("it has no sheet")),
     }
@@ -180,7 +180,7 @@ fn value(data: &DataRef<'_>) -> (String, Option<Typed>) {
         DataRef::Int(number) => (number.to_string(), Some(Typed::Number(*number as f64))),
         DataRef::Float(number) => (number.to_string(), Some(Typed::Number(*number))),
         DataRef::Bool(value) => (value.to_string(), Some(Typed::Boolean(*value))),
-        DataRef::Error(error) => (error.to_string(), None),
+        DataRef::Error(error) => (error.to_string(), Some(Typed::Error)),
         DataRef::DateTime(time) => date(*time),
         DataRef::DateTimeIso(text) => {
             let time = text.parse::<jiff::civil::DateTime>().ok();
@@ -214,9 +214,7 @@ fn date(time: ExcelDateTime) -> (String, Option<Typed>) {
         i32::from(milli) * 1_000_000,
     );
     match time {
-        Ok(time) if time.time() == jiff::civil::Time::midnight() => {
-            (time.date().to_string(), Some(Typed::Time(time)))
-        }
+        Ok(time) if time.time() == jiff::civil::Time::midnight() => (time.date().to_string(), Some(Typed::Time(time))),
         Ok(time) => (time.to_string(), Some(Typed::Time(time))),
         Err(_) => (days.to_string(), Some(Typed::Number(days))),
     }
@@ -229,10 +227,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_false_number_of_texts_is_noticed() {
+        for (part, wrong) in [
+            ("<sst count=\"2\" uniqueCount=\"2\"><si/><si/></sst>", false),
+            ("<sst uniqueCount=\"4294967295\"><si/></sst>", true),
+            ("<sst uniqueCount = '99999999999999999999'/>", true),
+            ("<sst uniqueCount=\"\"/>", false),
+        ] {
+            assert_eq!(claims_too_many_strings(part.as_bytes()), wrong, "{part}");
+        }
+    }
+
+    #[test]
     fn a_zip_bomb_is_refused_before_it_is_unpacked() {
         let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default()
-            .compression_method(zip::CompressionMethod::Deflated);
+        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
         for part in ["xl/workbook.xml", "xl/sharedStrings.xml"] {
             archive.start_file(part, options).unwrap();
             archive.write_all(&vec![0u8; 3 << 20]).unwrap();

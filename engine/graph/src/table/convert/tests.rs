@@ -2,18 +2,11 @@ use super::*;
 use crate::source::Place;
 
 fn cell(text: &str) -> Cell {
-    Cell {
-        text: text.into(),
-        place: Place::NOWHERE,
-        typed: None,
-    }
+    Cell { text: text.into(), place: Place::NOWHERE, typed: None }
 }
 
 fn number(text: &str, decimal: Option<Decimal>) -> Result<f64, Code> {
-    let conventions = Conventions {
-        decimal,
-        dates: None,
-    };
+    let conventions = Conventions { decimal, dates: None };
     cell(text).number(&conventions).map_err(|error| error.code)
 }
 
@@ -55,37 +48,23 @@ fn numbers_that_read_two_ways_need_a_convention() {
 
 #[test]
 fn numbers_against_the_convention_are_refused() {
-    for (text, decimal) in [
-        ("1.5", Decimal::Comma),
-        ("1,5", Decimal::Point),
-        ("1.234,5", Decimal::Point),
-        ("1.234.567", Decimal::Point),
-    ] {
-        assert_eq!(
-            number(text, Some(decimal)),
-            Err(Code::CellNotNumber),
-            "{text}"
-        );
+    for (text, decimal) in
+        [("1.5", Decimal::Comma), ("1,5", Decimal::Point), ("1.234,5", Decimal::Point), ("1.234.567", Decimal::Point)]
+    {
+        assert_eq!(number(text, Some(decimal)), Err(Code::CellNotNumber), "{text}");
     }
 }
 
 #[test]
 fn what_is_no_number() {
-    for text in [
-        "", "-", "x", "1.2.3", "1,23,456", "12 psi", "1e999", "nan", "inf", "1..2", "٣", "1e",
-        "--1",
-    ] {
+    for text in ["", "-", "x", "1.2.3", "1,23,456", "12 psi", "1e999", "nan", "inf", "1..2", "٣", "1e", "--1"] {
         assert_eq!(number(text, None), Err(Code::CellNotNumber), "{text}");
     }
 }
 
 #[test]
 fn integers() {
-    let integer = |text: &str| {
-        cell(text)
-            .integer(&Conventions::default())
-            .map_err(|error| error.code)
-    };
+    let integer = |text: &str| cell(text).integer(&Conventions::default()).map_err(|error| error.code);
     assert_eq!(integer("9007199254740993"), Ok(9_007_199_254_740_993));
     assert_eq!(integer("5,0"), Ok(5));
     assert_eq!(integer("1.234"), Err(Code::NumberAmbiguous));
@@ -97,14 +76,8 @@ fn integers() {
 #[test]
 fn dates() {
     let date = |text: &str, dates: Option<DateOrder>| {
-        let conventions = Conventions {
-            decimal: None,
-            dates,
-        };
-        cell(text)
-            .date(&conventions)
-            .map(|date| date.to_string())
-            .map_err(|error| error.code)
+        let conventions = Conventions { decimal: None, dates };
+        cell(text).date(&conventions).map(|date| date.to_string()).map_err(|error| error.code)
     };
     let third_of_april = Ok("2026-04-03".to_owned());
     assert_eq!(date("2026-04-03", None), third_of_april);
@@ -116,16 +89,7 @@ fn dates() {
     assert_eq!(date("12/25/2026", None), Ok("2026-12-25".to_owned()));
     assert_eq!(date("05/05/2026", None), Ok("2026-05-05".to_owned()));
     assert_eq!(date("03/04/26", None), Err(Code::DateAmbiguous));
-    for text in [
-        "",
-        "x",
-        "2026",
-        "2026-13-01",
-        "31/31/2026",
-        "1/2/3/4",
-        "2026-04-03 06:00",
-        "-1/2/2026",
-    ] {
+    for text in ["", "x", "2026", "2026-13-01", "31/31/2026", "1/2/3/4", "2026-04-03 06:00", "-1/2/2026"] {
         assert_eq!(date(text, None), Err(Code::CellNotDate), "{text}");
     }
 }
@@ -140,14 +104,8 @@ fn instants_take_the_zone_of_the_site() {
             .map_err(|error| error.code)
     };
     assert_eq!(instant("2026-04-03"), Ok("2026-04-03T05:00:00Z".to_owned()));
-    assert_eq!(
-        instant("2026-04-03 6:00"),
-        Ok("2026-04-03T11:00:00Z".to_owned())
-    );
-    assert_eq!(
-        instant("2026-04-03T06:00:00Z"),
-        Ok("2026-04-03T06:00:00Z".to_owned())
-    );
+    assert_eq!(instant("2026-04-03 6:00"), Ok("2026-04-03T11:00:00Z".to_owned()));
+    assert_eq!(instant("2026-04-03T06:00:00Z"), Ok("2026-04-03T06:00:00Z".to_owned()));
     assert_eq!(instant("2026-04-03 25:00"), Err(Code::CellNotDate));
 }
 
