@@ -73,24 +73,24 @@ codes! {
     E0204 EnvironmentMissing "an environment variable is not set";
     E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
     E0206 UnitUnknown "a unit is not one of those known";
-    E0220 OperatorUnknown "a `type` is not one of those that can stand here";
-    E0221 InputUnknown "an input names no node of the pipeline";
-    E0222 PortUnknown "an input names a port that the node does not have";
-    E0223 InputsMisplaced "`inputs` stand where nothing is read, or name a node that gives nothing";
-    E0224 Cycle "nodes feed each other in a circle";
-    E0225 NameTaken "two things have one name";
-    E0226 NameReserved "a name has a meaning of its own here";
-    E0227 TemplateUnknown "an asset names no template of the site";
-    E0228 SiteTagUnknown "a tag is not one of the site's";
-    E0229 PipelineUnknown "no pipeline of this name is found";
-    E0230 DatasetUnknown "no node stores the dataset that is read";
-    E0231 DatasetShared "two nodes store one tag in one dataset";
-    E0232 PublishMisplaced "`publish` stands on a node that gives no rows";
-    E0233 PublishAmbiguous "several rows would be published as one tag";
-    E0234 PublishEndless "published tags depend on themselves without end";
-    E0235 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
-    E0236 GivenTwice "something that can be given once is given twice";
-    E0237 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
+    E0250 OperatorUnknown "a `type` is not one of those that can stand here";
+    E0251 InputUnknown "an input names no node of the pipeline";
+    E0252 PortUnknown "an input names a port that the node does not have";
+    E0253 InputsMisplaced "`inputs` stand where nothing is read, or name a node that gives nothing";
+    E0254 Cycle "nodes feed each other in a circle";
+    E0255 NameTaken "two things have one name";
+    E0256 NameReserved "a name has a meaning of its own here";
+    E0257 TemplateUnknown "an asset names no template of the site";
+    E0258 SiteTagUnknown "a tag is not one of the site's";
+    E0259 PipelineUnknown "no pipeline of this name is found";
+    E0260 DatasetUnknown "no node stores the dataset that is read";
+    E0261 DatasetShared "two nodes store one tag in one dataset";
+    E0262 PublishMisplaced "`publish` stands on a node that gives no rows";
+    E0263 PublishAmbiguous "several rows would be published as one tag";
+    E0264 PublishEndless "published tags depend on themselves without end";
+    E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
+    E0266 GivenTwice "something that can be given once is given twice";
+    E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -99,10 +99,10 @@ codes! {
     E0305 LengthWrong "a list has another length than the one expected";
     E0306 ParameterNotScalar "a list or mapping is inserted into a text";
 
-    E0340 RangeReversed "the lower end of a range is not below its upper end";
-    E0341 PublishColumn "a column that is to be published is not there or cannot be a tag";
-    E0342 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
-    E0343 DatasetMixed "one dataset would hold rows of different columns";
+    E0350 RangeReversed "the lower end of a range is not below its upper end";
+    E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
+    E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
+    E0353 DatasetMixed "one dataset would hold rows of different columns";
 
     E0370 ConditionNotBoolean "a condition gives something other than true or false";
     E0371 StreamRefused "a sink does not take the stream that comes";

@@ -5,13 +5,17 @@
 pub mod codes;
 pub mod decode;
 pub mod diagnostic;
+pub mod explain;
 pub mod expr;
+pub mod graph_print;
 pub mod interpolate;
+pub mod load;
 pub mod operator;
 pub mod pipeline;
 pub mod registry;
 mod report;
 pub mod scalar;
+pub mod scenario;
 pub mod secret;
 pub mod site;
 pub mod source;

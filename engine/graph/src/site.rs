@@ -17,7 +17,7 @@ use crate::tree::{Node, Spanned};
 pub type SectionValue = Arc<dyn Any + Send + Sync>;
 
 /// One installation, as checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Site {
     pub name: String,
     pub tenant: Option<String>,
@@ -76,7 +76,7 @@ pub enum Interpolation {
 }
 
 /// An asset with the values its row and its template give it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AssetSettings {
     pub name: Spanned<String>,
     pub id: AssetId,
@@ -144,6 +144,49 @@ impl TagSettings {
 }
 
 impl Site {
+    /// The memory budget where a site gives none.
+    pub const DEFAULT_MEMORY: ByteSize = ByteSize::from_bytes(256_000_000);
+
+    /// A site without tags and pipelines, everything else as where its file does not say it.
+    pub fn empty(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            tenant: None,
+            folder: PathBuf::new(),
+            time_zone: TimeZone::utc(),
+            language: "en".to_owned(),
+            contract_day: ContractDay { start: TimeOfDay::MIDNIGHT, named_by: NamedBy::Start },
+            atmospheric_pressure: None,
+            display_units: BTreeMap::new(),
+            memory: Self::DEFAULT_MEMORY,
+            workers: 1,
+            sections: BTreeMap::new(),
+            assets: Vec::new(),
+            tags: Vec::new(),
+            directory: Arc::new(Directory::default()),
+            datasets: BTreeMap::new(),
+            connections: Vec::new(),
+            pipelines: Vec::new(),
+        }
+    }
+
+    /// A site of which only names of tags are known, each a float64: what `replay` and `bench` run on without a site.
+    /// What stands before a name's last dot is its asset.
+    pub fn bare<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::bare_kinds(names.into_iter().map(|name| (name, ValueKind::Float64)))
+    }
+
+    /// As [`Site::bare`], with the kind of value of each tag.
+    pub fn bare_kinds<'a>(tags: impl IntoIterator<Item = (&'a str, ValueKind)>) -> Self {
+        let mut assembly = crate::load::Assembly::new();
+        for (name, kind) in tags {
+            assembly.bare_tag(name, kind);
+        }
+        let mut site = Self::empty("bare");
+        assembly.finish(&mut site);
+        site
+    }
+
     /// A section of the site as its operator decoded it.
     pub fn section<T: Any + Send + Sync>(&self, name: &str) -> Option<&T> {
         self.sections.get(name)?.downcast_ref()

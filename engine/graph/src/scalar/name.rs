@@ -14,6 +14,11 @@ pub struct Name(String);
 const LONGEST: usize = 64;
 
 impl Name {
+    /// A name where the one that was written cannot be used.
+    pub(crate) fn placeholder() -> Self {
+        Name("unnamed".to_owned())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
