@@ -104,6 +104,14 @@ codes! {
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
     E0353 DatasetMixed "one dataset would hold rows of different columns";
 
+    E0370 ConditionNotBoolean "a condition gives something other than true or false";
+    E0371 StreamRefused "a sink does not take the stream that comes";
+    E0372 DatasetNameInvalid "a dataset's name makes no folder or needs quotes in SQL";
+    E0373 AddressInvalid "an address cannot be read, or lies outside its table";
+    E0374 AddressOverlap "two values of several registers lie on each other";
+    E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
+    E0376 EndpointInvalid "an endpoint cannot be read";
+
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
     E0403 ColumnUnnamed "a column with cells has no name";
@@ -130,6 +138,8 @@ codes! {
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
 
     W0201 OutputUnused "nothing reads what a node gives";
+    W0270 SelectionEmpty "a condition on tags is true for none";
+    W0370 AddressShared "several tags read one address";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }

@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) due: Due,
     /// Attempts of the writer that have ended, well or not; who waits compares.
     attempts: u64,
+    /// A commit is in the files and its listeners have not all been called.
+    announcing: bool,
     /// Someone waits for a commit now: a failed attempt is repeated at once.
     pub(crate) urgent: bool,
     /// The writer has looked and found nothing to do.
@@ -123,6 +125,7 @@ impl Shared {
         let mut done = Vec::new();
         {
             let mut state = self.lock();
+            state.announcing = true;
             state.manifest = Arc::new(manifest);
             for _ in 0..commits {
                 if let Some(sealed) = state.sealed.pop_front() {
@@ -145,6 +148,7 @@ impl Shared {
 
     pub(crate) fn attempted(&self, error: Option<&StorageError>) {
         let mut state = self.lock();
+        state.announcing = false;
         state.attempts += 1;
         if let Some(error) = error {
             state.stats.errors += 1;
@@ -275,6 +279,7 @@ impl Historian {
             due: Due::of(&manifest, &config),
             manifest: Arc::new(manifest),
             attempts: 0,
+            announcing: false,
             urgent: false,
             idle: false,
             stop: false,
@@ -448,6 +453,15 @@ impl Historian {
             state = self.shared.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+
+    /// Waits until every commit that is due is on disk and its listeners were called; commits nothing early. Ends too
+    /// when an attempt fails.
+    pub fn wait_for_commits(&self) {
+        let mut state = self.shared.lock();
+        while (!state.sealed.is_empty() || state.announcing) && !state.stopped && state.stats.last_error.is_none() {
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits until the writer has nothing to do: no commit, merge or removal that is due. For tests and a clean stop.
