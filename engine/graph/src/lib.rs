@@ -2,8 +2,17 @@
 //!
 //! The crate knows no operator by name: a [`registry::Registry`] tells it which there are.
 
+pub mod codes;
+pub mod decode;
+pub mod diagnostic;
 pub mod expr;
+pub mod interpolate;
 pub mod operator;
 pub mod pipeline;
 pub mod registry;
+mod report;
+pub mod scalar;
+pub mod secret;
 pub mod site;
+pub mod source;
+pub mod tree;

@@ -25,9 +25,10 @@ use datafusion_physical_expr::PhysicalExpr;
 use ducto_record::Units;
 use thiserror::Error;
 
-use crate::codes;
-use crate::decode::Spanned;
+use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
+use crate::source::{At, Place};
+use crate::tree::Spanned;
 
 pub use functions::Functions;
 pub use syntax::{MAX_BRACKETS, MAX_BYTES, MAX_DEPTH};
@@ -255,23 +256,48 @@ impl Expression {
 }
 
 impl ExpressionError {
-    /// The error at the place of the expression's text. The place is that of the whole text; a line below it shows
-    /// which part is meant, since a text in a file may be folded or escaped.
+    /// The error at its place in the file.
     pub fn diagnostic(&self, text: &Spanned<String>) -> Diagnostic {
         let code = match self.kind {
-            ErrorKind::Syntax => codes::EXPRESSION_SYNTAX,
-            ErrorKind::UnknownColumn => codes::EXPRESSION_COLUMN,
-            ErrorKind::UnknownFunction => codes::EXPRESSION_FUNCTION,
-            ErrorKind::Refused => codes::EXPRESSION_REFUSED,
-            ErrorKind::Type | ErrorKind::Evaluation => codes::EXPRESSION_TYPE,
-            ErrorKind::Unit => codes::EXPRESSION_UNIT,
-            ErrorKind::Size => codes::EXPRESSION_SIZE,
+            ErrorKind::Syntax => Code::ExpressionSyntax,
+            ErrorKind::UnknownColumn => Code::ExpressionColumnUnknown,
+            ErrorKind::UnknownFunction => Code::ExpressionFunctionUnknown,
+            ErrorKind::Refused => Code::ExpressionRefused,
+            ErrorKind::Type | ErrorKind::Evaluation => Code::ExpressionType,
+            ErrorKind::Unit => Code::ExpressionUnit,
+            ErrorKind::Size => Code::ExpressionTooLarge,
         };
-        let mut diagnostic = Diagnostic::error(code, self.message.clone()).at(text.place.clone());
+        let mut diagnostic = Diagnostic::new(code, self.message.clone());
+        match self.part_of(text.place) {
+            Some(place) => diagnostic = diagnostic.at(place),
+            None => {
+                diagnostic = diagnostic.at(text.place);
+                if let Some(part) = self.part().filter(|part| !part.is_empty()) {
+                    diagnostic = diagnostic.label(format!("at `{part}`"));
+                }
+            }
+        }
         if let Some(help) = &self.help {
             diagnostic = diagnostic.help(help.clone());
         }
         diagnostic
+    }
+
+    /// The place of the part that is meant, where the file has the text as it is: plain, or in quotes with nothing
+    /// escaped, which shows in its length.
+    fn part_of(&self, place: Place) -> Option<Place> {
+        let At::Text { start, end } = place.at else { return None };
+        let part = self.at.clone()?;
+        let (start, length) = (start as usize, (end as usize).checked_sub(start as usize)?);
+        let quotes = length.checked_sub(self.text.len())?;
+        let first = match quotes {
+            0 => start,
+            2 => start + 1,
+            _ => return None,
+        };
+        // A text that ends too early is marked at its last character.
+        let last = part.end.max(part.start + usize::from(part.start < self.text.len()));
+        Some(Place::text(place.file, first + part.start, first + last))
     }
 
     /// The part of the text that is meant.

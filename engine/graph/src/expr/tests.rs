@@ -323,3 +323,16 @@ fn examine(text: &str) {
         }
     }
 }
+
+#[test]
+fn the_place_is_that_of_the_part() {
+    use crate::source::{Place, Sources};
+    use crate::tree::Spanned;
+    let mut sources = Sources::new();
+    let file = sources.add_text("a.yaml", "a: thp > tph\nb: \"thp > tph\"\nc: >\n  thp >\n  tph\n");
+    let error = compile("thp > tph").unwrap_err();
+    let part = |place: Place| error.diagnostic(&Spanned::new("thp > tph".to_owned(), place)).place.unwrap();
+    assert_eq!(part(Place::text(file, 3, 12)), Place::text(file, 9, 12));
+    assert_eq!(part(Place::text(file, 16, 27)), Place::text(file, 23, 26));
+    assert_eq!(part(Place::text(file, 31, 47)), Place::text(file, 31, 47));
+}

@@ -63,6 +63,12 @@ pub trait Transform: Send {
         Ok(())
     }
 
+    /// The engine time by which everything that is open now has been given: the end of the last open window and its
+    /// wait. Input that ends (a replay, a test) moves engine time there; timers that recur for ever do not count.
+    fn closes_at(&self) -> Option<Micros> {
+        None
+    }
+
     /// Something a person asked for; nodes ignore verbs that they do not know, and answer the others by
     /// [`Output::reply`].
     ///
@@ -87,7 +93,8 @@ pub trait Transform: Send {
     }
 }
 
-/// A sink at work, one for the site. The host never gives it an epoch twice.
+/// A sink at work, one for the site. The host never gives it a whole epoch twice. When a call fails, the epoch is
+/// given again from its first batch: a sink keeps what it was given aside until [`Sink::end_epoch`].
 pub trait Sink: Send {
     /// # Errors
     /// Anything that cannot be mended by trying again later inside the sink.

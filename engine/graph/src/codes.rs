@@ -1,0 +1,156 @@
+//! The closed list of diagnostic codes.
+//!
+//! A code is stable: scripts, editors and support notes refer to it. A code that is no longer
+//! given is left in the list, and its number is never used for anything else. `E` is an error,
+//! `W` a warning; the first two digits say what it is about: 01 syntax and files, 02 names and
+//! references, 03 types, units and columns, 04 tables, 05 limits of size.
+
+use std::fmt;
+
+/// Whether a finding stops the configuration from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// The configuration can be used, and probably does not do what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// `error` or `warning`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($id:ident $name:ident $meaning:literal;)*) => {
+        /// What a diagnostic is about.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = concat!("`", stringify!($id), "`: ", $meaning)] $name,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the list.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The code as printed, `E0106`.
+            pub fn id(self) -> &'static str {
+                match self { $(Code::$name => stringify!($id),)* }
+            }
+
+            /// One line that says what the code means.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$name => $meaning,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    E0101 FileMissing "a file that is named does not exist";
+    E0102 FileIsDirectory "a directory stands where a file is expected";
+    E0103 FileNotText "a file is not text in the expected encoding";
+    E0104 FileUnreadable "a file exists and cannot be read";
+    E0106 YamlSyntax "the text is not valid YAML";
+    E0108 DuplicateKey "a key appears twice in one mapping";
+    E0109 MultipleDocuments "a file holds more than one YAML document";
+    E0110 TabIndentation "a tab is used where YAML allows only spaces";
+    E0111 AliasUnknown "an alias names no anchor that was completed before it";
+    E0112 KeyNotText "a mapping key is not a plain name";
+    E0113 TagUnknown "a YAML tag is not one of the core schema";
+    E0114 MergeNotMapping "`<<` is given something other than a mapping";
+    E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
+    E0117 SecretUnreadable "a secret's file cannot be used";
+    E0120 ExpressionSyntax "an expression is no SQL expression";
+
+    E0201 FieldUnknown "a field is not one of those that can stand here";
+    E0202 ChoiceUnknown "a value is not one of the accepted names";
+    E0203 ParameterUnknown "a `${…}` names no declared parameter";
+    E0204 EnvironmentMissing "an environment variable is not set";
+    E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
+    E0206 UnitUnknown "a unit is not one of those known";
+    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
+    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
+
+    E0301 TypeMismatch "a value is of another type than the one expected";
+    E0302 ValueInvalid "a value does not have the form or meaning expected";
+    E0303 FieldMissing "a required field is missing";
+    E0304 NumberOutOfRange "a number is outside the range allowed";
+    E0305 LengthWrong "a list has another length than the one expected";
+    E0306 ParameterNotScalar "a list or mapping is inserted into a text";
+    E0320 ExpressionRefused "an expression uses SQL that cannot stand in one";
+    E0321 ExpressionType "the types in an expression do not fit together";
+    E0322 ExpressionUnit "the units in an expression do not fit together";
+
+    E0401 TableEmpty "a table has no header row";
+    E0402 ColumnDuplicate "two columns of a table have one name";
+    E0403 ColumnUnnamed "a column with cells has no name";
+    E0404 RowRagged "a row has another number of cells than the header";
+    E0405 QuoteUnbalanced "a quoted CSV field is not closed where it should be";
+    E0407 WorkbookUnreadable "a file is not a readable XLSX workbook";
+    E0408 SheetMissing "a workbook has no sheet of the name given";
+    E0409 CellError "a cell holds a spreadsheet error such as `#REF!`";
+    E0410 NumberAmbiguous "a number reads two ways until `decimal:` is declared";
+    E0411 DateAmbiguous "a date reads two ways until `dates:` is declared";
+    E0412 CellNotNumber "a cell is not a number";
+    E0413 CellNotInteger "a cell is not an integer";
+    E0414 CellNotDate "a cell is not a date";
+    E0415 CellNotBoolean "a cell is not yes or no";
+
+    E0501 FileTooLarge "a file is larger than its kind may be";
+    E0502 NestingTooDeep "values are nested too deeply";
+    E0503 TooManyNodes "a file has too many values once its aliases are expanded";
+    E0504 WorkbookTooLarge "a workbook is too large once it is unpacked";
+    E0505 TableTooLarge "a table has too many cells";
+    E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
+    E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
+
+    W0401 ColumnsWithoutName "cells stand to the right of the last named column";
+}
+
+impl Code {
+    /// Error or warning, as the first letter says.
+    pub fn severity(self) -> Severity {
+        if self.id().starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::Code;
+
+    #[test]
+    fn codes_are_unique_and_well_formed() {
+        let mut numbers = HashSet::new();
+        for code in Code::ALL {
+            let id = code.id();
+            assert!(numbers.insert(id), "{id} is used twice");
+            let (letter, digits) = id.split_at(1);
+            assert!(letter == "E" || letter == "W", "{id}");
+            assert_eq!(digits.len(), 4, "{id}");
+            let area: u32 = digits[..2].parse().unwrap();
+            assert!((1..=5).contains(&area), "{id}");
+            assert!(digits[2..].parse::<u32>().unwrap() > 0, "{id}");
+            assert!(!code.meaning().is_empty());
+        }
+    }
+
+    #[test]
+    fn codes_are_listed_in_order() {
+        let ids: Vec<_> = Code::ALL.iter().map(|code| code.id()).collect();
+        assert!(ids.is_sorted(), "keep codes.rs sorted");
+    }
+}

@@ -1,0 +1,426 @@
+//! One pipeline as a timely dataflow: a reader of the site log, and an operator per node. The only file that builds
+//! timely operators.
+//!
+//! The timely time is the epoch. A node takes its turn at an epoch once its inputs are complete for it, so batches of
+//! an epoch are seen together and in the order of engine time, however they were cut.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ducto_graph::operator::{NodeError, Packet, Turn};
+use ducto_graph::pipeline::Edge;
+use ducto_record::{Action, Epoch, Micros, Part};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, Stream};
+use timely::progress::frontier::MutableAntichain;
+use timely::worker::Worker;
+
+use crate::instance::Instance;
+use crate::intake::Deadline;
+use crate::log::Read;
+use crate::node::{Flow, SourceNode, TransformNode};
+use crate::partition::Share;
+use crate::sinks::SinkHost;
+use crate::stats::NodeStats;
+
+/// Epochs of one pipeline that may be on their way at once.
+const IN_FLIGHT: u64 = 4;
+
+/// Engine time between snapshots.
+const SNAPSHOT_EVERY: Micros = 10 * ducto_record::time::SECOND;
+
+/// A node built for one worker.
+pub(crate) enum Built {
+    Source(SourceNode),
+    Transform(TransformNode),
+    Sink { host: Arc<SinkHost>, stats: Arc<NodeStats> },
+}
+
+/// Everything one worker needs to run its share of a pipeline.
+pub(crate) struct Assembly {
+    pub(crate) instance: Arc<Instance>,
+    /// In the order of the pipeline's nodes.
+    pub(crate) nodes: Vec<(Built, Vec<Edge>, usize)>,
+    pub(crate) share: Share,
+    pub(crate) deadline: Deadline,
+    /// Read from behind here.
+    pub(crate) position: Epoch,
+}
+
+/// What a worker remembers of an epoch that is on its way.
+struct Passing {
+    epoch: Epoch,
+    time: Micros,
+    actions: Arc<[Arc<Action>]>,
+    snapshot: bool,
+}
+
+/// What the operators of one pipeline on one worker share.
+struct Local {
+    instance: Arc<Instance>,
+    worker: usize,
+    passing: RefCell<VecDeque<Passing>>,
+    /// The last epoch each node has done.
+    done: Vec<Cell<Epoch>>,
+    deadlines: Vec<Cell<Option<Micros>>>,
+    closes: Vec<Cell<Option<Micros>>>,
+}
+
+impl Local {
+    fn all_done(&self) -> Epoch {
+        self.done.iter().map(Cell::get).min().unwrap_or(Epoch::MAX)
+    }
+
+    fn fail(&self, node: usize, epoch: Epoch, error: NodeError) {
+        self.instance.fail(node, epoch, error.to_string());
+    }
+}
+
+type FlowStream<'scope> = Stream<'scope, u64, Vec<Flow>>;
+type FlowOutput = OutputBuilder<u64, CapacityContainerBuilder<Vec<Flow>>>;
+
+/// Builds the dataflow on this worker. All workers build the same, in the same order.
+pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
+    let index = worker.index();
+    let Assembly { instance, nodes, share, deadline, position } = assembly;
+    let count = nodes.len();
+    let local = Rc::new(Local {
+        instance: instance.clone(),
+        worker: index,
+        passing: RefCell::default(),
+        done: (0..count).map(|_| Cell::new(position)).collect(),
+        deadlines: (0..count).map(|_| Cell::new(None)).collect(),
+        closes: (0..count).map(|_| Cell::new(None)).collect(),
+    });
+    let guard = instance.guard();
+    let name = instance.pipeline.to_string();
+    let address = worker.dataflow_core::<u64, _, _, _>(&name, None, guard, |_, scope| {
+        let mut sources = Vec::new();
+        let mut others = Vec::new();
+        for (node, (built, edges, ports)) in nodes.into_iter().enumerate() {
+            match built {
+                Built::Source(source) => sources.push((node, source, ports)),
+                Built::Transform(transform) => others.push((node, Inner::Transform(Box::new(transform)), edges, ports)),
+                Built::Sink { host, stats } => others.push((node, Inner::Sink { host, stats }, edges, 0)),
+            }
+        }
+        let mut streams: BTreeMap<(usize, usize), FlowStream<'_>> = BTreeMap::new();
+        let reader =
+            Reader { local: local.clone(), share, deadline, position, last_snapshot: None, actions_seen: Arc::new([]) };
+        let address = build_reader(scope, reader, sources, &mut streams);
+        let wake: Rc<[usize]> = address.clone().into();
+        for (node, inner, edges, ports) in others {
+            build_node(scope, local.clone(), node, inner, &edges, ports, &wake, &mut streams);
+        }
+        address
+    });
+    let activator = worker.sync_activator_for(address);
+    instance.set_waker(
+        index,
+        Box::new(move || {
+            // An error means that the dataflow has gone, and then there is nothing to wake.
+            let _ = activator.activate();
+        }),
+    );
+}
+
+struct Reader {
+    local: Rc<Local>,
+    share: Share,
+    deadline: Deadline,
+    position: Epoch,
+    last_snapshot: Option<Micros>,
+    actions_seen: Arc<[Arc<Action>]>,
+}
+
+/// The operator that reads the site log: one output a port of each source node.
+fn build_reader<'scope>(
+    scope: Scope<'scope, u64>,
+    mut reader: Reader,
+    mut sources: Vec<(usize, SourceNode, usize)>,
+    streams: &mut BTreeMap<(usize, usize), FlowStream<'scope>>,
+) -> Vec<usize> {
+    let mut builder = OperatorBuilder::new("site log".to_owned(), scope);
+    let mut outputs: Vec<Vec<FlowOutput>> = Vec::new();
+    for (node, _, ports) in &sources {
+        let mut of_node = Vec::new();
+        for port in 0..*ports {
+            let (output, stream) = builder.new_output();
+            of_node.push(OutputBuilder::from(output));
+            streams.insert((*node, port), stream);
+        }
+        outputs.push(of_node);
+    }
+    let info = builder.operator_info();
+    let again = scope.activator_for(info.address.clone());
+    builder.build(move |capabilities| {
+        let mut capabilities = Some(capabilities);
+        let mut selected = Vec::new();
+        move |_frontiers: &[MutableAntichain<u64>]| {
+            let instance = reader.local.instance.clone();
+            if let Some(held) = &mut capabilities {
+                let more = reader.read(held, &mut sources, &mut outputs, &mut selected);
+                if more {
+                    again.activate();
+                }
+            }
+            if instance.is_fenced() || reader.position >= instance.stop_at() {
+                capabilities = None;
+            }
+            reader.report();
+        }
+    });
+    info.address.to_vec()
+}
+
+impl Reader {
+    /// Reads what may be on its way. Answers whether more waits that may be read at once.
+    fn read(
+        &mut self,
+        capabilities: &mut [Capability<u64>],
+        sources: &mut [(usize, SourceNode, usize)],
+        outputs: &mut [Vec<FlowOutput>],
+        selected: &mut Vec<(usize, ducto_record::Batch)>,
+    ) -> bool {
+        let local = self.local.clone();
+        let instance = &local.instance;
+        for _ in 0..IN_FLIGHT {
+            if instance.is_fenced() || self.position >= instance.stop_at() {
+                return false;
+            }
+            // A pipeline of sources alone has nothing on its way.
+            let done = local.all_done().min(self.position);
+            if self.position - done >= IN_FLIGHT {
+                return false;
+            }
+            let entry = match instance.log.read(self.position) {
+                Read::Empty => return false,
+                Read::Lost { first, last } => {
+                    instance.lost(local.worker, first, last);
+                    self.position = last;
+                    continue;
+                }
+                Read::Entry(entry) => entry,
+            };
+            let epoch = entry.epoch;
+            for capability in capabilities.iter_mut() {
+                capability.downgrade(&epoch);
+            }
+            self.pass(&entry);
+            let mut held = 0;
+            for ((node, source, ports), outputs) in sources.iter_mut().zip(outputs.iter_mut()) {
+                if let Err(error) = self.give(source, &entry, *ports, &capabilities[held..], outputs, selected) {
+                    local.fail(*node, epoch, error);
+                    return false;
+                }
+                local.done[*node].set(epoch);
+                held += *ports;
+            }
+            self.position = epoch;
+            for capability in capabilities.iter_mut() {
+                capability.downgrade(&(epoch + 1));
+            }
+        }
+        true
+    }
+
+    /// Notes an epoch for the nodes, and decides whether it is one for a snapshot: by engine time alone, so that
+    /// every worker decides alike.
+    fn pass(&mut self, entry: &ducto_record::Entry) {
+        let period = entry.time.div_euclid(SNAPSHOT_EVERY);
+        let snapshot = self.last_snapshot.is_some_and(|last| last != period);
+        self.last_snapshot = Some(period);
+        let actions: Arc<[Arc<Action>]> = if entry.parts.iter().any(|part| matches!(part, Part::Action(_))) {
+            entry
+                .parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Action(action) => Some(action.clone()),
+                    _ => None,
+                })
+                .collect()
+        } else {
+            self.actions_seen.clone()
+        };
+        self.local.passing.borrow_mut().push_back(Passing { epoch: entry.epoch, time: entry.time, actions, snapshot });
+        if snapshot {
+            // Sources keep no state of their own: their part of a snapshot is the position.
+            self.local.instance.note_snapshot(entry.epoch);
+        }
+    }
+
+    fn give(
+        &mut self,
+        source: &mut SourceNode,
+        entry: &ducto_record::Entry,
+        ports: usize,
+        capabilities: &[Capability<u64>],
+        outputs: &mut [FlowOutput],
+        selected: &mut Vec<(usize, ducto_record::Batch)>,
+    ) -> Result<(), NodeError> {
+        selected.clear();
+        source.select(entry, selected)?;
+        for (port, batch) in selected.drain(..) {
+            let Some(batch) = self.share.of(batch)? else { continue };
+            source.shared.left(entry.epoch, entry.time, port, &batch)?;
+            if port < ports {
+                let mut output = outputs[port].activate();
+                output.session(&capabilities[port]).give(Flow { stamp: entry.time, batch });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells log and intake how far this worker is.
+    fn report(&mut self) {
+        let local = &self.local;
+        let done = local.all_done().min(self.position);
+        {
+            let mut passing = local.passing.borrow_mut();
+            while passing.front().is_some_and(|passing| passing.epoch <= done) {
+                passing.pop_front();
+            }
+        }
+        let earliest = local.deadlines.iter().filter_map(Cell::get).min();
+        local.instance.intake.set_deadline(&self.deadline, earliest);
+        let closes = local.closes.iter().filter_map(Cell::get).max();
+        local.instance.done(local.worker, done, closes);
+    }
+}
+
+enum Inner {
+    Transform(Box<TransformNode>),
+    Sink { host: Arc<SinkHost>, stats: Arc<NodeStats> },
+}
+
+#[allow(clippy::too_many_arguments)]
+fn build_node<'scope>(
+    scope: Scope<'scope, u64>,
+    local: Rc<Local>,
+    node: usize,
+    mut inner: Inner,
+    edges: &[Edge],
+    ports: usize,
+    wake: &Rc<[usize]>,
+    streams: &mut BTreeMap<(usize, usize), FlowStream<'scope>>,
+) {
+    let mut builder = OperatorBuilder::new(node.to_string(), scope);
+    let mut inputs: Vec<_> = edges
+        .iter()
+        .filter_map(|edge| streams.get(&(edge.node, edge.port)).cloned())
+        .map(|stream| builder.new_input(stream, Pipeline))
+        .collect();
+    let mut outputs: Vec<FlowOutput> = Vec::new();
+    for port in 0..ports {
+        let (output, stream) = builder.new_output();
+        outputs.push(OutputBuilder::from(output));
+        streams.insert((node, port), stream);
+    }
+    let reader = scope.activator_for(wake.clone());
+    builder.build(move |capabilities| {
+        let mut capabilities = Some(capabilities);
+        let mut queue: BTreeMap<Epoch, Vec<Packet>> = BTreeMap::new();
+        let mut emitted = Vec::new();
+        let mut replies = Vec::new();
+        move |frontiers: &[MutableAntichain<u64>]| {
+            for (input, handle) in inputs.iter_mut().enumerate() {
+                handle.for_each(|capability, flows| {
+                    let Some(&epoch) = capability.least() else { return };
+                    let packets = queue.entry(epoch).or_default();
+                    packets.extend(flows.drain(..).map(|flow| flow.packet(input)));
+                });
+            }
+            let Some(held) = &mut capabilities else {
+                queue.clear();
+                return;
+            };
+            if local.instance.is_fenced() {
+                queue.clear();
+                capabilities = None;
+                return;
+            }
+            // Complete: every epoch before the frontier; all that was read once the frontier is empty.
+            let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
+            let ended = frontiers.iter().all(|frontier| frontier.frontier().is_empty());
+            let mut moved = false;
+            loop {
+                let next = {
+                    let passing = local.passing.borrow();
+                    let done = local.done[node].get();
+                    passing
+                        .iter()
+                        .find(|passing| passing.epoch > done)
+                        .filter(|passing| frontier.is_none_or(|frontier| passing.epoch < frontier))
+                        .map(|passing| (passing.epoch, passing.time, passing.actions.clone(), passing.snapshot))
+                };
+                let Some((epoch, time, actions, snapshot)) = next else { break };
+                let mut packets = queue.remove(&epoch).unwrap_or_default();
+                for capability in held.iter_mut() {
+                    capability.downgrade(&epoch);
+                }
+                let result = match &mut inner {
+                    Inner::Transform(transform) => {
+                        let work = Turn { epoch, time, actions: &actions, packets: &mut packets };
+                        let result = transform.turn(work, &mut emitted, &mut replies);
+                        if result.is_ok() {
+                            local.deadlines[node].set(transform.transform.next_deadline());
+                            local.closes[node].set(transform.transform.closes_at());
+                            for emitted in emitted.drain(..) {
+                                let (Some(output), Some(capability)) =
+                                    (outputs.get_mut(emitted.port), held.get(emitted.port))
+                                else {
+                                    continue;
+                                };
+                                let mut output = output.activate();
+                                output.session(capability).give(Flow { stamp: emitted.stamp, batch: emitted.batch });
+                            }
+                            if snapshot {
+                                local.instance.leave(epoch, node, local.worker, transform.transform.snapshot());
+                            }
+                        }
+                        emitted.clear();
+                        local.instance.answer(&mut replies);
+                        result
+                    }
+                    Inner::Sink { host, stats } => {
+                        packets.sort_by_key(|packet| (packet.stamp, packet.input));
+                        NodeStats::add(&stats.batches_in, packets.len() as u64);
+                        let rows: usize = packets.iter().map(|packet| packet.batch.num_rows()).sum();
+                        NodeStats::add(&stats.rows_in, rows as u64);
+                        host.deliver(local.instance.id, local.worker, epoch, time, packets)
+                    }
+                };
+                if let Err(error) = result {
+                    local.fail(node, epoch, error);
+                    queue.clear();
+                    capabilities = None;
+                    return;
+                }
+                local.done[node].set(epoch);
+                for capability in held.iter_mut() {
+                    capability.downgrade(&(epoch + 1));
+                }
+                moved = true;
+            }
+            let waiting: usize = queue.values().map(Vec::len).sum();
+            match &inner {
+                Inner::Transform(transform) => &transform.shared.stats,
+                Inner::Sink { stats, .. } => stats,
+            }
+            .queued
+            .store(waiting as u64, std::sync::atomic::Ordering::Relaxed);
+            if ended {
+                capabilities = None;
+            }
+            if moved && ports == 0 || moved && outputs.is_empty() {
+                reader.activate();
+            }
+        }
+    });
+}

@@ -1,0 +1,292 @@
+//! The intake: seals what waits into one entry, numbers it, stamps engine time, and appends it to the site log.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use ducto_graph::operator::{Intake, IntakeError};
+use ducto_record::{Action, Epoch, Micros, Part, time};
+
+use crate::clock::{ClockMode, EngineClock};
+use crate::log::SiteLog;
+
+/// Entries that may be ahead of the slowest pipeline before the intake lets more come together in one entry, and
+/// before input on a virtual clock has to wait.
+const AHEAD: Epoch = 64;
+
+/// How long the intake lets parts come together while pipelines are behind.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// How often the clock is looked at for steps, and the longest sleep.
+const LOOK: Duration = Duration::from_millis(1_000);
+
+/// The earliest deadline of one pipeline's worker; [`Micros::MAX`] for none.
+pub(crate) type Deadline = Arc<AtomicI64>;
+
+struct Waiting {
+    parts: Vec<Part>,
+    bytes: usize,
+    /// Actions whose askers want to know the epoch.
+    sealed: Epoch,
+    offered: u64,
+    sealed_offers: u64,
+}
+
+pub struct SiteIntake {
+    mode: ClockMode,
+    clock: EngineClock,
+    log: Arc<SiteLog>,
+    /// Bytes that may wait.
+    capacity: usize,
+    waiting: Mutex<Waiting>,
+    /// Something waits, a deadline came nearer, or the site stops.
+    work: Condvar,
+    /// Room, or an entry was sealed.
+    room: Condvar,
+    deadlines: Mutex<Vec<Weak<AtomicI64>>>,
+    stopped: AtomicBool,
+    dropped_rows: AtomicU64,
+    clock_steps: AtomicU64,
+    /// On a virtual clock: called between entries until nothing waits. Set where nodes publish or datasets are read.
+    settle: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+impl SiteIntake {
+    pub fn new(mode: ClockMode, log: Arc<SiteLog>, capacity: usize) -> Arc<Self> {
+        Arc::new(Self {
+            mode,
+            clock: EngineClock::start(),
+            log,
+            capacity,
+            waiting: Mutex::new(Waiting { parts: Vec::new(), bytes: 0, sealed: 0, offered: 0, sealed_offers: 0 }),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            deadlines: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            dropped_rows: AtomicU64::new(0),
+            clock_steps: AtomicU64::new(0),
+            settle: Mutex::new(None),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Rows that found the memory for entries full.
+    pub fn dropped_rows(&self) -> u64 {
+        self.dropped_rows.load(Ordering::Relaxed)
+    }
+
+    /// Steps of the wall clock seen so far.
+    pub fn clock_steps(&self) -> u64 {
+        self.clock_steps.load(Ordering::Relaxed)
+    }
+
+    pub fn mode(&self) -> ClockMode {
+        self.mode
+    }
+
+    /// A place where a worker writes its pipeline's earliest deadline.
+    pub(crate) fn deadline(&self) -> Deadline {
+        let deadline = Arc::new(AtomicI64::new(Micros::MAX));
+        let mut deadlines = self.deadlines.lock().unwrap_or_else(PoisonError::into_inner);
+        deadlines.retain(|other| other.strong_count() > 0);
+        deadlines.push(Arc::downgrade(&deadline));
+        deadline
+    }
+
+    /// Writes a deadline; wakes the intake where it came nearer.
+    pub(crate) fn set_deadline(&self, deadline: &Deadline, at: Option<Micros>) {
+        let at = at.unwrap_or(Micros::MAX);
+        let before = deadline.swap(at, Ordering::AcqRel);
+        if at < before && self.mode == ClockMode::Wall {
+            // The lock orders this with the intake's look at the deadlines: no wake-up is lost.
+            drop(self.lock());
+            self.work.notify_one();
+        }
+    }
+
+    fn earliest_deadline(&self) -> Option<Micros> {
+        let deadlines = self.deadlines.lock().unwrap_or_else(PoisonError::into_inner);
+        deadlines
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|deadline| deadline.load(Ordering::Acquire))
+            .min()
+            .filter(|&at| at != Micros::MAX)
+    }
+
+    pub(crate) fn set_settle(&self, settle: Option<Arc<dyn Fn() + Send + Sync>>) {
+        *self.settle.lock().unwrap_or_else(PoisonError::into_inner) = settle;
+    }
+
+    /// Seals until the site stops; the body of the intake's thread on a wall clock.
+    pub(crate) fn run(&self) {
+        let mut looked = self.clock.now();
+        loop {
+            let now = self.clock.now();
+            if now - looked >= LOOK.as_micros() as Micros {
+                looked = now;
+                if let Some(step) = self.clock.step() {
+                    self.clock_steps.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(
+                        seconds = step.by as f64 / time::SECOND as f64,
+                        "the wall clock was stepped; engine time goes on from where it was until the next start"
+                    );
+                }
+            }
+            let mut waiting = self.lock();
+            if waiting.parts.is_empty() {
+                if self.is_stopped() {
+                    return;
+                }
+                let due = self.earliest_deadline();
+                if due.is_none_or(|due| due > now) {
+                    let sleep = due.map_or(LOOK, |due| {
+                        // A little later than due, so that the deadline has passed when the entry is stamped.
+                        Duration::from_micros((due - now).clamp(0, 10 * time::SECOND) as u64 + 50).min(LOOK)
+                    });
+                    drop(self.work.wait_timeout(waiting, sleep).unwrap_or_else(PoisonError::into_inner));
+                    continue;
+                }
+            } else if !self.is_stopped() && self.log.last_epoch().saturating_sub(self.log.done()) > AHEAD {
+                // Pipelines are behind: larger entries cost them less.
+                let (again, _) = self.work.wait_timeout(waiting, GATHER).unwrap_or_else(PoisonError::into_inner);
+                waiting = again;
+            }
+            self.seal(waiting, self.clock.now());
+        }
+    }
+
+    fn seal(&self, mut waiting: MutexGuard<'_, Waiting>, time: Micros) {
+        let parts = std::mem::take(&mut waiting.parts);
+        waiting.bytes = 0;
+        let offers = waiting.offered;
+        // The lock is held so that parts enter in the order in which they were offered.
+        let (epoch, _) = self.log.append(time, parts);
+        waiting.sealed = epoch;
+        waiting.sealed_offers = offers;
+        drop(waiting);
+        self.room.notify_all();
+    }
+
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, part: Part) -> u64 {
+        waiting.bytes += part.bytes();
+        waiting.parts.push(part);
+        waiting.offered += 1;
+        let number = waiting.offered;
+        drop(waiting);
+        self.work.notify_one();
+        number
+    }
+
+    /// Offers an action and answers the epoch it was sealed into, once it is.
+    ///
+    /// # Errors
+    /// [`IntakeError::Stopped`].
+    pub fn act(&self, action: Arc<Action>) -> Result<Epoch, IntakeError> {
+        if self.mode == ClockMode::Virtual {
+            let time = self.now();
+            self.enter_at(time, vec![Part::Action(action)])?;
+            return Ok(self.log.last_epoch());
+        }
+        if self.is_stopped() {
+            return Err(IntakeError::Stopped);
+        }
+        let number = self.push(self.lock(), Part::Action(action));
+        let mut waiting = self.lock();
+        while waiting.sealed_offers < number {
+            if self.is_stopped() {
+                return Err(IntakeError::Stopped);
+            }
+            waiting = self.room.wait_timeout(waiting, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(waiting.sealed)
+    }
+
+    /// No more parts; what waits is sealed first.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        drop(self.lock());
+        self.work.notify_all();
+        self.room.notify_all();
+        self.log.notify();
+    }
+
+    /// On a virtual clock: seals what nodes and commits brought, until they bring no more.
+    fn settle(&self, time: Micros) {
+        let settle = self.settle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(settle) = settle else { return };
+        loop {
+            settle();
+            let waiting = self.lock();
+            if waiting.parts.is_empty() || self.is_stopped() {
+                return;
+            }
+            self.seal(waiting, time);
+        }
+    }
+}
+
+impl Intake for SiteIntake {
+    fn offer(&self, part: Part) -> Result<(), IntakeError> {
+        if self.is_stopped() {
+            return Err(IntakeError::Stopped);
+        }
+        let waiting = self.lock();
+        if waiting.bytes + part.bytes() > self.capacity && !waiting.parts.is_empty() {
+            let rows = part.num_rows();
+            self.dropped_rows.fetch_add(rows as u64, Ordering::Relaxed);
+            return Err(IntakeError::Full { rows });
+        }
+        self.push(waiting, part);
+        Ok(())
+    }
+
+    fn offer_waiting(&self, part: Part) -> Result<(), IntakeError> {
+        let mut waiting = self.lock();
+        // On a virtual clock what is offered is sealed between entries, by the thread that enters them.
+        while self.mode == ClockMode::Wall
+            && (waiting.bytes + part.bytes() > self.capacity
+                || self.log.last_epoch().saturating_sub(self.log.done()) > AHEAD)
+            && !self.is_stopped()
+        {
+            waiting = self.room.wait_timeout(waiting, GATHER).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if self.is_stopped() {
+            return Err(IntakeError::Stopped);
+        }
+        self.push(waiting, part);
+        Ok(())
+    }
+
+    fn enter_at(&self, time: Micros, parts: Vec<Part>) -> Result<(), IntakeError> {
+        if self.mode == ClockMode::Wall {
+            return parts.into_iter().try_for_each(|part| self.offer_waiting(part));
+        }
+        loop {
+            if self.is_stopped() {
+                return Err(IntakeError::Stopped);
+            }
+            let last = self.log.last_epoch();
+            if last < AHEAD || self.log.wait_done(last.saturating_sub(AHEAD - 1), LOOK) {
+                break;
+            }
+        }
+        let (_, time) = self.log.append(time, parts);
+        self.settle(time);
+        Ok(())
+    }
+
+    fn now(&self) -> Micros {
+        match self.mode {
+            ClockMode::Wall => self.clock.now(),
+            ClockMode::Virtual => self.log.last_time().unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The site log: numbered entries, read by each pipeline from its own position. For now a ring in memory; a journal on
+//! disk will stand behind the same interface.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ducto_record::{Entry, Epoch, Micros, Part};
+
+/// What a reader finds behind its position.
+#[derive(Clone, Debug)]
+pub enum Read {
+    Entry(Arc<Entry>),
+    /// Nothing yet.
+    Empty,
+    /// The ring has moved on: these epochs are gone for this reader.
+    Lost {
+        first: Epoch,
+        last: Epoch,
+    },
+}
+
+/// Wakes a reader; called with the log's lock released.
+pub type Waker = Box<dyn Fn() + Send + Sync>;
+
+/// A registered reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReaderId(u64);
+
+struct Reader {
+    /// Everything up to here is done with: processed and in a snapshot.
+    kept_from: Epoch,
+    /// Everything up to here is processed.
+    done: Epoch,
+    wakers: Arc<[Waker]>,
+}
+
+struct Inner {
+    entries: VecDeque<(Arc<Entry>, usize)>,
+    bytes: usize,
+    /// The epoch before the first entry of the ring.
+    before_first: Epoch,
+    last_time: Micros,
+    next_reader: u64,
+    readers: BTreeMap<ReaderId, Reader>,
+}
+
+/// The ring. It keeps what a reader may still need, up to `capacity` bytes of buffers; then the oldest entries go.
+pub struct SiteLog {
+    capacity: usize,
+    inner: Mutex<Inner>,
+    progress: Condvar,
+}
+
+impl SiteLog {
+    /// `last_epoch` is the last number that is taken already: by the stores of an earlier run.
+    pub fn new(capacity: usize, last_epoch: Epoch) -> Self {
+        Self {
+            capacity,
+            inner: Mutex::new(Inner {
+                entries: VecDeque::new(),
+                bytes: 0,
+                before_first: last_epoch,
+                last_time: Micros::MIN,
+                next_reader: 0,
+                readers: BTreeMap::new(),
+            }),
+            progress: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers and appends an entry. Its time is raised to the last entry's where it lies before that.
+    pub fn append(&self, time: Micros, parts: Vec<Part>) -> (Epoch, Micros) {
+        let mut inner = self.lock();
+        let epoch = inner.last() + 1;
+        let time = time.max(inner.last_time);
+        inner.last_time = time;
+        let entry = Entry { epoch, time, parts };
+        let bytes = entry.bytes();
+        inner.entries.push_back((Arc::new(entry), bytes));
+        inner.bytes += bytes;
+        inner.trim(self.capacity);
+        let wakers: Vec<_> = inner.readers.values().map(|reader| reader.wakers.clone()).collect();
+        drop(inner);
+        for waker in wakers.iter().flat_map(|wakers| wakers.iter()) {
+            waker();
+        }
+        (epoch, time)
+    }
+
+    /// The entry behind a position.
+    pub fn read(&self, position: Epoch) -> Read {
+        let inner = self.lock();
+        if position < inner.before_first {
+            return Read::Lost { first: position + 1, last: inner.before_first };
+        }
+        match inner.entries.get((position - inner.before_first) as usize) {
+            Some((entry, _)) => Read::Entry(entry.clone()),
+            None => Read::Empty,
+        }
+    }
+
+    /// The last epoch appended.
+    pub fn last_epoch(&self) -> Epoch {
+        self.lock().last()
+    }
+
+    /// Engine time of the last entry; `None` before the first.
+    pub fn last_time(&self) -> Option<Micros> {
+        Some(self.lock().last_time).filter(|&time| time != Micros::MIN)
+    }
+
+    /// Bytes of buffers that the ring holds.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Registers a reader that starts behind `position`.
+    pub fn register(&self, position: Epoch) -> ReaderId {
+        let mut inner = self.lock();
+        let id = ReaderId(inner.next_reader);
+        inner.next_reader += 1;
+        inner.readers.insert(id, Reader { kept_from: position, done: position, wakers: Arc::new([]) });
+        id
+    }
+
+    /// Replaces what is called when an entry is appended.
+    pub fn set_wakers(&self, id: ReaderId, wakers: Vec<Waker>) {
+        let mut inner = self.lock();
+        if let Some(reader) = inner.readers.get_mut(&id) {
+            reader.wakers = wakers.into();
+        }
+    }
+
+    pub fn unregister(&self, id: ReaderId) {
+        let mut inner = self.lock();
+        inner.readers.remove(&id);
+        inner.trim(self.capacity);
+        drop(inner);
+        self.progress.notify_all();
+    }
+
+    /// A reader has processed everything up to `done`, and needs nothing up to `kept_from` any more.
+    pub fn advance(&self, id: ReaderId, done: Epoch, kept_from: Epoch) {
+        let mut inner = self.lock();
+        if let Some(reader) = inner.readers.get_mut(&id) {
+            reader.done = done;
+            reader.kept_from = kept_from;
+        }
+        inner.trim(self.capacity);
+        drop(inner);
+        self.progress.notify_all();
+    }
+
+    /// The epoch that every reader has processed; the last one appended where there is no reader.
+    pub fn done(&self) -> Epoch {
+        self.lock().done()
+    }
+
+    /// Waits until every reader has processed `epoch`, at most `timeout`. Answers whether they have.
+    pub fn wait_done(&self, epoch: Epoch, timeout: Duration) -> bool {
+        let inner = self.lock();
+        let (inner, _) = self
+            .progress
+            .wait_timeout_while(inner, timeout, |inner| inner.done() < epoch)
+            .unwrap_or_else(PoisonError::into_inner);
+        inner.done() >= epoch
+    }
+
+    /// Wakes whoever waits in [`SiteLog::wait_done`], to look at something else that changed.
+    pub fn notify(&self) {
+        self.progress.notify_all();
+    }
+}
+
+impl Inner {
+    fn last(&self) -> Epoch {
+        self.before_first + self.entries.len() as Epoch
+    }
+
+    fn done(&self) -> Epoch {
+        self.readers.values().map(|reader| reader.done).min().unwrap_or_else(|| self.last())
+    }
+
+    /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays.
+    fn trim(&mut self, capacity: usize) {
+        let needed_from = self.readers.values().map(|reader| reader.kept_from).min().unwrap_or(Epoch::MAX);
+        while self.entries.len() > 1 && (self.before_first < needed_from || self.bytes > capacity) {
+            if let Some((_, bytes)) = self.entries.pop_front() {
+                self.bytes -= bytes;
+                self.before_first += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_behind_the_ring_is_told_what_it_lost() {
+        let log = SiteLog::new(1, 7);
+        let slow = log.register(7);
+        for time in 0..5 {
+            log.append(time, Vec::new());
+        }
+        assert!(matches!(log.read(7), Read::Lost { first: 8, last: 11 }));
+        assert!(matches!(log.read(11), Read::Entry(entry) if entry.epoch == 12));
+        assert!(matches!(log.read(12), Read::Empty));
+        assert_eq!(log.done(), 7);
+        log.advance(slow, 12, 12);
+        assert!(log.wait_done(12, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_a_reader_may_need_stays() {
+        let log = SiteLog::new(1 << 20, 0);
+        let reader = log.register(0);
+        for time in [10, 5, 20] {
+            log.append(time, Vec::new());
+        }
+        log.advance(reader, 3, 1);
+        assert!(matches!(log.read(1), Read::Entry(entry) if entry.epoch == 2 && entry.time == 10));
+        assert!(matches!(log.read(0), Read::Lost { .. }));
+    }
+}

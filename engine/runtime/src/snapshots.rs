@@ -1,0 +1,88 @@
+//! The snapshots of a pipeline in memory: every node of every worker at one epoch.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use ducto_graph::operator::Snapshot;
+use ducto_record::{Epoch, SavedState, StateError};
+
+/// A node of a worker.
+pub(crate) type Place = (usize, usize);
+
+enum Kept {
+    /// Pointers only, not yet encoded.
+    Taken(Snapshot),
+    Encoded(SavedState),
+}
+
+#[derive(Default)]
+struct Collected {
+    parts: BTreeMap<Place, Option<Kept>>,
+}
+
+/// Collects what nodes leave, and keeps the newest epoch that is whole: every node has left its state, and everything
+/// of the epoch has reached its sinks.
+pub(crate) struct Snapshots {
+    expected: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    collecting: BTreeMap<Epoch, Collected>,
+    complete: Option<(Epoch, Collected)>,
+}
+
+impl Snapshots {
+    /// `expected`: nodes that leave their state, times workers.
+    pub(crate) fn new(expected: usize) -> Self {
+        Self { expected, inner: Mutex::default() }
+    }
+
+    /// A snapshot will be taken at this epoch.
+    pub(crate) fn begin(&self, epoch: Epoch) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).collecting.entry(epoch).or_default();
+    }
+
+    /// A node's state right after an epoch.
+    pub(crate) fn leave(&self, epoch: Epoch, place: Place, state: Option<Snapshot>) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.collecting.entry(epoch).or_default().parts.insert(place, state.map(Kept::Taken));
+    }
+
+    /// Every node of every worker, sinks too, has done everything up to `done`.
+    pub(crate) fn promote(&self, done: Epoch) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = self.expected;
+        let whole = inner.collecting.range(..=done).rev().find(|(_, collected)| collected.parts.len() >= expected);
+        let Some((&epoch, _)) = whole else { return };
+        if let Some(collected) = inner.collecting.remove(&epoch) {
+            inner.complete = Some((epoch, collected));
+        }
+        inner.collecting.retain(|&other, _| other > epoch);
+    }
+
+    /// The epoch of the newest complete snapshot, and its states by node and worker, encoded.
+    pub(crate) fn newest(&self) -> Result<Option<(Epoch, BTreeMap<Place, SavedState>)>, StateError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.collecting.clear();
+        let Some((epoch, collected)) = &mut inner.complete else {
+            return Ok(None);
+        };
+        let mut states = BTreeMap::new();
+        for (place, kept) in &mut collected.parts {
+            let encoded = match kept.take() {
+                None => continue,
+                Some(Kept::Taken(snapshot)) => snapshot()?,
+                Some(Kept::Encoded(state)) => state,
+            };
+            states.insert(*place, encoded.clone());
+            *kept = Some(Kept::Encoded(encoded));
+        }
+        Ok(Some((*epoch, states)))
+    }
+
+    pub(crate) fn newest_epoch(&self) -> Option<Epoch> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).complete.as_ref().map(|(epoch, _)| *epoch)
+    }
+}
