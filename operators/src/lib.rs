@@ -1,1 +1,6 @@
-//! (in the making)
+//! The operators of Ducto, one file each, and the protocols that feed them.
+
+pub mod trends;
+
+#[cfg(test)]
+mod testing;

@@ -86,6 +86,9 @@ codes! {
     E0320 ExpressionRefused "an expression uses SQL that cannot stand in one";
     E0321 ExpressionType "the types in an expression do not fit together";
     E0322 ExpressionUnit "the units in an expression do not fit together";
+    E0323 ColumnRepeated "two columns of a node have one name";
+    E0324 ColumnKind "a column is of another type than it is used for";
+    E0344 StreamUnfit "a node is given another kind of stream than it takes";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -109,6 +112,7 @@ codes! {
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
     E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
+    E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }
