@@ -72,6 +72,7 @@ codes! {
     E0203 ParameterUnknown "a `${…}` names no declared parameter";
     E0204 EnvironmentMissing "an environment variable is not set";
     E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
+    E0206 UnitUnknown "a unit is not one of those known";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -108,11 +109,7 @@ codes! {
 impl Code {
     /// Error or warning, as the first letter says.
     pub fn severity(self) -> Severity {
-        if self.id().starts_with('W') {
-            Severity::Warning
-        } else {
-            Severity::Error
-        }
+        if self.id().starts_with('W') { Severity::Warning } else { Severity::Error }
     }
 }
 

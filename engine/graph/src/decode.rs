@@ -40,22 +40,15 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Diagnostics) -
 
 /// Decodes a mapping of which the fields named in `elsewhere` are read by someone else, such as
 /// `type` and `inputs` of a pipeline's node. They are passed over, and suggested for near misses.
-pub fn decode_rest<T: DeserializeOwned>(
-    node: &Node,
-    elsewhere: &[&str],
-    diagnostics: &mut Diagnostics,
-) -> Option<T> {
+pub fn decode_rest<T: DeserializeOwned>(node: &Node, elsewhere: &[&str], diagnostics: &mut Diagnostics) -> Option<T> {
     let state = State::new(node, elsewhere);
     let mut value = None;
     for attempt in 0.. {
         if attempt == ATTEMPTS {
             state.report(
-                Diagnostic::new(
-                    Code::TooManyErrors,
-                    "this has more errors than are reported at once",
-                )
-                .at(node.place)
-                .help("mend those reported and check again"),
+                Diagnostic::new(Code::TooManyErrors, "this has more errors than are reported at once")
+                    .at(node.place)
+                    .help("mend those reported and check again"),
             );
             break;
         }
@@ -118,8 +111,7 @@ impl<'a> State<'a> {
 
     /// Whether a value must be left out, and counts it if so.
     fn skips(&self, node: &Node) -> bool {
-        let skip = node.value == Value::Invalid
-            || self.poisoned.borrow().contains(&std::ptr::from_ref(node));
+        let skip = node.value == Value::Invalid || self.poisoned.borrow().contains(&std::ptr::from_ref(node));
         if skip {
             self.skips.set(self.skips.get() + 1);
         }
@@ -127,11 +119,7 @@ impl<'a> State<'a> {
     }
 
     fn stand_ins_of(&self, node: &Node) -> Vec<(&'static str, usize)> {
-        self.stand_ins
-            .borrow()
-            .get(&std::ptr::from_ref(node))
-            .cloned()
-            .unwrap_or_default()
+        self.stand_ins.borrow().get(&std::ptr::from_ref(node)).cloned().unwrap_or_default()
     }
 
     /// Takes note of a failed attempt. Whether there is something new, so that another makes sense.
@@ -159,11 +147,8 @@ impl<'a> State<'a> {
             }
             Kind::Missing { field, report } => {
                 if report {
-                    let diagnostic = Diagnostic::new(
-                        Code::FieldMissing,
-                        format!("the field `{field}` is missing"),
-                    )
-                    .help(format!("add `{field}: …` here"));
+                    let diagnostic = Diagnostic::new(Code::FieldMissing, format!("the field `{field}` is missing"))
+                        .help(format!("add `{field}: …` here"));
                     self.report(match place {
                         Some(place) => diagnostic.at(place),
                         None => diagnostic,

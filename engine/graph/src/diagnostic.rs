@@ -34,14 +34,7 @@ pub struct Note {
 impl Diagnostic {
     /// A finding without a place.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Diagnostic {
-            code,
-            message: message.into(),
-            place: None,
-            label: None,
-            notes: Vec::new(),
-            help: None,
-        }
+        Diagnostic { code, message: message.into(), place: None, label: None, notes: Vec::new(), help: None }
     }
 
     /// Sets where it is; [`Place::NOWHERE`] leaves it without a place.
@@ -61,20 +54,14 @@ impl Diagnostic {
     /// Adds a remark.
     #[must_use]
     pub fn note(mut self, message: impl Into<String>) -> Self {
-        self.notes.push(Note {
-            message: message.into(),
-            place: None,
-        });
+        self.notes.push(Note { message: message.into(), place: None });
         self
     }
 
     /// Adds a remark that points somewhere.
     #[must_use]
     pub fn note_at(mut self, place: Place, message: impl Into<String>) -> Self {
-        self.notes.push(Note {
-            message: message.into(),
-            place: (place != Place::NOWHERE).then_some(place),
-        });
+        self.notes.push(Note { message: message.into(), place: (place != Place::NOWHERE).then_some(place) });
         self
     }
 
@@ -87,11 +74,7 @@ impl Diagnostic {
 
     /// Sets the help to the nearest of `candidates`, or to the list of them where it is short.
     #[must_use]
-    pub fn suggest<'a>(
-        mut self,
-        name: &str,
-        candidates: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    pub fn suggest<'a>(mut self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
         self.help = suggestion(name, candidates).or(self.help);
         self
     }
@@ -117,11 +100,7 @@ impl Diagnostics {
 
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        let key = (
-            diagnostic.code,
-            diagnostic.place,
-            diagnostic.message.clone(),
-        );
+        let key = (diagnostic.code, diagnostic.place, diagnostic.message.clone());
         if self.seen.insert(key) {
             self.found.push(diagnostic);
         }
@@ -140,10 +119,7 @@ impl Diagnostics {
 
     /// Whether there is no error; warnings may be there.
     pub fn is_ok(&self) -> bool {
-        !self
-            .found
-            .iter()
-            .any(|found| found.severity() == Severity::Error)
+        !self.found.iter().any(|found| found.severity() == Severity::Error)
     }
 
     /// Whether there is nothing at all.
@@ -196,10 +172,7 @@ impl<'a> IntoIterator for &'a Diagnostics {
 }
 
 /// The candidate that `name` was probably meant to be, if one is near enough.
-pub fn did_you_mean<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lowered = name.to_lowercase();
     // A third of the letters may be wrong; a name of two letters has no neighbours.
     let allowed = (name.chars().count() / 3).clamp(1, 4);
@@ -223,9 +196,7 @@ const LISTED: usize = 12;
 pub fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     let nearest = did_you_mean(name, candidates.iter().copied());
-    let known = (1..=LISTED)
-        .contains(&candidates.len())
-        .then(|| quoted_list(&candidates));
+    let known = (1..=LISTED).contains(&candidates.len()).then(|| quoted_list(&candidates));
     match (nearest, known) {
         (Some(nearest), Some(known)) if candidates.len() > 1 => {
             Some(format!("did you mean `{nearest}`? Known: {known}"))
@@ -238,11 +209,7 @@ pub fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>)
 
 /// "`a`, `b`, `c`".
 pub(crate) fn quoted_list(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -255,16 +222,10 @@ mod tests {
         let known = ["inputs", "type", "every", "WELL-001.THP"];
         assert_eq!(did_you_mean("input", known).as_deref(), Some("inputs"));
         assert_eq!(did_you_mean("tpye", known).as_deref(), Some("type"));
-        assert_eq!(
-            did_you_mean("well-01.thp", known).as_deref(),
-            Some("WELL-001.THP")
-        );
+        assert_eq!(did_you_mean("well-01.thp", known).as_deref(), Some("WELL-001.THP"));
         assert_eq!(did_you_mean("zzz", known), None);
         assert_eq!(did_you_mean("x", ["y"]), None);
-        assert_eq!(
-            suggestion("zzz", ["a", "b"]).as_deref(),
-            Some("known: `a`, `b`")
-        );
+        assert_eq!(suggestion("zzz", ["a", "b"]).as_deref(), Some("known: `a`, `b`"));
     }
 
     #[test]

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use ducto_record::{Unit, Units};
 
-use crate::codes;
-use crate::decode::Spanned;
-use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expr::Functions;
 use crate::operator::{Decode, Operator};
-use crate::tree::Node;
+use crate::tree::{Node, Spanned};
 
 /// Which list of `type`s a node's operator is looked up in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,13 +136,9 @@ impl Registry {
     /// A diagnostic at the name's place, with the nearest unit.
     pub fn unit(&self, name: &Spanned<String>) -> Result<&Unit, Diagnostic> {
         self.units.get(name).ok_or_else(|| {
-            let nearest = did_you_mean(name, self.units.names());
-            Diagnostic::error(codes::UNKNOWN_UNIT, format!("unknown unit `{}`", **name))
-                .at(name.place.clone())
-                .help(match nearest {
-                    Some(nearest) => format!("did you mean `{nearest}`?"),
-                    None => "`ducto schema units` lists the units".to_owned(),
-                })
+            Diagnostic::new(Code::UnitUnknown, format!("there is no unit `{}`", **name))
+                .at(name.place)
+                .suggest(name, self.units.names())
         })
     }
 }

@@ -14,11 +14,7 @@ const SHOWN_LINE: usize = 240;
 impl Diagnostics {
     /// The findings for a terminal, sorted, with source lines and carets; empty if there are none.
     pub fn render(&self, sources: &Sources, coloured: bool) -> String {
-        let renderer = if coloured {
-            Renderer::styled().decor_style(DecorStyle::Unicode)
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if coloured { Renderer::styled().decor_style(DecorStyle::Unicode) } else { Renderer::plain() };
         let mut text = String::new();
         for diagnostic in self.sorted() {
             if !text.is_empty() {
@@ -36,10 +32,7 @@ impl Diagnostics {
     /// `line`, `column`, `end_line`, `end_column`, `sheet`, `cell`, `help`, `notes`; what does not
     /// apply is null.
     pub fn to_json(&self, sources: &Sources) -> Value {
-        self.sorted()
-            .into_iter()
-            .map(|diagnostic| to_json(diagnostic, sources))
-            .collect()
+        self.sorted().into_iter().map(|diagnostic| to_json(diagnostic, sources)).collect()
     }
 }
 
@@ -48,9 +41,7 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code.id());
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.id());
     let label = diagnostic.label.as_deref();
     let mut main = match diagnostic.place {
         Some(place) => with_place(Group::with_title(title), place, label, sources),
@@ -72,12 +63,7 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>
     groups
 }
 
-fn with_place<'a>(
-    group: Group<'a>,
-    place: Place,
-    label: Option<&'a str>,
-    sources: &'a Sources,
-) -> Group<'a> {
+fn with_place<'a>(group: Group<'a>, place: Place, label: Option<&'a str>, sources: &'a Sources) -> Group<'a> {
     let path = sources.path(place.file).display().to_string();
     match place.at {
         At::File => group.element(Origin::path(path)),
@@ -88,29 +74,16 @@ fn with_place<'a>(
             if text.0.is_empty() {
                 return group;
             }
-            group.element(
-                Snippet::source(text.0)
-                    .line_numbering(false)
-                    .annotation(caret(0..text.0.len(), label)),
-            )
+            group.element(Snippet::source(text.0).line_numbering(false).annotation(caret(0..text.0.len(), label)))
         }
         At::Text { .. } => {
-            let (Some(line), Some(position)) = (sources.line(place), sources.position(place))
-            else {
+            let (Some(line), Some(position)) = (sources.line(place), sources.position(place)) else {
                 return group.element(Origin::path(path));
             };
             let (text, start, end) = window(line.text, line.start, line.end);
             group
-                .element(
-                    Origin::path(path)
-                        .line(position.line)
-                        .char_column(position.column),
-                )
-                .element(
-                    Snippet::source(text)
-                        .line_start(line.number)
-                        .annotation(caret(start..end, label)),
-                )
+                .element(Origin::path(path).line(position.line).char_column(position.column))
+                .element(Snippet::source(text).line_start(line.number).annotation(caret(start..end, label)))
         }
     }
 }
@@ -163,9 +136,7 @@ fn add_place(object: &mut Value, place: Option<Place>, sources: &Sources) {
     let file = place.map(|place| sources.path(place.file).display().to_string());
     let start = place.and_then(|place| sources.position(place));
     let end = place.and_then(|place| match place.at {
-        At::Text { end, .. } => {
-            sources.position(Place::text(place.file, end as usize, end as usize))
-        }
+        At::Text { end, .. } => sources.position(Place::text(place.file, end as usize, end as usize)),
         _ => None,
     });
     let cell = place.and_then(|place| sources.cell_name(place));
@@ -197,10 +168,7 @@ mod tests {
                 .help("did you mean `type`?"),
         );
         let text = found.render(&sources, false);
-        assert!(
-            text.starts_with("error[E0201]: unknown field `tpye`\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("error[E0201]: unknown field `tpye`\n"), "{text}");
         assert!(text.contains("--> pipelines/a.yaml:2:9"), "{text}");
         assert!(text.contains("^^^^ not known here"), "{text}");
         assert!(text.contains("help: did you mean `type`?"), "{text}");

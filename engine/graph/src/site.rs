@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use ducto_record::{AssetId, Directory, TagId, Unit, ValueKind};
 
-use crate::decode::Spanned;
 use crate::operator::ConnectionConfig;
 use crate::pipeline::Pipeline;
 use crate::scalar::{ByteSize, Duration, TimeOfDay, TimeZone};
 use crate::source::Place;
-use crate::tree::Node;
+use crate::tree::{Node, Spanned};
 
 /// What a decoded section of a site or a tag holds; only its operator knows the type.
 pub type SectionValue = Arc<dyn Any + Send + Sync>;

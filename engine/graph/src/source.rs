@@ -56,10 +56,7 @@ pub enum At {
 
 impl Place {
     /// A value that was not read from any file.
-    pub const NOWHERE: Place = Place {
-        file: FileId(u32::MAX),
-        at: At::File,
-    };
+    pub const NOWHERE: Place = Place { file: FileId(u32::MAX), at: At::File };
 
     /// A file as a whole.
     pub fn file(file: FileId) -> Self {
@@ -70,34 +67,19 @@ impl Place {
     pub fn text(file: FileId, start: usize, end: usize) -> Self {
         // Texts are at most `TABLE_LIMIT` long, so the positions fit.
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place {
-            file,
-            at: At::Text {
-                start: clamp(start),
-                end: clamp(end.max(start)),
-            },
-        }
+        Place { file, at: At::Text { start: clamp(start), end: clamp(end.max(start)) } }
     }
 
     /// A cell of a workbook, counted from 0.
     pub fn cell(file: FileId, sheet: u32, row: u32, column: u32) -> Self {
-        Place {
-            file,
-            at: At::Cell { sheet, row, column },
-        }
+        Place { file, at: At::Cell { sheet, row, column } }
     }
 
     /// From the start of this place to the end of `other`, where both are text of one file.
     pub fn to(self, other: Place) -> Self {
         match (self.at, other.at) {
             (At::Text { start, end }, At::Text { end: last, .. }) if self.file == other.file => {
-                Place {
-                    file: self.file,
-                    at: At::Text {
-                        start,
-                        end: end.max(last),
-                    },
-                }
+                Place { file: self.file, at: At::Text { start, end: end.max(last) } }
             }
             _ => self,
         }
@@ -107,10 +89,7 @@ impl Place {
     /// outside it or it is not text.
     pub fn part(self, start: usize, end: usize) -> Self {
         match self.at {
-            At::Text {
-                start: from,
-                end: to,
-            } if start <= end && end <= (to - from) as usize => {
+            At::Text { start: from, end: to } if start <= end && end <= (to - from) as usize => {
                 Place::text(self.file, from as usize + start, from as usize + end)
             }
             _ => self,
@@ -198,12 +177,7 @@ impl Sources {
 
     fn push(&mut self, path: PathBuf, text: Arc<str>, lines: Vec<u32>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX - 1));
-        self.files.push(Source {
-            path,
-            text,
-            lines,
-            sheets: Vec::new(),
-        });
+        self.files.push(Source { path, text, lines, sheets: Vec::new() });
         id
     }
 
@@ -211,12 +185,7 @@ impl Sources {
     ///
     /// A file read before is not read again. `named_at` is where the path was written; a missing
     /// file is reported there.
-    pub fn read_yaml(
-        &mut self,
-        path: &Path,
-        named_at: Option<Place>,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<FileId> {
+    pub fn read_yaml(&mut self, path: &Path, named_at: Option<Place>, diagnostics: &mut Diagnostics) -> Option<FileId> {
         if let Some(id) = self.texts.get(path) {
             return Some(*id);
         }
@@ -229,11 +198,8 @@ impl Sources {
             }
             Err(why) => {
                 let id = self.add_file(path);
-                diagnostics.push(
-                    Diagnostic::new(Code::FileNotText, why)
-                        .at(Place::file(id))
-                        .help("save the file as UTF-8"),
-                );
+                diagnostics
+                    .push(Diagnostic::new(Code::FileNotText, why).at(Place::file(id)).help("save the file as UTF-8"));
                 None
             }
         }
@@ -262,10 +228,7 @@ impl Sources {
         let Some(source) = self.files.get_mut(file.0 as usize) else {
             return 0;
         };
-        source.sheets.push(Sheet {
-            name: name.to_owned(),
-            cells: HashMap::new(),
-        });
+        source.sheets.push(Sheet { name: name.to_owned(), cells: HashMap::new() });
         u32::try_from(source.sheets.len() - 1).unwrap_or(0)
     }
 
@@ -280,8 +243,7 @@ impl Sources {
 
     /// The path as the user gave it; empty for a place that is nowhere.
     pub fn path(&self, file: FileId) -> &Path {
-        self.source(file)
-            .map_or(Path::new(""), |source| &source.path)
+        self.source(file).map_or(Path::new(""), |source| &source.path)
     }
 
     /// The text of a file; empty for a workbook.
@@ -291,18 +253,14 @@ impl Sources {
 
     /// The text of a file, shared.
     pub fn shared_text(&self, file: FileId) -> Arc<str> {
-        self.source(file)
-            .map_or_else(|| Arc::from(""), |source| Arc::clone(&source.text))
+        self.source(file).map_or_else(|| Arc::from(""), |source| Arc::clone(&source.text))
     }
 
     /// The text at a place: of a cell its content, of a whole file nothing.
     pub fn slice(&self, place: Place) -> &str {
         match place.at {
             At::File => "",
-            At::Text { start, end } => self
-                .text(place.file)
-                .get(start as usize..end as usize)
-                .unwrap_or(""),
+            At::Text { start, end } => self.text(place.file).get(start as usize..end as usize).unwrap_or(""),
             At::Cell { sheet, row, column } => self
                 .source(place.file)
                 .and_then(|source| source.sheets.get(sheet as usize))
@@ -314,10 +272,7 @@ impl Sources {
     /// Line and column of a place in a text; `None` for cells and whole files.
     pub fn position(&self, place: Place) -> Option<Position> {
         let line = self.line(place)?;
-        Some(Position {
-            line: line.number,
-            column: line.text[..line.start].chars().count() + 1,
-        })
+        Some(Position { line: line.number, column: line.text[..line.start].chars().count() + 1 })
     }
 
     /// `Sheet1!C7` for a place in a workbook.
@@ -358,23 +313,12 @@ impl Sources {
         let length = source.text.len();
         let start = floor_boundary(&source.text, start as usize);
         let end = floor_boundary(&source.text, end as usize).max(start);
-        let index = source
-            .lines
-            .partition_point(|line| *line as usize <= start)
-            .saturating_sub(1);
+        let index = source.lines.partition_point(|line| *line as usize <= start).saturating_sub(1);
         let first = source.lines.get(index).map_or(0, |line| *line as usize);
-        let last = source
-            .lines
-            .get(index + 1)
-            .map_or(length, |line| *line as usize);
+        let last = source.lines.get(index + 1).map_or(length, |line| *line as usize);
         let text = source.text.get(first..last)?.trim_end_matches(['\n', '\r']);
         let clip = |at: usize| (at - first).min(text.len());
-        Some(SourceLine {
-            number: index + 1,
-            text,
-            start: clip(start),
-            end: clip(end),
-        })
+        Some(SourceLine { number: index + 1, text, start: clip(start), end: clip(end) })
     }
 
     fn source(&self, file: FileId) -> Option<&Source> {
@@ -412,15 +356,9 @@ fn utf8(bytes: &[u8]) -> Result<String, String> {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
             let offset = error.valid_up_to();
-            let line = bytes[..offset]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
+            let line = bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
             let byte = bytes.get(offset).copied().unwrap_or(0);
-            Err(format!(
-                "the file is not UTF-8: byte 0x{byte:02X} at offset {offset} (line {line})"
-            ))
+            Err(format!("the file is not UTF-8: byte 0x{byte:02X} at offset {offset} (line {line})"))
         }
     }
 }
@@ -437,29 +375,20 @@ impl Refusal {
     fn diagnostic(&self, path: &Path, limit: u64) -> Diagnostic {
         let path = path.display();
         match self {
-            Refusal::Missing => Diagnostic::new(
-                Code::FileMissing,
-                format!("the file `{path}` does not exist"),
-            ),
-            Refusal::Directory => Diagnostic::new(
-                Code::FileIsDirectory,
-                format!("`{path}` is a directory, and a file is expected"),
-            ),
-            Refusal::NotRegular => Diagnostic::new(
-                Code::FileUnreadable,
-                format!("`{path}` is not a regular file"),
-            )
-            .help("name a file on disk, not a device, pipe or socket"),
-            Refusal::TooLarge => Diagnostic::new(
-                Code::FileTooLarge,
-                format!("the file `{path}` is larger than {} MB", limit >> 20),
-            )
-            .help("split the file, or check that it is the one you meant"),
-            Refusal::Io(error) => Diagnostic::new(
-                Code::FileUnreadable,
-                format!("the file `{path}` cannot be read: {error}"),
-            )
-            .help("check the permissions of the file and of its folders"),
+            Refusal::Missing => Diagnostic::new(Code::FileMissing, format!("the file `{path}` does not exist")),
+            Refusal::Directory => {
+                Diagnostic::new(Code::FileIsDirectory, format!("`{path}` is a directory, and a file is expected"))
+            }
+            Refusal::NotRegular => Diagnostic::new(Code::FileUnreadable, format!("`{path}` is not a regular file"))
+                .help("name a file on disk, not a device, pipe or socket"),
+            Refusal::TooLarge => {
+                Diagnostic::new(Code::FileTooLarge, format!("the file `{path}` is larger than {} MB", limit >> 20))
+                    .help("split the file, or check that it is the one you meant")
+            }
+            Refusal::Io(error) => {
+                Diagnostic::new(Code::FileUnreadable, format!("the file `{path}` cannot be read: {error}"))
+                    .help("check the permissions of the file and of its folders")
+            }
         }
     }
 }
@@ -519,10 +448,7 @@ mod tests {
         let line = sources.line(Place::text(file, 5, 5)).unwrap();
         assert_eq!(line.text, "uno: 1");
         let end = sources.text(file).len();
-        assert_eq!(
-            sources.position(Place::text(file, end, end)).unwrap().line,
-            3
-        );
+        assert_eq!(sources.position(Place::text(file, end, end)).unwrap().line, 3);
     }
 
     #[test]

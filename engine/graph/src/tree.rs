@@ -126,34 +126,19 @@ impl<T: fmt::Display> fmt::Display for Spanned<T> {
 impl Node {
     /// A value that was not written as a scalar.
     pub fn new(place: Place, value: Value) -> Self {
-        Node {
-            place,
-            value,
-            written: Arc::from(""),
-            quoted: false,
-        }
+        Node { place, value, written: Arc::from(""), quoted: false }
     }
 
     /// A text.
     pub fn text(place: Place, text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
-        Node {
-            place,
-            value: Value::Text(Arc::clone(&text)),
-            written: text,
-            quoted: true,
-        }
+        Node { place, value: Value::Text(Arc::clone(&text)), written: text, quoted: true }
     }
 
     /// A scalar as if it had been written without quotes: `502` is an integer, `x` a text.
     pub fn plain(place: Place, text: &str) -> Self {
         let written: Arc<str> = Arc::from(text);
-        Node {
-            place,
-            value: scalar::resolve(&written),
-            written,
-            quoted: false,
-        }
+        Node { place, value: scalar::resolve(&written), written, quoted: false }
     }
 
     /// Parses one YAML file.
@@ -233,11 +218,7 @@ impl Node {
 /// The beginning of a text, on one line, for a message.
 pub(crate) fn shorten(text: &str) -> String {
     const SHOWN: usize = 60;
-    let mut short: String = text
-        .chars()
-        .take(SHOWN)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut short: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(SHOWN).is_some() {
         short.push('…');
     }

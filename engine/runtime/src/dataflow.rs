@@ -111,7 +111,8 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
             }
         }
         let mut streams: BTreeMap<(usize, usize), FlowStream<'_>> = BTreeMap::new();
-        let reader = Reader { local: local.clone(), share, deadline, position, last_snapshot: None, actions_seen: Arc::new([]) };
+        let reader =
+            Reader { local: local.clone(), share, deadline, position, last_snapshot: None, actions_seen: Arc::new([]) };
         let address = build_reader(scope, reader, sources, &mut streams);
         let wake: Rc<[usize]> = address.clone().into();
         for (node, inner, edges, ports) in others {
@@ -120,10 +121,13 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
         address
     });
     let activator = worker.sync_activator_for(address);
-    instance.set_waker(index, Box::new(move || {
-        // An error means that the dataflow has gone, and then there is nothing to wake.
-        let _ = activator.activate();
-    }));
+    instance.set_waker(
+        index,
+        Box::new(move || {
+            // An error means that the dataflow has gone, and then there is nothing to wake.
+            let _ = activator.activate();
+        }),
+    );
 }
 
 struct Reader {
@@ -232,19 +236,18 @@ impl Reader {
         let period = entry.time.div_euclid(SNAPSHOT_EVERY);
         let snapshot = self.last_snapshot.is_some_and(|last| last != period);
         self.last_snapshot = Some(period);
-        let actions: Arc<[Arc<Action>]> =
-            if entry.parts.iter().any(|part| matches!(part, Part::Action(_))) {
-                entry
-                    .parts
-                    .iter()
-                    .filter_map(|part| match part {
-                        Part::Action(action) => Some(action.clone()),
-                        _ => None,
-                    })
-                    .collect()
-            } else {
-                self.actions_seen.clone()
-            };
+        let actions: Arc<[Arc<Action>]> = if entry.parts.iter().any(|part| matches!(part, Part::Action(_))) {
+            entry
+                .parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Action(action) => Some(action.clone()),
+                    _ => None,
+                })
+                .collect()
+        } else {
+            self.actions_seen.clone()
+        };
         self.local.passing.borrow_mut().push_back(Passing { epoch: entry.epoch, time: entry.time, actions, snapshot });
         if snapshot {
             // Sources keep no state of their own: their part of a snapshot is the position.
@@ -328,7 +331,7 @@ fn build_node<'scope>(
         move |frontiers: &[MutableAntichain<u64>]| {
             for (input, handle) in inputs.iter_mut().enumerate() {
                 handle.for_each(|capability, flows| {
-                    let epoch = *capability.time();
+                    let Some(&epoch) = capability.least() else { return };
                     let packets = queue.entry(epoch).or_default();
                     packets.extend(flows.drain(..).map(|flow| flow.packet(input)));
                 });
@@ -375,9 +378,7 @@ fn build_node<'scope>(
                                     continue;
                                 };
                                 let mut output = output.activate();
-                                output
-                                    .session(capability)
-                                    .give(Flow { stamp: emitted.stamp, batch: emitted.batch });
+                                output.session(capability).give(Flow { stamp: emitted.stamp, batch: emitted.batch });
                             }
                             if snapshot {
                                 local.instance.leave(epoch, node, local.worker, transform.transform.snapshot());

@@ -119,10 +119,8 @@ impl Host {
             let index = worker.index();
             let commands =
                 receivers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index).and_then(Option::take);
-            let introduced = threads_in
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .send((index, std::thread::current()));
+            let introduced =
+                threads_in.lock().unwrap_or_else(PoisonError::into_inner).send((index, std::thread::current()));
             if let (Some(commands), Ok(())) = (commands, introduced) {
                 run_worker(worker, &commands);
             }
@@ -320,8 +318,7 @@ impl Shared {
                 for worker in 0..self.workers {
                     let origin = Origin::Published { pipeline: pipeline.id.clone(), node: node.id.clone() };
                     let intake: Arc<dyn Intake> = self.intake.clone();
-                    publishers
-                        .insert((index, worker), Arc::new(Publisher::new(node.publish.clone(), origin, intake)));
+                    publishers.insert((index, worker), Arc::new(Publisher::new(node.publish.clone(), origin, intake)));
                 }
             }
         }
@@ -396,9 +393,7 @@ impl Shared {
                 let aside = running.aside.contains(&index);
                 let built = match &node.config {
                     NodeConfig::Source(_) if aside => Built::Source(SourceNode::new(Box::new(Aside), shared)),
-                    NodeConfig::Source(config) => {
-                        Built::Source(SourceNode::new(config.build(&context)?, shared))
-                    }
+                    NodeConfig::Source(config) => Built::Source(SourceNode::new(config.build(&context)?, shared)),
                     NodeConfig::Transform(config) => {
                         let transform = if aside {
                             Box::new(Aside)
@@ -536,10 +531,23 @@ impl Running {
         *failures += 1;
         let (pipeline, id) = (&*self.pipeline.id, &*shared.id);
         if *failures < PATIENCE {
-            tracing::error!(pipeline, node = id, epoch, error = message, "a node failed; its pipeline restarts from its last snapshot");
+            tracing::error!(
+                pipeline,
+                node = id,
+                epoch,
+                error = message,
+                "a node failed; its pipeline restarts from its last snapshot"
+            );
             return;
         }
-        tracing::error!(pipeline, node = id, epoch, error = message, failures = *failures, "a node failed for the third time on one epoch and is set aside; the rest goes on without it");
+        tracing::error!(
+            pipeline,
+            node = id,
+            epoch,
+            error = message,
+            failures = *failures,
+            "a node failed for the third time on one epoch and is set aside; the rest goes on without it"
+        );
         self.failures.retain(|(other, _), _| *other != node);
         self.aside.insert(node);
         if let Some(sink) = self.sinks.get(&node) {

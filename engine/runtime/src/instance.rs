@@ -14,9 +14,18 @@ use crate::snapshots::Snapshots;
 
 /// What a worker tells the host.
 pub(crate) enum Event {
-    Failed { pipeline: Arc<str>, instance: u64, node: usize, epoch: Epoch, message: String },
+    Failed {
+        pipeline: Arc<str>,
+        instance: u64,
+        node: usize,
+        epoch: Epoch,
+        message: String,
+    },
     /// The dataflow has gone from every worker.
-    Gone { pipeline: Arc<str>, instance: u64 },
+    Gone {
+        pipeline: Arc<str>,
+        instance: u64,
+    },
     Stop,
 }
 
@@ -58,7 +67,8 @@ pub(crate) struct InstanceParts {
 
 impl Instance {
     pub(crate) fn new(parts: InstanceParts) -> Arc<Self> {
-        let InstanceParts { id, pipeline, log, intake, reader, snapshots, replies, events, lost, start, workers } = parts;
+        let InstanceParts { id, pipeline, log, intake, reader, snapshots, replies, events, lost, start, workers } =
+            parts;
         Arc::new(Self {
             id,
             pipeline,

@@ -1,1 +1,29 @@
-//! (in the making)
+//! Runs the pipelines of a site: the site log, engine time, timely dataflows that come and go, snapshots, taps.
+//!
+//! The crate knows no operator by name. Only `dataflow.rs` and `host.rs` name timely.
+
+mod clock;
+mod dataflow;
+mod error;
+mod host;
+mod instance;
+mod intake;
+mod log;
+mod node;
+mod partition;
+mod publish;
+mod replies;
+mod sinks;
+mod snapshots;
+mod stats;
+mod taps;
+mod views;
+
+pub use clock::{ClockMode, EngineClock};
+pub use error::RuntimeError;
+pub use host::{Host, NodeStatus, PipelineStatus};
+pub use intake::SiteIntake;
+pub use log::SiteLog;
+pub use stats::{NodeCounts, NodeStats};
+pub use taps::{TapReader, Tapped};
+pub use views::{VIEW, View};

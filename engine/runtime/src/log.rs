@@ -14,7 +14,10 @@ pub enum Read {
     /// Nothing yet.
     Empty,
     /// The ring has moved on: these epochs are gone for this reader.
-    Lost { first: Epoch, last: Epoch },
+    Lost {
+        first: Epoch,
+        last: Epoch,
+    },
 }
 
 /// Wakes a reader; called with the log's lock released.

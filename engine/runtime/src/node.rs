@@ -105,10 +105,7 @@ impl TransformNode {
         let stats = &self.shared.stats;
         let epoch = work.epoch;
         NodeStats::add(&stats.batches_in, work.packets.len() as u64);
-        NodeStats::add(
-            &stats.rows_in,
-            work.packets.iter().map(|packet| packet.batch.num_rows() as u64).sum(),
-        );
+        NodeStats::add(&stats.rows_in, work.packets.iter().map(|packet| packet.batch.num_rows() as u64).sum());
         let (transform, out) = (&mut *self.transform, &mut self.out);
         let result = guarded(stats, || turn(transform, work, out, emitted));
         self.shared.settle(&mut self.out, replies);

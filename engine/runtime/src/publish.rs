@@ -55,9 +55,9 @@ fn samples(publish: &Publish, rows: &RecordBatch) -> Result<Option<Samples>, Arr
         rows.column_by_name(name)
             .ok_or_else(|| ArrowError::SchemaError(format!("rows to be published have no column `{name}`")))
     };
-    let keys = column(&publish.key)?
-        .as_primitive_opt::<UInt32Type>()
-        .ok_or_else(|| ArrowError::SchemaError(format!("the key column `{}` holds no numbers of tags or assets", publish.key)))?;
+    let keys = column(&publish.key)?.as_primitive_opt::<UInt32Type>().ok_or_else(|| {
+        ArrowError::SchemaError(format!("the key column `{}` holds no numbers of tags or assets", publish.key))
+    })?;
     let diff = rows.column_by_name("diff").and_then(|column| column.as_primitive_opt::<Int8Type>());
     let tag_of = |row: usize| {
         let taken_back = diff.is_some_and(|diff| diff.is_valid(row) && diff.value(row) < 0);

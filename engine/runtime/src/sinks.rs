@@ -137,6 +137,7 @@ impl SinkHost {
     pub(crate) fn finish(&self) -> Result<(), NodeError> {
         let mut state = self.lock();
         let sink = &mut state.sink;
-        catch_unwind(AssertUnwindSafe(|| sink.finish())).unwrap_or_else(|panic| Err(NodeError::text(panic_text(&*panic))))
+        catch_unwind(AssertUnwindSafe(|| sink.finish()))
+            .unwrap_or_else(|panic| Err(NodeError::text(panic_text(&*panic))))
     }
 }

@@ -33,7 +33,8 @@ impl View {
     pub fn of(row_type: &ducto_record::RowType) -> Option<Self> {
         let name = row_type.schema.metadata().get(VIEW)?;
         let key: Vec<usize> = row_type.key.iter().filter_map(|name| row_type.schema.index_of(name).ok()).collect();
-        let fields = key.iter().map(|&index| SortField::new(row_type.schema.field(index).data_type().clone())).collect();
+        let fields =
+            key.iter().map(|&index| SortField::new(row_type.schema.field(index).data_type().clone())).collect();
         let converter = RowConverter::new(fields).ok()?;
         Some(Self {
             name: name.as_str().into(),

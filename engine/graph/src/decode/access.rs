@@ -1,8 +1,6 @@
 //! Lists, mappings and enums as serde walks through them.
 
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::deserializer::NodeDeserializer;
@@ -21,20 +19,14 @@ pub(super) struct ListAccess<'a> {
 
 impl<'a> ListAccess<'a> {
     pub(super) fn new(state: &'a State<'a>, items: Vec<&'a Node>) -> Self {
-        ListAccess {
-            state,
-            items: items.into_iter(),
-        }
+        ListAccess { state, items: items.into_iter() }
     }
 }
 
 impl<'a> SeqAccess<'a> for ListAccess<'a> {
     type Error = DecodeError;
 
-    fn next_element_seed<S: DeserializeSeed<'a>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, DecodeError> {
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
         let Some(node) = self.items.next() else {
             return Ok(None);
         };
@@ -68,50 +60,29 @@ impl<'a> MappingAccess<'a> {
         stand_ins: Vec<(&'static str, usize)>,
         collects: bool,
     ) -> Self {
-        MappingAccess {
-            owner,
-            entries: entries.into_iter(),
-            stand_ins: stand_ins.into_iter(),
-            collects,
-            value: None,
-        }
+        MappingAccess { owner, entries: entries.into_iter(), stand_ins: stand_ins.into_iter(), collects, value: None }
     }
 }
 
 impl<'a> MapAccess<'a> for MappingAccess<'a> {
     type Error = DecodeError;
 
-    fn next_key_seed<S: DeserializeSeed<'a>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, DecodeError> {
+    fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
         if let Some(entry) = self.entries.next() {
             self.value = Some(Given::Entry(entry));
-            let key = KeyDeserializer {
-                text: &entry.key,
-                place: entry.key.place,
-            };
+            let key = KeyDeserializer { text: &entry.key, place: entry.key.place };
             // A key that is refused takes its value with it.
-            return seed
-                .deserialize(key)
-                .map(Some)
-                .map_err(|error| error.from(&entry.value, entry.key.place));
+            return seed.deserialize(key).map(Some).map_err(|error| error.from(&entry.value, entry.key.place));
         }
         let Some((field, number)) = self.stand_ins.next() else {
             return Ok(None);
         };
         self.value = Some(Given::StandIn(field, number));
-        let key = KeyDeserializer {
-            text: field,
-            place: self.owner.node.place,
-        };
+        let key = KeyDeserializer { text: field, place: self.owner.node.place };
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'a>>(
-        &mut self,
-        seed: S,
-    ) -> Result<S::Value, DecodeError> {
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
         match self.value.take() {
             Some(Given::Entry(entry)) => {
                 let state = self.owner.state;
@@ -125,12 +96,10 @@ impl<'a> MapAccess<'a> for MappingAccess<'a> {
                     result => result,
                 }
             }
-            Some(Given::StandIn(field, number)) => {
-                seed.deserialize(StandIn::new(number)).map_err(|_| {
-                    let owner = self.owner.node;
-                    DecodeError::new(Kind::StandIn { field }).from(owner, owner.place)
-                })
-            }
+            Some(Given::StandIn(field, number)) => seed.deserialize(StandIn::new(number)).map_err(|_| {
+                let owner = self.owner.node;
+                DecodeError::new(Kind::StandIn { field }).from(owner, owner.place)
+            }),
             None => Err(DecodeError::custom("a value was asked for before its key")),
         }
     }
@@ -152,14 +121,8 @@ impl<'a> EnumAccess<'a> for EnumOf<'a> {
     type Error = DecodeError;
     type Variant = Self;
 
-    fn variant_seed<S: DeserializeSeed<'a>>(
-        self,
-        seed: S,
-    ) -> Result<(S::Value, Self), DecodeError> {
-        let key = KeyDeserializer {
-            text: self.name,
-            place: self.place,
-        };
+    fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Self), DecodeError> {
+        let key = KeyDeserializer { text: self.name, place: self.place };
         match seed.deserialize(key) {
             Ok(variant) => Ok((variant, self)),
             Err(error) => Err(error.from(self.owner.node, self.place)),
@@ -174,20 +137,15 @@ impl<'a> EnumOf<'a> {
     ) -> Result<T, DecodeError> {
         let Some(node) = self.payload else {
             return Err(DecodeError::report(
-                Diagnostic::new(
-                    Code::TypeMismatch,
-                    format!("`{}` needs a value of its own", self.name),
-                )
-                .help(format!("write `{}: …`", self.name)),
+                Diagnostic::new(Code::TypeMismatch, format!("`{}` needs a value of its own", self.name))
+                    .help(format!("write `{}: …`", self.name)),
             )
             .from(self.owner.node, self.place));
         };
         let payload = NodeDeserializer::new(node, Some(self.place), self.owner.state);
         payload.located(|| read(payload)).map_err(|mut error| {
             // Without what belongs to it the name means nothing: the whole enum fails.
-            if matches!(error.kind, Kind::Poisoned)
-                && error.origin == Some(std::ptr::from_ref(node))
-            {
+            if matches!(error.kind, Kind::Poisoned) && error.origin == Some(std::ptr::from_ref(node)) {
                 error.origin = Some(self.owner.node);
             }
             error
@@ -201,29 +159,19 @@ impl<'a> VariantAccess<'a> for EnumOf<'a> {
     fn unit_variant(self) -> Result<(), DecodeError> {
         match self.payload {
             Some(node) if !node.is_null() => Err(DecodeError::report(
-                Diagnostic::new(
-                    Code::TypeMismatch,
-                    format!("`{}` takes no value of its own", self.name),
-                )
-                .help(format!("write only `{}`", self.name)),
+                Diagnostic::new(Code::TypeMismatch, format!("`{}` takes no value of its own", self.name))
+                    .help(format!("write only `{}`", self.name)),
             )
             .from(node, self.place)),
             _ => Ok(()),
         }
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'a>>(
-        self,
-        seed: S,
-    ) -> Result<S::Value, DecodeError> {
+    fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, DecodeError> {
         self.with_payload(|payload| seed.deserialize(payload))
     }
 
-    fn tuple_variant<V: Visitor<'a>>(
-        self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    fn tuple_variant<V: Visitor<'a>>(self, length: usize, visitor: V) -> Result<V::Value, DecodeError> {
         self.with_payload(|payload| payload.deserialize_tuple(length, visitor))
     }
 

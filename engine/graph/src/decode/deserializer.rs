@@ -22,12 +22,7 @@ pub(super) struct NodeDeserializer<'a> {
 
 impl<'a> NodeDeserializer<'a> {
     pub(super) fn new(node: &'a Node, key: Option<Place>, state: &'a State<'a>) -> Self {
-        NodeDeserializer {
-            node,
-            key,
-            state,
-            collects: false,
-        }
+        NodeDeserializer { node, key, state, collects: false }
     }
 
     /// Where an error of this value is shown: an empty value at its key.
@@ -39,10 +34,7 @@ impl<'a> NodeDeserializer<'a> {
     }
 
     /// Runs a step of decoding; an error that no inner value has claimed is one of this value.
-    pub(super) fn located<T>(
-        &self,
-        step: impl FnOnce() -> Result<T, DecodeError>,
-    ) -> Result<T, DecodeError> {
+    pub(super) fn located<T>(&self, step: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
         let before = self.state.skips.get();
         handover::around(self.place(), step).map_err(|mut error| {
             if error.origin.is_some() {
@@ -66,9 +58,12 @@ impl<'a> NodeDeserializer<'a> {
         self.node.entries().iter().any(|entry| {
             entry.key.value == field
                 || did_you_mean(&entry.key.value, [field]).is_some()
-                    && self.state.reported.borrow().iter().any(|found| {
-                        found.code == Code::FieldUnknown && found.place == Some(entry.key.place)
-                    })
+                    && self
+                        .state
+                        .reported
+                        .borrow()
+                        .iter()
+                        .any(|found| found.code == Code::FieldUnknown && found.place == Some(entry.key.place))
         })
     }
 
@@ -92,16 +87,9 @@ impl<'a> NodeDeserializer<'a> {
     fn scalar_mismatch(&self, expected: &str) -> DecodeError {
         let diagnostic = self.mismatch_diagnostic(expected);
         let plain = Node::plain(self.node.place, &self.node.written);
-        let is_quoted_scalar = self.node.quoted
-            && matches!(
-                plain.value,
-                Value::Integer(_) | Value::Float(_) | Value::Bool(_)
-            );
-        DecodeError::report(if is_quoted_scalar {
-            diagnostic.help("remove the quotes")
-        } else {
-            diagnostic
-        })
+        let is_quoted_scalar =
+            self.node.quoted && matches!(plain.value, Value::Integer(_) | Value::Float(_) | Value::Bool(_));
+        DecodeError::report(if is_quoted_scalar { diagnostic.help("remove the quotes") } else { diagnostic })
     }
 
     fn entries(&self, expected: &str) -> Result<&'a [Entry], DecodeError> {
@@ -122,10 +110,8 @@ impl<'a> NodeDeserializer<'a> {
         entries: &'a [Entry],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        let entries = entries
-            .iter()
-            .filter(|entry| !self.is_elsewhere(&entry.key) && !self.state.skips(&entry.value))
-            .collect();
+        let entries =
+            entries.iter().filter(|entry| !self.is_elsewhere(&entry.key) && !self.state.skips(&entry.value)).collect();
         visitor.visit_map(MappingAccess::new(self, entries, Vec::new(), self.collects))
     }
 
@@ -152,13 +138,8 @@ impl<'a> NodeDeserializer<'a> {
                 known.extend(self.state.elsewhere);
             }
             known.retain(|known| self.node.entry(known).is_none());
-            let all: Vec<&str> = if known.is_empty() {
-                fields.to_vec()
-            } else {
-                known
-            };
-            self.state
-                .report(unknown_field(key, &all).at(entry.key.place));
+            let all: Vec<&str> = if known.is_empty() { fields.to_vec() } else { known };
+            self.state.report(unknown_field(key, &all).at(entry.key.place));
         }
         let stand_ins = self.state.stand_ins_of(self.node);
         visitor.visit_map(MappingAccess::new(self, known_entries, stand_ins, false))
@@ -175,10 +156,7 @@ impl<'a> NodeDeserializer<'a> {
                 return Err(DecodeError::report(diagnostic));
             }
         };
-        let items = items
-            .iter()
-            .filter(|item| !self.state.skips(item))
-            .collect();
+        let items = items.iter().filter(|item| !self.state.skips(item)).collect();
         visitor.visit_seq(ListAccess::new(self.state, items))
     }
 
@@ -194,9 +172,7 @@ impl<'a> NodeDeserializer<'a> {
         };
         match &self.node.value {
             Value::Integer(number) => T::try_from(*number).map_err(|_| out_of_range()),
-            Value::Float(_) if is_whole(&self.node.written) => {
-                self.node.written.parse().map_err(|_| out_of_range())
-            }
+            Value::Float(_) if is_whole(&self.node.written) => self.node.written.parse().map_err(|_| out_of_range()),
             _ => Err(self.scalar_mismatch("an integer")),
         }
     }
@@ -225,25 +201,19 @@ impl<'a> NodeDeserializer<'a> {
             _ => return Err(error),
         };
         match error.kind {
-            Kind::Report(diagnostic) => Err(DecodeError::report(
-                diagnostic.help(format!("write `{instead}`")),
-            )),
+            Kind::Report(diagnostic) => Err(DecodeError::report(diagnostic.help(format!("write `{instead}`")))),
             kind => Err(DecodeError::new(kind)),
         }
     }
 
     fn as_text(&self, expected: &dyn Expected) -> Result<&'a str, DecodeError> {
-        self.node
-            .as_text()
-            .ok_or_else(|| self.mismatch(&readable(expected)))
+        self.node.as_text().ok_or_else(|| self.mismatch(&readable(expected)))
     }
 }
 
 /// Whether a text is an integer, of whatever size.
 fn is_whole(text: &str) -> bool {
-    text.trim_start_matches(['-', '+'])
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
+    text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The range of an integer type in words.
@@ -353,30 +323,18 @@ impl<'a> Deserializer<'a> for NodeDeserializer<'a> {
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.located(|| {
             self.check()?;
-            if self.node.is_null() {
-                visitor.visit_none()
-            } else {
-                visitor.visit_some(self)
-            }
+            if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
         })
     }
 
     fn deserialize_unit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.located(|| {
             self.check()?;
-            if self.node.is_null() {
-                visitor.visit_unit()
-            } else {
-                Err(self.mismatch("nothing"))
-            }
+            if self.node.is_null() { visitor.visit_unit() } else { Err(self.mismatch("nothing")) }
         })
     }
 
-    fn deserialize_unit_struct<V: Visitor<'a>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    fn deserialize_unit_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
         self.deserialize_unit(visitor)
     }
 
@@ -394,10 +352,7 @@ impl<'a> Deserializer<'a> for NodeDeserializer<'a> {
                 }
                 _ => {}
             }
-            visitor.visit_newtype_struct(NodeDeserializer {
-                collects: name == handover::ORDERED,
-                ..self
-            })
+            visitor.visit_newtype_struct(NodeDeserializer { collects: name == handover::ORDERED, ..self })
         })
     }
 
@@ -408,11 +363,7 @@ impl<'a> Deserializer<'a> for NodeDeserializer<'a> {
         })
     }
 
-    fn deserialize_tuple<V: Visitor<'a>>(
-        self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    fn deserialize_tuple<V: Visitor<'a>>(self, length: usize, visitor: V) -> Result<V::Value, DecodeError> {
         self.located(|| {
             self.check()?;
             if let Value::List(items) = &self.node.value
@@ -474,12 +425,7 @@ impl<'a> Deserializer<'a> for NodeDeserializer<'a> {
                     None => return Err(self.mismatch(&one_of(variants))),
                 },
             };
-            visitor.visit_enum(EnumOf {
-                owner: self,
-                name,
-                place,
-                payload,
-            })
+            visitor.visit_enum(EnumOf { owner: self, name, place, payload })
         })
     }
 

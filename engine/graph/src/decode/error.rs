@@ -40,11 +40,7 @@ pub(super) const DEFERRED: &str = "(deferred)";
 
 impl DecodeError {
     pub(super) fn new(kind: Kind) -> Self {
-        DecodeError {
-            kind,
-            origin: None,
-            place: None,
-        }
+        DecodeError { kind, origin: None, place: None }
     }
 
     pub(super) fn report(diagnostic: Diagnostic) -> Self {
@@ -52,10 +48,7 @@ impl DecodeError {
     }
 
     pub(super) fn mismatch(expected: &str, found: &str) -> Diagnostic {
-        Diagnostic::new(
-            Code::TypeMismatch,
-            format!("expected {expected}, found {found}"),
-        )
+        Diagnostic::new(Code::TypeMismatch, format!("expected {expected}, found {found}"))
     }
 
     pub(super) fn from(mut self, origin: Id, place: Place) -> Self {
@@ -120,11 +113,8 @@ impl de::Error for DecodeError {
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         DecodeError::report(
-            Diagnostic::new(
-                Code::ChoiceUnknown,
-                format!("`{}` is not one of the accepted names", shorten(variant)),
-            )
-            .suggest(variant, expected.iter().copied()),
+            Diagnostic::new(Code::ChoiceUnknown, format!("`{}` is not one of the accepted names", shorten(variant)))
+                .suggest(variant, expected.iter().copied()),
         )
     }
 
@@ -134,25 +124,16 @@ impl de::Error for DecodeError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        DecodeError::new(Kind::Missing {
-            field,
-            report: true,
-        })
+        DecodeError::new(Kind::Missing { field, report: true })
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        DecodeError::report(Diagnostic::new(
-            Code::DuplicateKey,
-            format!("the field `{field}` is given twice"),
-        ))
+        DecodeError::report(Diagnostic::new(Code::DuplicateKey, format!("the field `{field}` is given twice")))
     }
 }
 
 pub(super) fn unknown_field(field: &str, known: &[&str]) -> Diagnostic {
-    let mut diagnostic = Diagnostic::new(
-        Code::FieldUnknown,
-        format!("unknown field `{}`", shorten(field)),
-    );
+    let mut diagnostic = Diagnostic::new(Code::FieldUnknown, format!("unknown field `{}`", shorten(field)));
     diagnostic.help = if known.is_empty() {
         Some("nothing can be set here".to_owned())
     } else {
@@ -176,9 +157,7 @@ pub(super) fn readable(expected: &dyn Expected) -> String {
         "a string" | "a borrowed string" | "str" | "string" => "text".to_owned(),
         "a character" => "one character".to_owned(),
         "a boolean" | "bool" => "`true` or `false`".to_owned(),
-        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "isize" | "usize" => {
-            "an integer".to_owned()
-        }
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "isize" | "usize" => "an integer".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "a mapping".to_owned(),

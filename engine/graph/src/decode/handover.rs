@@ -55,10 +55,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
                 f.write_str("a value")
             }
 
-            fn visit_newtype_struct<D: Deserializer<'de>>(
-                self,
-                deserializer: D,
-            ) -> Result<Self::Value, D::Error> {
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
                 let place = PLACE.take().unwrap_or_else(|| AROUND.get());
                 T::deserialize(deserializer).map(|value| Spanned::new(value, place))
             }
@@ -118,12 +115,7 @@ struct NodeVisitor;
 impl NodeVisitor {
     fn plain<E>(value: Value, written: &str) -> Result<Node, E> {
         let quoted = matches!(value, Value::Text(_));
-        Ok(Node {
-            place: AROUND.get(),
-            value,
-            written: written.into(),
-            quoted,
-        })
+        Ok(Node { place: AROUND.get(), value, written: written.into(), quoted })
     }
 }
 

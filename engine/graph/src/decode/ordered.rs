@@ -15,9 +15,7 @@ pub struct OrderedMap<V>(pub Vec<(Spanned<String>, V)>);
 impl<V> OrderedMap<V> {
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&V> {
-        self.iter()
-            .find(|(key, _)| key.value == name)
-            .map(|(_, value)| value)
+        self.iter().find(|(key, _)| key.value == name).map(|(_, value)| value)
     }
 
     /// Names and values in order.
@@ -49,9 +47,7 @@ impl<V> Default for OrderedMap<V> {
 
 impl<V: fmt::Debug> fmt::Debug for OrderedMap<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.iter().map(|(key, value)| (key, value)))
-            .finish()
+        f.debug_map().entries(self.iter().map(|(key, value)| (key, value))).finish()
     }
 }
 
@@ -88,10 +84,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for OrderedVisitor<V> {
         f.write_str("a mapping")
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Self::Value, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 

@@ -4,25 +4,15 @@
 //! may take only a duration, say.
 
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 use super::error::DecodeError;
 use super::handover;
 use crate::source::Place;
 use crate::tree::{Node, Value};
 
-const TEXTS: [&str; 8] = [
-    "x",
-    "1s",
-    "06:00",
-    "UTC",
-    "2026-01-01T00:00:00Z",
-    "1MB",
-    "secret://file/x",
-    "tcp://127.0.0.1:1",
-];
+const TEXTS: [&str; 8] =
+    ["x", "1s", "06:00", "UTC", "2026-01-01T00:00:00Z", "1MB", "secret://file/x", "tcp://127.0.0.1:1"];
 
 /// How many stand-ins there are to try.
 pub(super) const KINDS: usize = TEXTS.len();
@@ -45,10 +35,7 @@ impl StandIn {
         if self.depth == DEPTH {
             return Err(DecodeError::custom("too deep"));
         }
-        Ok(StandIn {
-            depth: self.depth + 1,
-            ..self
-        })
+        Ok(StandIn { depth: self.depth + 1, ..self })
     }
 
     fn text(self) -> &'static str {
@@ -96,11 +83,7 @@ impl<'de> Deserializer<'de> for StandIn {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.number == 0 {
-            visitor.visit_i64(1)
-        } else {
-            visitor.visit_str(self.text())
-        }
+        if self.number == 0 { visitor.visit_i64(1) } else { visitor.visit_str(self.text()) }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -111,11 +94,7 @@ impl<'de> Deserializer<'de> for StandIn {
         visitor.visit_unit()
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
         visitor.visit_unit()
     }
 
@@ -134,11 +113,7 @@ impl<'de> Deserializer<'de> for StandIn {
         visitor.visit_seq(StandIns::new(self.inner()?, 0))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, DecodeError> {
         visitor.visit_seq(StandIns::new(self.inner()?, length))
     }
 
@@ -161,11 +136,7 @@ impl<'de> Deserializer<'de> for StandIn {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        visitor.visit_map(StandIns {
-            fields,
-            left: fields.len(),
-            value: self.inner()?,
-        })
+        visitor.visit_map(StandIns { fields, left: fields.len(), value: self.inner()? })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -191,21 +162,14 @@ struct StandIns {
 
 impl StandIns {
     fn new(value: StandIn, left: usize) -> Self {
-        StandIns {
-            fields: &[],
-            left,
-            value,
-        }
+        StandIns { fields: &[], left, value }
     }
 }
 
 impl<'de> SeqAccess<'de> for StandIns {
     type Error = DecodeError;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, DecodeError> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -217,10 +181,7 @@ impl<'de> SeqAccess<'de> for StandIns {
 impl<'de> MapAccess<'de> for StandIns {
     type Error = DecodeError;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, DecodeError> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
         let at = self.fields.len() - self.left.min(self.fields.len());
         match self.fields.get(at) {
             Some(field) => {
@@ -231,10 +192,7 @@ impl<'de> MapAccess<'de> for StandIns {
         }
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<S::Value, DecodeError> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
         seed.deserialize(self.value)
     }
 }
@@ -245,10 +203,7 @@ impl<'de> EnumAccess<'de> for StandInEnum {
     type Error = DecodeError;
     type Variant = Self;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<(S::Value, Self), DecodeError> {
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), DecodeError> {
         let variant = seed.deserialize(StrDeserializer::new(self.1))?;
         Ok((variant, self))
     }
@@ -261,18 +216,11 @@ impl<'de> VariantAccess<'de> for StandInEnum {
         Ok(())
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<S::Value, DecodeError> {
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, DecodeError> {
         seed.deserialize(self.0)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, DecodeError> {
         self.0.deserialize_tuple(length, visitor)
     }
 

@@ -79,9 +79,8 @@ fn a_good_value_is_decoded_with_places() {
 
 #[test]
 fn every_mistake_of_a_struct_is_found() {
-    let (config, found) = read::<Config>(
-        "name: [x]\nunit_id: 300\nprot: 502\nmode: fats\nspan: [0, 1, 2]\ninputs: [a, b c, 3, d.e]\n",
-    );
+    let (config, found) =
+        read::<Config>("name: [x]\nunit_id: 300\nprot: 502\nmode: fats\nspan: [0, 1, 2]\ninputs: [a, b c, 3, d.e]\n");
     assert!(config.is_none());
     assert_eq!(
         found,
@@ -124,28 +123,14 @@ fn an_empty_file_lacks_its_fields() {
 fn enums_take_a_name_or_a_mapping() {
     assert_eq!(read::<Mode>("fast").0, Some(Mode::Fast));
     assert_eq!(read::<Mode>("fixed: 3").0, Some(Mode::Fixed(3)));
-    assert_eq!(
-        read::<Mode>("slow: {every: 1s}").0,
-        Some(Mode::Slow {
-            every: Duration::from_secs(1)
-        })
-    );
+    assert_eq!(read::<Mode>("slow: {every: 1s}").0, Some(Mode::Slow { every: Duration::from_secs(1) }));
     for (text, expected) in [
-        (
-            "fixed: 300",
-            "1:8 E0304 `300` is out of range: 0 to 255 is allowed",
-        ),
+        ("fixed: 300", "1:8 E0304 `300` is out of range: 0 to 255 is allowed"),
         ("fixed", "1:1 E0301 `fixed` needs a value of its own"),
         ("fast: 1", "1:1 E0301 `fast` takes no value of its own"),
-        (
-            "[1]",
-            "1:1 E0301 expected one of `fast`, `slow`, `fixed`, found a list",
-        ),
+        ("[1]", "1:1 E0301 expected one of `fast`, `slow`, `fixed`, found a list"),
         ("slow: {evry: 1s}", "1:8 E0201 unknown field `evry`"),
-        (
-            "slow: {every: 1}",
-            "1:15 E0302 `1` is not a duration: the unit is missing",
-        ),
+        ("slow: {every: 1}", "1:15 E0302 `1` is not a duration: the unit is missing"),
     ] {
         assert_eq!(read::<Mode>(text).1, [expected], "{text}");
     }
@@ -210,10 +195,7 @@ impl TryFrom<RawRange> for Range {
 
     fn try_from(raw: RawRange) -> Result<Self, String> {
         if raw.low < raw.high {
-            Ok(Range {
-                low: raw.low,
-                high: raw.high,
-            })
+            Ok(Range { low: raw.low, high: raw.high })
         } else {
             Err("`low` is not below `high`\nexchange the two".to_owned())
         }
@@ -254,8 +236,7 @@ fn booleans_and_quoted_numbers_get_a_hint() {
 
 #[test]
 fn fields_read_elsewhere_are_passed_over_and_suggested() {
-    let (limit, found) =
-        read_rest::<Limit>("type: a\ninputs: [b]\nlimit: 3\n", &["type", "inputs"]);
+    let (limit, found) = read_rest::<Limit>("type: a\ninputs: [b]\nlimit: 3\n", &["type", "inputs"]);
     assert_eq!(found, [""; 0]);
     assert_eq!(limit.unwrap().limit, 3.0);
     let (_, found) = read_rest::<Limit>("type: a\ninput: [b]\nlimit: 3\n", &["type", "inputs"]);
@@ -267,15 +248,9 @@ fn integer_keys_and_large_numbers() {
     type States = std::collections::BTreeMap<i64, String>;
     let (states, _) = read::<States>("0: Parado\n1: En marcha\n");
     assert_eq!(states.unwrap()[&1], "En marcha");
-    assert_eq!(
-        read::<States>("a: b\n").1,
-        ["1:1 E0301 expected an integer, found the key `a`"]
-    );
+    assert_eq!(read::<States>("a: b\n").1, ["1:1 E0301 expected an integer, found the key `a`"]);
     assert_eq!(read::<u64>("18446744073709551615").0, Some(u64::MAX));
-    assert_eq!(
-        read::<i64>("1.5").1,
-        ["1:1 E0301 expected an integer, found the number `1.5`"]
-    );
+    assert_eq!(read::<i64>("1.5").1, ["1:1 E0301 expected an integer, found the number `1.5`"]);
     assert_eq!(read::<Quantity>("14.0 psia").0.unwrap().value, 14.0);
 }
 
@@ -297,9 +272,7 @@ fn many_errors_end_with_a_notice() {
 
 #[test]
 fn an_ordered_map_finds_the_errors_of_all_entries_at_once() {
-    let text: String = (0..2_000)
-        .map(|n| format!("k{n}: {{limit: x, on_delay: y}}\n"))
-        .collect();
+    let text: String = (0..2_000).map(|n| format!("k{n}: {{limit: x, on_delay: y}}\n")).collect();
     let (_, found) = read::<OrderedMap<Limit>>(&text);
     assert_eq!(found.len(), 4_000);
 }
@@ -310,8 +283,5 @@ fn schemas_do_not_show_the_wrappers() {
     let spanned = schemars::schema_for!(Spanned<Limit>);
     assert_eq!(plain, spanned);
     let map = schemars::schema_for!(OrderedMap<Limit>);
-    assert_eq!(
-        map.as_value()["additionalProperties"]["$ref"],
-        "#/$defs/Limit"
-    );
+    assert_eq!(map.as_value()["additionalProperties"]["$ref"], "#/$defs/Limit");
 }

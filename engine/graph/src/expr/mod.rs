@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Schema};
 use ducto_record::Units;
 use thiserror::Error;
 
-use crate::decode::Spanned;
 use crate::diagnostic::Diagnostic;
+use crate::tree::Spanned;
 
 /// The functions that expressions may call.
 #[derive(Debug, Default)]

@@ -8,12 +8,12 @@ use ducto_record::{Directory, StreamType, Unit};
 use hashbrown::HashMap;
 use thiserror::Error;
 
-use crate::decode::Spanned;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expr::{Expression, Functions};
 use crate::registry::Registry;
 use crate::site::Site;
 use crate::source::Place;
+use crate::tree::Spanned;
 
 /// An edge into a node.
 #[derive(Clone, Debug)]

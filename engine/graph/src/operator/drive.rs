@@ -156,7 +156,8 @@ mod tests {
         ];
         let mut out = Output::default();
         let mut emitted = Vec::new();
-        turn(&mut node, Turn { epoch: 1, time: 10, actions: &[], packets: &mut packets }, &mut out, &mut emitted).unwrap();
+        turn(&mut node, Turn { epoch: 1, time: 10, actions: &[], packets: &mut packets }, &mut out, &mut emitted)
+            .unwrap();
         let seen: Vec<(Micros, f64)> = emitted
             .iter()
             .map(|emitted| match &emitted.batch {

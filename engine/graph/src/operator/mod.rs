@@ -17,9 +17,8 @@ pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Reso
 pub use drive::{Emitted, Packet, Turn, turn};
 pub use run::{Feeder, Intake, IntakeError, NodeError, Output, Reply, Sink, Snapshot, Source, Transform};
 
-use crate::decode::Spanned;
 use crate::diagnostic::Diagnostics;
-use crate::tree::Node;
+use crate::tree::{Node, Spanned};
 
 /// The port that `inputs: [node]` means; `inputs: [node.late]` names another.
 pub const MAIN: &str = "main";

@@ -70,9 +70,7 @@ impl FromStr for Duration {
         let mut shorter_than = i64::MAX;
         while !rest.is_empty() {
             let (number, behind) = split_number(rest);
-            let letters = behind
-                .find(|c: char| !c.is_ascii_alphabetic() && c != 'µ')
-                .unwrap_or(behind.len());
+            let letters = behind.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ').unwrap_or(behind.len());
             let (unit, behind) = behind.split_at(letters);
             rest = behind.trim_start();
             if number.is_empty() {
@@ -94,9 +92,7 @@ impl FromStr for Duration {
             }
             shorter_than = length;
             let part = scale(number, length).ok_or_else(|| wrong("the number does not fit"))?;
-            total = total
-                .checked_add(part)
-                .ok_or_else(|| wrong("it is too long"))?;
+            total = total.checked_add(part).ok_or_else(|| wrong("it is too long"))?;
         }
         Ok(Duration(total))
     }
@@ -161,20 +157,7 @@ mod tests {
         assert_eq!(micros("3y"), Some(3 * 365 * 86_400_000_000));
         assert_eq!(micros("0"), Some(0));
         assert_eq!(micros("0s"), Some(0));
-        for text in [
-            "",
-            "5",
-            "-5s",
-            "5 parsecs",
-            "s",
-            "5s1h",
-            "1h1h",
-            "9999999999y",
-            "1.s",
-            "1e3s",
-            "0.1us",
-            "5M",
-        ] {
+        for text in ["", "5", "-5s", "5 parsecs", "s", "5s1h", "1h1h", "9999999999y", "1.s", "1e3s", "0.1us", "5M"] {
             assert_eq!(micros(text), None, "{text}");
         }
     }

@@ -83,25 +83,10 @@ mod tests {
 
     #[test]
     fn names_follow_the_rule() {
-        for text in [
-            "THP",
-            "well-monitoring",
-            "esp_current",
-            "3",
-            &"x".repeat(64),
-        ] {
+        for text in ["THP", "well-monitoring", "esp_current", "3", &"x".repeat(64)] {
             assert!(text.parse::<Name>().is_ok(), "{text}");
         }
-        for text in [
-            "",
-            "a b",
-            "a.b",
-            "señal",
-            "-a",
-            "_a",
-            &"x".repeat(65),
-            "a\n",
-        ] {
+        for text in ["", "a b", "a.b", "señal", "-a", "_a", &"x".repeat(65), "a\n"] {
             assert!(text.parse::<Name>().is_err(), "{text}");
         }
     }

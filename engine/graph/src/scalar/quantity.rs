@@ -22,15 +22,9 @@ impl FromStr for Quantity {
         let (number, unit) = split_at_unit(trimmed);
         let value = number.parse().ok().filter(|value: &f64| value.is_finite());
         match value {
-            Some(value) => Ok(Quantity {
-                value,
-                unit: (!unit.is_empty()).then(|| unit.to_owned()),
-            }),
+            Some(value) => Ok(Quantity { value, unit: (!unit.is_empty()).then(|| unit.to_owned()) }),
             None => Err(ScalarError::new(
-                format!(
-                    "`{}` does not begin with a number",
-                    crate::tree::shorten(text)
-                ),
+                format!("`{}` does not begin with a number", crate::tree::shorten(text)),
                 "write a number and its unit, `14.0 psia`",
             )),
         }
@@ -41,10 +35,7 @@ impl FromStr for Quantity {
 fn split_at_unit(text: &str) -> (&str, &str) {
     let bytes = text.as_bytes();
     let digits = |mut at: usize| {
-        while bytes
-            .get(at)
-            .is_some_and(|b| b.is_ascii_digit() || *b == b'.')
-        {
+        while bytes.get(at).is_some_and(|b| b.is_ascii_digit() || *b == b'.') {
             at += 1;
         }
         at

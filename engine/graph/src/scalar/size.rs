@@ -61,14 +61,9 @@ impl FromStr for ByteSize {
             .find(|(name, _)| name.eq_ignore_ascii_case(unit))
             .ok_or_else(|| wrong(&format!("`{unit}` is no unit of size")))?;
         if let Ok(whole) = number.parse::<u64>() {
-            return whole
-                .checked_mul(*scale)
-                .map(ByteSize)
-                .ok_or_else(|| wrong("it is too large"));
+            return whole.checked_mul(*scale).map(ByteSize).ok_or_else(|| wrong("it is too large"));
         }
-        let number: f64 = number
-            .parse()
-            .map_err(|_| wrong("the number does not fit"))?;
+        let number: f64 = number.parse().map_err(|_| wrong("the number does not fit"))?;
         #[allow(clippy::cast_precision_loss)] // A size with a fraction is a rough one.
         let bytes = (number * *scale as f64).round();
         if !(0.0..1e18).contains(&bytes) {
@@ -81,10 +76,8 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, scale) = UNITS
-            .iter()
-            .find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale))
-            .unwrap_or(&("B", 1));
+        let (unit, scale) =
+            UNITS.iter().find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale)).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / scale)
     }
 }
@@ -99,28 +92,15 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_written() {
-        for (text, bytes) in [
-            ("256MB", 256_000_000),
-            ("100GB", 100_000_000_000),
-            ("64KiB", 65_536),
-            ("0B", 0),
-            ("7B", 7),
-        ] {
+        for (text, bytes) in
+            [("256MB", 256_000_000), ("100GB", 100_000_000_000), ("64KiB", 65_536), ("0B", 0), ("7B", 7)]
+        {
             let size: ByteSize = text.parse().unwrap();
             assert_eq!(size.bytes(), bytes);
             assert_eq!(size.to_string(), text);
         }
         assert_eq!("1.5 gb".parse::<ByteSize>().unwrap().bytes(), 1_500_000_000);
-        for text in [
-            "",
-            "MB",
-            "256",
-            "-1MB",
-            "1.2.3MB",
-            "99999999999TB",
-            "1Mb/s",
-            "1e999MB",
-        ] {
+        for text in ["", "MB", "256", "-1MB", "1.2.3MB", "99999999999TB", "1Mb/s", "1e999MB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }

@@ -20,13 +20,8 @@ impl TimeOfDay {
     /// As a civil time.
     pub fn to_civil(self) -> jiff::civil::Time {
         let part = |n: u32| i8::try_from(n).unwrap_or(0);
-        jiff::civil::Time::new(
-            part(self.seconds / 3600),
-            part(self.seconds / 60 % 60),
-            part(self.seconds % 60),
-            0,
-        )
-        .unwrap_or(jiff::civil::Time::MIN)
+        jiff::civil::Time::new(part(self.seconds / 3600), part(self.seconds / 60 % 60), part(self.seconds % 60), 0)
+            .unwrap_or(jiff::civil::Time::MIN)
     }
 }
 
@@ -36,18 +31,16 @@ impl FromStr for TimeOfDay {
     fn from_str(text: &str) -> Result<Self, ScalarError> {
         let part = |part: &str, limit: u32| {
             let two = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-            two.then(|| part.parse::<u32>().ok())
-                .flatten()
-                .filter(|value| *value < limit)
+            two.then(|| part.parse::<u32>().ok()).flatten().filter(|value| *value < limit)
         };
         let mut parts = text.trim().split(':');
         let hours = parts.next().and_then(|hours| part(hours, 24));
         let minutes = parts.next().and_then(|minutes| part(minutes, 60));
         let seconds = parts.next().map_or(Some(0), |seconds| part(seconds, 60));
         match (hours, minutes, seconds, parts.next()) {
-            (Some(hours), Some(minutes), Some(seconds), None) => Ok(TimeOfDay {
-                seconds: hours * 3600 + minutes * 60 + seconds,
-            }),
+            (Some(hours), Some(minutes), Some(seconds), None) => {
+                Ok(TimeOfDay { seconds: hours * 3600 + minutes * 60 + seconds })
+            }
             _ => Err(ScalarError::new(
                 format!("`{}` is not a time of day", shorten(text)),
                 "write hours and minutes with two digits, `\"06:00\"`",
@@ -81,10 +74,7 @@ pub struct TimeZone {
 impl TimeZone {
     /// Coordinated universal time.
     pub fn utc() -> Self {
-        TimeZone {
-            name: "UTC".to_owned(),
-            zone: jiff::tz::TimeZone::UTC,
-        }
+        TimeZone { name: "UTC".to_owned(), zone: jiff::tz::TimeZone::UTC }
     }
 
     /// Its name.
@@ -107,19 +97,13 @@ impl FromStr for TimeZone {
             return Ok(TimeZone::utc());
         }
         // Abbreviations such as `EST` are in the database and rarely what is meant.
-        let zone = text
-            .contains('/')
-            .then(|| jiff::tz::TimeZone::get(text).ok())
-            .flatten();
+        let zone = text.contains('/').then(|| jiff::tz::TimeZone::get(text).ok()).flatten();
         if let Some(zone) = zone {
             let name = zone.iana_name().unwrap_or(text).to_owned();
             return Ok(TimeZone { name, zone });
         }
-        let known: Vec<String> = jiff::tz::db()
-            .available()
-            .map(|name| name.to_string())
-            .filter(|name| name.contains('/'))
-            .collect();
+        let known: Vec<String> =
+            jiff::tz::db().available().map(|name| name.to_string()).filter(|name| name.contains('/')).collect();
         let nearest = did_you_mean(text, known.iter().map(String::as_str));
         Err(ScalarError::new(
             format!("`{}` is not a time zone", shorten(text)),
@@ -194,20 +178,8 @@ mod tests {
         assert_eq!(time.seconds(), 21_600);
         assert_eq!(time.to_string(), "06:00");
         assert_eq!(time.to_civil(), jiff::civil::time(6, 0, 0, 0));
-        assert_eq!(
-            "23:59:30".parse::<TimeOfDay>().unwrap().to_string(),
-            "23:59:30"
-        );
-        for text in [
-            "6:00",
-            "24:00",
-            "06:60",
-            "06",
-            "06:00:00:00",
-            "+6:00",
-            "360",
-            "",
-        ] {
+        assert_eq!("23:59:30".parse::<TimeOfDay>().unwrap().to_string(), "23:59:30");
+        for text in ["6:00", "24:00", "06:60", "06", "06:00:00:00", "+6:00", "360", ""] {
             assert!(text.parse::<TimeOfDay>().is_err(), "{text}");
         }
     }
@@ -228,13 +200,7 @@ mod tests {
         let read = |text: &str| text.parse::<Timestamp>().map(Timestamp::micros);
         assert_eq!(read("1970-01-01T00:00:01Z"), Ok(1_000_000));
         assert_eq!(read("1970-01-01T00:00:00-05:00"), Ok(18_000_000_000));
-        assert_eq!(
-            "2026-01-01T00:00:00Z"
-                .parse::<Timestamp>()
-                .unwrap()
-                .to_string(),
-            "2026-01-01T00:00:00Z"
-        );
+        assert_eq!("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap().to_string(), "2026-01-01T00:00:00Z");
         assert!(read("2026-01-01").is_err());
         assert!(read("2026-01-01T00:00:00").is_err());
     }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{
-    ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
-};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::{DEPTH_LIMIT, Entry, NODE_LIMIT, Node, Spanned, Value, scalar};
 use crate::codes::Code;
@@ -85,13 +83,10 @@ impl<'a> Builder<'a> {
                 Event::StreamStart | Event::DocumentEnd => {}
                 Event::DocumentStart(..) if document.is_some() => {
                     let place = self.place(span);
-                    return Err(Diagnostic::new(
-                        Code::MultipleDocuments,
-                        "the file holds more than one YAML document",
-                    )
-                    .at(place)
-                    .help("keep what is above `---` and move the rest to a file of its own")
-                    .into());
+                    return Err(Diagnostic::new(Code::MultipleDocuments, "the file holds more than one YAML document")
+                        .at(place)
+                        .help("keep what is above `---` and move the rest to a file of its own")
+                        .into());
                 }
                 Event::DocumentStart(..) => {}
                 event => document = Some(self.node((event, span), 0)?.node),
@@ -142,21 +137,15 @@ impl<'a> Builder<'a> {
             Event::Alias(anchor) => self.alias(anchor, span, depth),
             Event::UnresolvedAlias(name) => {
                 let nearest = did_you_mean(&name, self.names.iter().map(String::as_str));
-                let mut diagnostic = Diagnostic::new(
-                    Code::AliasUnknown,
-                    format!("no anchor `&{name}` is defined before this alias"),
-                )
-                .at(self.place(span));
+                let mut diagnostic =
+                    Diagnostic::new(Code::AliasUnknown, format!("no anchor `&{name}` is defined before this alias"))
+                        .at(self.place(span));
                 if let Some(nearest) = nearest {
                     diagnostic = diagnostic.help(format!("did you mean `*{nearest}`?"));
                 }
                 Ok(self.invalid(diagnostic))
             }
-            _ => Err(
-                Diagnostic::new(Code::YamlSyntax, "the text is not valid YAML")
-                    .at(self.place(span))
-                    .into(),
-            ),
+            _ => Err(Diagnostic::new(Code::YamlSyntax, "the text is not valid YAML").at(self.place(span)).into()),
         }
     }
 
@@ -194,11 +183,7 @@ impl<'a> Builder<'a> {
             let next = self.next()?;
             let value = self.node(next, depth + 1)?;
             height = height.max(value.height);
-            last = Some(if value.node.place.is_empty() {
-                key.place
-            } else {
-                value.node.place
-            });
+            last = Some(if value.node.place.is_empty() { key.place } else { value.node.place });
             self.entry(key, value.node, &mut entries);
         }
     }
@@ -210,12 +195,9 @@ impl<'a> Builder<'a> {
         let Some(name) = key.as_text().filter(|name| !name.is_empty()) else {
             if key.value != Value::Invalid {
                 self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::KeyNotText,
-                        format!("a key must be a name, and this is {}", key.describe()),
-                    )
-                    .at(key.place)
-                    .help("quote the key if it is meant as text"),
+                    Diagnostic::new(Code::KeyNotText, format!("a key must be a name, and this is {}", key.describe()))
+                        .at(key.place)
+                        .help("quote the key if it is meant as text"),
                 );
             }
             return;
@@ -255,52 +237,32 @@ impl<'a> Builder<'a> {
 
     fn not_mergeable(&mut self, place: Place) {
         self.diagnostics.push(
-            Diagnostic::new(
-                Code::MergeNotMapping,
-                "`<<` takes a mapping or a list of mappings",
-            )
-            .at(place)
-            .help("write `<<: *anchor`, where `&anchor` stands at a mapping"),
+            Diagnostic::new(Code::MergeNotMapping, "`<<` takes a mapping or a list of mappings")
+                .at(place)
+                .help("write `<<: *anchor`, where `&anchor` stands at a mapping"),
         );
     }
 
     fn alias(&mut self, anchor: usize, span: Span, depth: usize) -> Result<Built, Stop> {
         if self.open.contains(&anchor) {
-            let diagnostic = Diagnostic::new(
-                Code::AliasUnknown,
-                "the alias stands inside the value that its anchor names",
-            )
-            .at(self.place(span));
+            let diagnostic =
+                Diagnostic::new(Code::AliasUnknown, "the alias stands inside the value that its anchor names")
+                    .at(self.place(span));
             return Ok(self.invalid(diagnostic));
         }
         let Some(anchored) = self.anchors.get(&anchor) else {
-            return Ok(Built {
-                node: Node::new(self.place(span), Value::Invalid),
-                height: 0,
-            });
+            return Ok(Built { node: Node::new(self.place(span), Value::Invalid), height: 0 });
         };
         let (nodes, height) = (anchored.nodes, anchored.height);
         if depth + height > DEPTH_LIMIT {
             return Err(self.too_deep(span).into());
         }
         self.count(nodes.saturating_sub(1), span)?;
-        let node = self
-            .anchors
-            .get(&anchor)
-            .map(|anchored| anchored.node.clone());
-        Ok(Built {
-            node: node.unwrap_or_else(|| Node::new(self.place(span), Value::Invalid)),
-            height,
-        })
+        let node = self.anchors.get(&anchor).map(|anchored| anchored.node.clone());
+        Ok(Built { node: node.unwrap_or_else(|| Node::new(self.place(span), Value::Invalid)), height })
     }
 
-    fn scalar(
-        &mut self,
-        written: Arc<str>,
-        style: ScalarStyle,
-        tag: Option<&Tag>,
-        span: Span,
-    ) -> Node {
+    fn scalar(&mut self, written: Arc<str>, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
         let place = self.place(span);
         let quoted = style != ScalarStyle::Plain;
         let value = match tag {
@@ -314,22 +276,14 @@ impl<'a> Builder<'a> {
                 let name = tag.core_suffix().unwrap_or("str");
                 scalar::resolve_tagged(&written, name).unwrap_or_else(|| {
                     self.diagnostics.push(
-                        Diagnostic::new(
-                            Code::TypeMismatch,
-                            format!("the value does not fit its tag `!!{name}`"),
-                        )
-                        .at(place),
+                        Diagnostic::new(Code::TypeMismatch, format!("the value does not fit its tag `!!{name}`"))
+                            .at(place),
                     );
                     Value::Invalid
                 })
             }
         };
-        Node {
-            place,
-            value,
-            written,
-            quoted,
-        }
+        Node { place, value, written, quoted }
     }
 
     fn expect_tag(&mut self, tag: Option<&Tag>, expected: &str, span: Span) {
@@ -345,12 +299,9 @@ impl<'a> Builder<'a> {
         let at = span.tag_span().unwrap_or(span);
         let place = self.place(at);
         self.diagnostics.push(
-            Diagnostic::new(
-                Code::TagUnknown,
-                format!("the YAML tag `{tag}` has no meaning here"),
-            )
-            .at(place)
-            .help("remove the tag, or quote the value if `!` begins a text"),
+            Diagnostic::new(Code::TagUnknown, format!("the YAML tag `{tag}` has no meaning here"))
+                .at(place)
+                .help("remove the tag, or quote the value if `!` begins a text"),
         );
     }
 
@@ -359,23 +310,13 @@ impl<'a> Builder<'a> {
             return;
         }
         self.open.retain(|open| *open != anchor);
-        self.anchors.insert(
-            anchor,
-            Anchored {
-                node: built.node.clone(),
-                nodes,
-                height: built.height,
-            },
-        );
+        self.anchors.insert(anchor, Anchored { node: built.node.clone(), nodes, height: built.height });
     }
 
     fn invalid(&mut self, diagnostic: Diagnostic) -> Built {
         let place = diagnostic.place.unwrap_or(Place::file(self.file));
         self.diagnostics.push(diagnostic);
-        Built {
-            node: Node::new(place, Value::Invalid),
-            height: 0,
-        }
+        Built { node: Node::new(place, Value::Invalid), height: 0 }
     }
 
     fn enter(&self, depth: usize, span: Span) -> Result<(), Stop> {
@@ -395,9 +336,7 @@ impl<'a> Builder<'a> {
         if self.nodes > NODE_LIMIT {
             return Err(Diagnostic::new(
                 Code::TooManyNodes,
-                format!(
-                    "the file has more than {NODE_LIMIT} values, those repeated by aliases counted"
-                ),
+                format!("the file has more than {NODE_LIMIT} values, those repeated by aliases counted"),
             )
             .at(self.place(span))
             .help("split the file, or repeat less by aliases")
@@ -408,17 +347,11 @@ impl<'a> Builder<'a> {
 
     fn syntax(&self, error: &ScanError) -> Diagnostic {
         let start = self.offset(*error.marker());
-        let end = self.text[start..]
-            .chars()
-            .next()
-            .map_or(start, |c| start + c.len_utf8());
+        let end = self.text[start..].chars().next().map_or(start, |c| start + c.len_utf8());
         let place = Place::text(self.file, start, end);
         let tab = || {
-            Diagnostic::new(
-                Code::TabIndentation,
-                "a tab is used where YAML allows only spaces",
-            )
-            .help("indent with spaces; most editors can convert tabs")
+            Diagnostic::new(Code::TabIndentation, "a tab is used where YAML allows only spaces")
+                .help("indent with spaces; most editors can convert tabs")
         };
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => nesting(),
@@ -442,15 +375,8 @@ impl<'a> Builder<'a> {
 
     fn line_is_indented_by_tab(&self, at: usize) -> bool {
         let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        let indent: &str = self.text[line..]
-            .split(|c: char| !c.is_whitespace())
-            .next()
-            .unwrap_or("");
-        indent
-            .split(['\n', '\r'])
-            .next()
-            .unwrap_or("")
-            .contains('\t')
+        let indent: &str = self.text[line..].split(|c: char| !c.is_whitespace()).next().unwrap_or("");
+        indent.split(['\n', '\r']).next().unwrap_or("").contains('\t')
     }
 
     fn place(&self, span: Span) -> Place {
@@ -473,12 +399,9 @@ impl<'a> Builder<'a> {
     }
 
     fn offset(&self, marker: Marker) -> usize {
-        let at = marker.byte_offset().unwrap_or_else(|| {
-            self.text
-                .char_indices()
-                .nth(marker.index())
-                .map_or(self.text.len(), |(at, _)| at)
-        });
+        let at = marker
+            .byte_offset()
+            .unwrap_or_else(|| self.text.char_indices().nth(marker.index()).map_or(self.text.len(), |(at, _)| at));
         let mut at = at.min(self.text.len());
         while !self.text.is_char_boundary(at) {
             at -= 1;
@@ -488,10 +411,7 @@ impl<'a> Builder<'a> {
 }
 
 fn nesting() -> Diagnostic {
-    Diagnostic::new(
-        Code::NestingTooDeep,
-        format!("lists and mappings are nested more than {DEPTH_LIMIT} deep"),
-    )
+    Diagnostic::new(Code::NestingTooDeep, format!("lists and mappings are nested more than {DEPTH_LIMIT} deep"))
 }
 
 fn is_non_specific(tag: &Tag) -> bool {
@@ -500,9 +420,7 @@ fn is_non_specific(tag: &Tag) -> bool {
 
 fn hint(kind: &ErrorKind) -> Option<&'static str> {
     Some(match kind {
-        ErrorKind::MappingValueNotAllowed => {
-            "quote a text that contains `: `, or check the indentation of this line"
-        }
+        ErrorKind::MappingValueNotAllowed => "quote a text that contains `: `, or check the indentation of this line",
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
             "write `key: value`, with a space behind the colon"
         }
@@ -518,9 +436,7 @@ fn hint(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
             "align this line with the others of its mapping"
         }
-        ErrorKind::UnknownQuotedScalarEscape => {
-            "use single quotes where a backslash is meant as such"
-        }
+        ErrorKind::UnknownQuotedScalarEscape => "use single quotes where a backslash is meant as such",
         _ => return None,
     })
 }
@@ -542,8 +458,7 @@ impl Entries {
 
     /// Adds an entry whose key is not there yet.
     fn add(&mut self, entry: Entry) {
-        self.index
-            .insert(entry.key.value.clone(), self.entries.len());
+        self.index.insert(entry.key.value.clone(), self.entries.len());
         self.entries.push(entry);
     }
 

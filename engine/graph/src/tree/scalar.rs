@@ -53,15 +53,9 @@ fn float(text: &str) -> Option<Value> {
         _ => {}
     }
     // Rust also reads `inf` and `nan`, which YAML takes for text.
-    let number = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'));
+    let number = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'));
     let digits = text.bytes().any(|byte| byte.is_ascii_digit());
-    if number && digits {
-        text.parse().ok().map(Value::Float)
-    } else {
-        None
-    }
+    if number && digits { text.parse().ok().map(Value::Float) } else { None }
 }
 
 /// The value of a scalar with a core tag such as `!!int`; `None` if the text does not fit it.
@@ -98,9 +92,7 @@ mod tests {
         assert_eq!(value(".5"), Value::Float(0.5));
         assert_eq!(value("1e3"), Value::Float(1000.0));
         assert_eq!(value("99999999999999999999"), Value::Float(1e20));
-        for text in [
-            "inf", "nan", "yes", "no", "06:00", "1.4.0", "1-2", "e", ".", "+", "1_000",
-        ] {
+        for text in ["inf", "nan", "yes", "no", "06:00", "1.4.0", "1-2", "e", ".", "+", "1_000"] {
             assert_eq!(value(text), Value::Text(text.into()), "{text}");
         }
         assert_eq!(value("~"), Value::Null);

@@ -11,11 +11,7 @@ fn parse(text: &str) -> (Option<Node>, Sources, Diagnostics) {
 
 fn good(text: &str) -> (Node, Sources) {
     let (node, sources, diagnostics) = parse(text);
-    assert!(
-        diagnostics.is_empty(),
-        "{}",
-        diagnostics.render(&sources, false)
-    );
+    assert!(diagnostics.is_empty(), "{}", diagnostics.render(&sources, false));
     (node.unwrap(), sources)
 }
 
@@ -43,42 +39,20 @@ fn slices(node: &Node, sources: &Sources, out: &mut Vec<String>) {
 
 #[test]
 fn places_are_right_with_multibyte_characters() {
-    let (node, sources) =
-        good("señal: é\n\"presión\": {ñ: [ü, 'ö', \"\\u00e9\"]}\nn: 1.10 # café\n");
+    let (node, sources) = good("señal: é\n\"presión\": {ñ: [ü, 'ö', \"\\u00e9\"]}\nn: 1.10 # café\n");
     let mut found = Vec::new();
     slices(&node, &sources, &mut found);
-    assert_eq!(
-        found,
-        [
-            "señal",
-            "é",
-            "\"presión\"",
-            "ñ",
-            "ü",
-            "'ö'",
-            "\"\\u00e9\"",
-            "n",
-            "1.10"
-        ]
-    );
+    assert_eq!(found, ["señal", "é", "\"presión\"", "ñ", "ü", "'ö'", "\"\\u00e9\"", "n", "1.10"]);
     let map = node.get("presión").unwrap();
     assert_eq!(sources.slice(map.place), "{ñ: [ü, 'ö', \"\\u00e9\"]}");
-    assert_eq!(
-        sources.slice(map.get("ñ").unwrap().place),
-        "[ü, 'ö', \"\\u00e9\"]"
-    );
+    assert_eq!(sources.slice(map.get("ñ").unwrap().place), "[ü, 'ö', \"\\u00e9\"]");
     assert_eq!(node.get("n").unwrap().as_text(), Some("1.10"));
 }
 
 #[test]
 fn block_values_end_where_their_text_ends() {
-    let (node, sources) = good(
-        "a:\n  b: 1\n  c:\n    - x\n    - y\n\n# note\nd: |\n  one\n  two\n\ne: >-\n  three\n",
-    );
-    assert_eq!(
-        sources.slice(node.get("a").unwrap().place),
-        "b: 1\n  c:\n    - x\n    - y"
-    );
+    let (node, sources) = good("a:\n  b: 1\n  c:\n    - x\n    - y\n\n# note\nd: |\n  one\n  two\n\ne: >-\n  three\n");
+    assert_eq!(sources.slice(node.get("a").unwrap().place), "b: 1\n  c:\n    - x\n    - y");
     assert_eq!(node.get("d").unwrap().as_text(), Some("one\ntwo\n"));
     assert!(sources.slice(node.get("d").unwrap().place).ends_with("two"));
     assert_eq!(node.get("e").unwrap().as_text(), Some("three"));

@@ -71,9 +71,7 @@ impl FromStr for Table {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let named = TABLES.iter().find(|(name, _)| *name == text);
-        named
-            .map(|(_, table)| *table)
-            .ok_or_else(|| AddressError::Table(text.to_owned()))
+        named.map(|(_, table)| *table).ok_or_else(|| AddressError::Table(text.to_owned()))
     }
 }
 
@@ -119,9 +117,7 @@ pub struct Address {
 pub enum AddressError {
     #[error("the address `{0}` is not a number of at most six digits: write it like `40001`")]
     NotANumber(String),
-    #[error(
-        "the address `{text}` is outside {low}..={high}: check it against the device's list, and `addressing`"
-    )]
+    #[error("the address `{text}` is outside {low}..={high}: check it against the device's list, and `addressing`")]
     OutOfRange { text: String, low: u32, high: u32 },
     #[error(
         "the address `{0}` names no table: the first digit is 0 (coils), 1 (discrete inputs), 3 (input registers) or 4 (holding registers); set `addressing` to 0 or 1 if it has no such digit"
@@ -131,14 +127,8 @@ pub enum AddressError {
         "the address `{0}` has five digits where six are expected: set `addressing: 40001`, or write `0{0}` for a coil"
     )]
     FiveDigits(String),
-    #[error(
-        "the address `{text}` is a {written} and the table beside it says {said}: remove one of the two"
-    )]
-    OtherTable {
-        text: String,
-        written: Table,
-        said: Table,
-    },
+    #[error("the address `{text}` is a {written} and the table beside it says {said}: remove one of the two")]
+    OtherTable { text: String, written: Table, said: Table },
     #[error("`{0}` is not a table: use `coil`, `discrete`, `input` or `holding`")]
     Table(String),
     #[error("`{0}` is not a way of addressing: use 0, 1, 40001 or 400001")]
@@ -148,30 +138,17 @@ pub enum AddressError {
 impl Address {
     /// Reads `text` in a notation. `table` is what is said beside the address; without it, 0- and
     /// 1-based numbers are holding registers.
-    pub fn parse(
-        text: &str,
-        addressing: Addressing,
-        table: Option<Table>,
-    ) -> Result<Self, AddressError> {
+    pub fn parse(text: &str, addressing: Addressing, table: Option<Table>) -> Result<Self, AddressError> {
         let text = text.trim();
         if text.is_empty() || text.len() > 6 || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(AddressError::NotANumber(text.to_owned()));
         }
-        let number: u32 = text
-            .parse()
-            .map_err(|_| AddressError::NotANumber(text.to_owned()))?;
+        let number: u32 = text.parse().map_err(|_| AddressError::NotANumber(text.to_owned()))?;
         let in_table = |number: u32, low: u32, high: u32, table: Table| {
             if !(low..=high).contains(&number) {
-                return Err(AddressError::OutOfRange {
-                    text: text.to_owned(),
-                    low,
-                    high,
-                });
+                return Err(AddressError::OutOfRange { text: text.to_owned(), low, high });
             }
-            Ok(Self {
-                table,
-                offset: (number - low) as u16,
-            })
+            Ok(Self { table, offset: (number - low) as u16 })
         };
         let per_table = match addressing {
             Addressing::Zero => {
@@ -183,29 +160,17 @@ impl Address {
             Addressing::FiveDigits if text.len() < 6 => 10_000,
             Addressing::FiveDigits => 100_000,
             // A spreadsheet drops the zero of coil 040001: the number alone reads two ways.
-            Addressing::SixDigits
-                if text.len() == 5 && Table::from_digit(number / 10_000).is_some() =>
-            {
+            Addressing::SixDigits if text.len() == 5 && Table::from_digit(number / 10_000).is_some() => {
                 return Err(AddressError::FiveDigits(text.to_owned()));
             }
             Addressing::SixDigits => 100_000,
         };
-        let written = Table::from_digit(number / per_table)
-            .ok_or_else(|| AddressError::NoTable(text.to_owned()))?;
+        let written = Table::from_digit(number / per_table).ok_or_else(|| AddressError::NoTable(text.to_owned()))?;
         if let Some(said) = table.filter(|said| *said != written) {
-            return Err(AddressError::OtherTable {
-                text: text.to_owned(),
-                written,
-                said,
-            });
+            return Err(AddressError::OtherTable { text: text.to_owned(), written, said });
         }
         let first = written.digit() * per_table + 1;
-        in_table(
-            number,
-            first,
-            first - 1 + (per_table - 1).min(65536),
-            written,
-        )
+        in_table(number, first, first - 1 + (per_table - 1).min(65536), written)
     }
 
     /// The address in a notation, as [`Self::parse`] reads it: `400001`. An offset that five
@@ -246,13 +211,7 @@ mod tests {
             ("400001", SixDigits, None, HoldingRegisters, 0),
             ("49999", FiveDigits, None, HoldingRegisters, 9998),
             ("465536", FiveDigits, None, HoldingRegisters, 65535),
-            (
-                "465536",
-                SixDigits,
-                Some(HoldingRegisters),
-                HoldingRegisters,
-                65535,
-            ),
+            ("465536", SixDigits, Some(HoldingRegisters), HoldingRegisters, 65535),
             ("30013", FiveDigits, None, InputRegisters, 12),
             ("10001", FiveDigits, None, DiscreteInputs, 0),
             ("1", FiveDigits, None, Coils, 0),
@@ -268,22 +227,14 @@ mod tests {
         ];
         for (text, addressing, table, expected, offset) in cases {
             let address = Address::parse(text, addressing, table).unwrap();
-            assert_eq!(
-                (address.table, address.offset),
-                (expected, offset),
-                "{text}"
-            );
+            assert_eq!((address.table, address.offset), (expected, offset), "{text}");
         }
         for addressing in [Zero, One, FiveDigits, SixDigits] {
             for (_, table) in TABLES {
                 for offset in [0, 9998, 9999, 39999, 65535] {
                     let address = Address { table, offset };
                     let text = address.in_notation(addressing);
-                    assert_eq!(
-                        Address::parse(&text, addressing, Some(table)),
-                        Ok(address),
-                        "{text}"
-                    );
+                    assert_eq!(Address::parse(&text, addressing, Some(table)), Ok(address), "{text}");
                 }
             }
         }
@@ -306,10 +257,7 @@ mod tests {
             ("40001", FiveDigits, Some(InputRegisters)),
         ];
         for (text, addressing, table) in bad {
-            assert!(
-                Address::parse(text, addressing, table).is_err(),
-                "{text} {addressing:?}"
-            );
+            assert!(Address::parse(text, addressing, table).is_err(), "{text} {addressing:?}");
         }
         assert!("5".parse::<Addressing>().is_err());
         assert_eq!("holding".parse(), Ok(HoldingRegisters));

@@ -62,39 +62,20 @@ pub struct Counters {
 /// Why a request has no response.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error(
-        "cannot connect to {address}: {source}: check the address, the network and that the device listens"
-    )]
+    #[error("cannot connect to {address}: {source}: check the address, the network and that the device listens")]
     Connect { address: String, source: io::Error },
-    #[error(
-        "{address} did not accept a connection within {after:?}: check the address and the network"
-    )]
+    #[error("{address} did not accept a connection within {after:?}: check the address and the network")]
     ConnectTimeout { address: String, after: Duration },
     #[error(
         "{address}, unit {unit}: no answer within {after:?} ({foreign} other frames came): check the unit id, or raise the timeout"
     )]
-    Timeout {
-        address: String,
-        unit: u8,
-        after: Duration,
-        foreign: u64,
-    },
+    Timeout { address: String, unit: u8, after: Duration, foreign: u64 },
     #[error("{address}, unit {unit}: {exception}: {advice}", advice = exception.advice())]
-    Exception {
-        address: String,
-        unit: u8,
-        exception: Exception,
-    },
-    #[error(
-        "{address}: unit {got} answered what unit {unit} was asked: check the gateway's unit ids"
-    )]
+    Exception { address: String, unit: u8, exception: Exception },
+    #[error("{address}: unit {got} answered what unit {unit} was asked: check the gateway's unit ids")]
     WrongUnit { address: String, unit: u8, got: u8 },
     #[error("{address}, unit {unit}: {source}")]
-    Answer {
-        address: String,
-        unit: u8,
-        source: PduError,
-    },
+    Answer { address: String, unit: u8, source: PduError },
     #[error("the request cannot be sent: {0}")]
     Request(PduError),
     #[error("{address} sent what is no Modbus TCP, and the connection was closed: {source}")]
@@ -130,16 +111,10 @@ impl Client {
         let stream = match connecting.await {
             Ok(Ok(stream)) => stream,
             Ok(Err(source)) => {
-                return Err(Error::Connect {
-                    address: address.to_owned(),
-                    source,
-                });
+                return Err(Error::Connect { address: address.to_owned(), source });
             }
             Err(_) => {
-                return Err(Error::ConnectTimeout {
-                    address: address.to_owned(),
-                    after: options.connect_timeout,
-                });
+                return Err(Error::ConnectTimeout { address: address.to_owned(), after: options.connect_timeout });
             }
         };
         // Requests are small and each waits for its answer: delaying them gains nothing.
@@ -189,9 +164,7 @@ impl Client {
             self.remember(abandoned);
         }
         if self.stream.is_none() {
-            return Err(Error::Closed {
-                address: self.address.clone(),
-            });
+            return Err(Error::Closed { address: self.address.clone() });
         }
         // Even a sleep that is over already waits for the timer's next tick.
         if self.quiet_until > Instant::now() {
@@ -206,15 +179,7 @@ impl Client {
         let refused_before = self.counters.late + self.counters.wrong_transaction;
 
         let deadline = Instant::now() + self.options.response_timeout;
-        let answer = timeout_at(
-            deadline,
-            self.exchange(Frame {
-                transaction,
-                unit,
-                pdu,
-            }),
-        )
-        .await;
+        let answer = timeout_at(deadline, self.exchange(Frame { transaction, unit, pdu })).await;
         self.quiet_until = Instant::now() + self.options.pause_between_requests;
         self.outstanding = None;
         let address = || self.address.clone();
@@ -228,23 +193,14 @@ impl Client {
             Err(_) => {
                 let foreign = self.counters.late + self.counters.wrong_transaction - refused_before;
                 let after = self.options.response_timeout;
-                let error = Error::Timeout {
-                    address: address(),
-                    unit,
-                    after,
-                    foreign,
-                };
+                let error = Error::Timeout { address: address(), unit, after, foreign };
                 self.counters.timeouts += 1;
                 self.remember(transaction);
                 return Err(error);
             }
         };
         if frame.unit != unit {
-            let error = Error::WrongUnit {
-                address: address(),
-                unit,
-                got: frame.unit,
-            };
+            let error = Error::WrongUnit { address: address(), unit, got: frame.unit };
             self.counters.wrong_unit += 1;
             return Err(error);
         }
@@ -254,20 +210,12 @@ impl Client {
                 Ok(response)
             }
             Ok(Err(exception)) => {
-                let error = Error::Exception {
-                    address: address(),
-                    unit,
-                    exception,
-                };
+                let error = Error::Exception { address: address(), unit, exception };
                 self.counters.exceptions += 1;
                 Err(error)
             }
             Err(source) => {
-                let error = Error::Answer {
-                    address: address(),
-                    unit,
-                    source,
-                };
+                let error = Error::Answer { address: address(), unit, source };
                 self.counters.wrong_pdu += 1;
                 Err(error)
             }
@@ -276,19 +224,11 @@ impl Client {
 
     /// Sends `frame` and waits for the frame with its transaction id. Every error is final.
     async fn exchange(&mut self, frame: Frame) -> Result<Frame, Error> {
-        let broken = |source| Error::Io {
-            address: self.address.clone(),
-            source,
-        };
-        let garbage = |source| Error::Garbage {
-            address: self.address.clone(),
-            source,
-        };
+        let broken = |source| Error::Io { address: self.address.clone(), source };
+        let garbage = |source| Error::Garbage { address: self.address.clone(), source };
         let bytes = frame.encode().map_err(garbage)?;
         let Some(stream) = &mut self.stream else {
-            return Err(Error::Closed {
-                address: self.address.clone(),
-            });
+            return Err(Error::Closed { address: self.address.clone() });
         };
         self.writing = true;
         stream.write_all(&bytes).await.map_err(broken)?;
@@ -301,11 +241,7 @@ impl Client {
             })?;
             match next {
                 Some(answer) if answer.transaction == frame.transaction => return Ok(answer),
-                Some(answer) => match self
-                    .timed_out
-                    .iter()
-                    .position(|id| *id == answer.transaction)
-                {
+                Some(answer) => match self.timed_out.iter().position(|id| *id == answer.transaction) {
                     Some(at) => {
                         self.timed_out.remove(at);
                         self.counters.late += 1;

@@ -143,9 +143,7 @@ impl Exception {
             Self::DeviceFailure | Self::MemoryParityError => "check the device itself",
             Self::Acknowledge | Self::DeviceBusy => "ask again later, or less often",
             Self::GatewayPathUnavailable => "check the unit id and the gateway's routes",
-            Self::GatewayTargetFailedToRespond => {
-                "check the unit id and the line behind the gateway"
-            }
+            Self::GatewayTargetFailedToRespond => "check the unit id and the line behind the gateway",
             Self::Other(_) => "look the code up in the device's manual",
         }
     }
@@ -181,51 +179,24 @@ pub enum PduError {
     #[error(
         "{function}: {got} bytes came where {expected} were due: check the device's firmware and any gateway between"
     )]
-    Length {
-        function: Function,
-        expected: usize,
-        got: usize,
-    },
+    Length { function: Function, expected: usize, got: usize },
     #[error(
         "{function}: the byte count says {got} where {expected} is due: check the register width the device is set to"
     )]
-    ByteCount {
-        function: Function,
-        expected: usize,
-        got: usize,
-    },
+    ByteCount { function: Function, expected: usize, got: usize },
     #[error("{function}: a count of {count} is outside 1..={max}: split the request")]
-    Count {
-        function: Function,
-        count: usize,
-        max: u16,
-    },
+    Count { function: Function, count: usize, max: u16 },
     #[error("{function}: {count} from offset {address} go past offset 65535: shorten the request")]
-    AddressRange {
-        function: Function,
-        address: u16,
-        count: usize,
-    },
-    #[error(
-        "a coil's value is {0:#06x} where only 0x0000 (off) and 0xff00 (on) exist: check the sender"
-    )]
+    AddressRange { function: Function, address: u16, count: usize },
+    #[error("a coil's value is {0:#06x} where only 0x0000 (off) and 0xff00 (on) exist: check the sender")]
     CoilValue(u16),
-    #[error(
-        "{expected} was asked and the answer is for function code {got}: check whether two masters share the line"
-    )]
+    #[error("{expected} was asked and the answer is for function code {got}: check whether two masters share the line")]
     WrongFunction { expected: Function, got: u8 },
     #[error(
         "{function}: the answer repeats {field} {got} where {sent} was sent: check whether the device accepted the write"
     )]
-    Echo {
-        function: Function,
-        field: &'static str,
-        sent: u16,
-        got: u16,
-    },
-    #[error(
-        "an exception answer to {function} has {got} bytes where 2 are due: check any gateway between"
-    )]
+    Echo { function: Function, field: &'static str, sent: u16, got: u16 },
+    #[error("an exception answer to {function} has {got} bytes where 2 are due: check any gateway between")]
     ExceptionLength { function: Function, got: usize },
 }
 

@@ -39,11 +39,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            registers: 125,
-            bits: 2000,
-            request_cost: 32,
-        }
+        Self { registers: 125, bits: 2000, request_cost: 32 }
     }
 }
 
@@ -66,10 +62,7 @@ impl Holes {
         if start == end {
             return;
         }
-        while let Some((from, to)) = self
-            .last_before(hole.table, end + 1)
-            .filter(|(_, to)| *to >= start)
-        {
+        while let Some((from, to)) = self.last_before(hole.table, end + 1).filter(|(_, to)| *to >= start) {
             start = start.min(from);
             end = end.max(to);
             self.ranges.remove(&(hole.table, from));
@@ -80,10 +73,7 @@ impl Holes {
     /// Whether a range touches a hole.
     #[must_use]
     pub fn overlap(&self, range: Item) -> bool {
-        range.count > 0
-            && self
-                .last_before(range.table, range.end())
-                .is_some_and(|(_, to)| to > range.offset.into())
+        range.count > 0 && self.last_before(range.table, range.end()).is_some_and(|(_, to)| to > range.offset.into())
     }
 
     /// The holes as ranges, in order.
@@ -96,10 +86,7 @@ impl Holes {
     }
 
     fn last_before(&self, table: Table, end: u32) -> Option<(u32, u32)> {
-        self.ranges
-            .range((table, 0)..(table, end))
-            .next_back()
-            .map(|((_, from), to)| (*from, *to))
+        self.ranges.range((table, 0)..(table, end)).next_back().map(|((_, from), to)| (*from, *to))
     }
 }
 
@@ -138,15 +125,8 @@ impl Read {
             let served = || indices.iter().filter_map(|i| items.get(*i));
             let start = served().map(|item| item.offset).min()?;
             let end = served().map(|item| item.end()).max()?;
-            let range = Item {
-                table: self.range.table,
-                offset: start,
-                count: (end - u32::from(start)) as u16,
-            };
-            Some(Self {
-                range,
-                items: indices.to_vec(),
-            })
+            let range = Item { table: self.range.table, offset: start, count: (end - u32::from(start)) as u16 };
+            Some(Self { range, items: indices.to_vec() })
         };
         let (left, right) = self.items.split_at(self.items.len() / 2);
         Some((half(left)?, half(right)?))
@@ -210,41 +190,23 @@ impl Plan {
             indices.sort_by_key(|i| (items[*i].offset, items[*i].count));
             plan_table(table, items, &indices, limits, holes, &mut reads);
         }
-        Self {
-            items: items.to_vec(),
-            reads,
-            refused,
-        }
+        Self { items: items.to_vec(), reads, refused }
     }
 
     /// The plan with offsets in the device's notation.
     pub fn display(&self, addressing: Addressing) -> impl fmt::Display + '_ {
-        PlanText {
-            plan: self,
-            addressing,
-        }
+        PlanText { plan: self, addressing }
     }
 }
 
 impl Limits {
     fn longest(self, table: Table) -> u16 {
-        if table.is_bits() {
-            self.bits.min(2000)
-        } else {
-            self.registers.min(125)
-        }
+        if table.is_bits() { self.bits.min(2000) } else { self.registers.min(125) }
     }
 }
 
 /// `indices` are one table's items by offset, each of them readable.
-fn plan_table(
-    table: Table,
-    items: &[Item],
-    indices: &[usize],
-    limits: Limits,
-    holes: &Holes,
-    reads: &mut Vec<Read>,
-) {
+fn plan_table(table: Table, items: &[Item], indices: &[usize], limits: Limits, holes: &Holes, reads: &mut Vec<Read>) {
     // Costs count bits, so that bit tables and registers share one scale.
     let width: u64 = if table.is_bits() { 1 } else { 16 };
     let request_cost = u64::from(limits.request_cost) * 16;
@@ -259,21 +221,13 @@ fn plan_table(
             let first = items[indices[j]];
             end = end.max(first.end());
             let count = end - u32::from(first.offset);
-            let range = Item {
-                table,
-                offset: first.offset,
-                count: count.min(65535) as u16,
-            };
+            let range = Item { table, offset: first.offset, count: count.min(65535) as u16 };
             if count > longest || holes.overlap(range) {
                 // Starting earlier only makes the range longer.
                 break;
             }
             let (cost, requests, _) = best[j];
-            let candidate = (
-                cost + request_cost + u64::from(count) * width,
-                requests + 1,
-                j,
-            );
+            let candidate = (cost + request_cost + u64::from(count) * width, requests + 1, j);
             if found.is_none_or(|found| (candidate.0, candidate.1) < (found.0, found.1)) {
                 found = Some(candidate);
             }
@@ -288,20 +242,9 @@ fn plan_table(
         let j = best[i].2;
         let served = &indices[j..i];
         let offset = items[indices[j]].offset;
-        let end = served
-            .iter()
-            .map(|k| items[*k].end())
-            .max()
-            .unwrap_or_default();
-        let range = Item {
-            table,
-            offset,
-            count: (end - u32::from(offset)) as u16,
-        };
-        reads.push(Read {
-            range,
-            items: served.to_vec(),
-        });
+        let end = served.iter().map(|k| items[*k].end()).max().unwrap_or_default();
+        let range = Item { table, offset, count: (end - u32::from(offset)) as u16 };
+        reads.push(Read { range, items: served.to_vec() });
         i = j;
     }
     reads[from..].reverse();
@@ -314,23 +257,10 @@ struct PlanText<'a> {
 
 impl fmt::Display for PlanText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan {
-            items,
-            reads,
-            refused,
-        } = self.plan;
-        write!(
-            f,
-            "{} items in {} requests",
-            items.len() - refused.len(),
-            reads.len()
-        )?;
+        let Plan { items, reads, refused } = self.plan;
+        write!(f, "{} items in {} requests", items.len() - refused.len(), reads.len())?;
         let at = |table, offset: u16| Address { table, offset }.in_notation(self.addressing);
-        for Read {
-            range,
-            items: served,
-        } in reads
-        {
+        for Read { range, items: served } in reads {
             let mut needed = 0;
             let mut seen = u32::from(range.offset);
             for item in served.iter().filter_map(|i| items.get(*i)) {
@@ -339,13 +269,7 @@ impl fmt::Display for PlanText<'_> {
             }
             let last = range.offset.saturating_add(range.count.saturating_sub(1));
             let (first, last) = (at(range.table, range.offset), at(range.table, last));
-            write!(
-                f,
-                "\n{}s {first}..{last}: {} for {} items",
-                range.table,
-                range.count,
-                served.len()
-            )?;
+            write!(f, "\n{}s {first}..{last}: {} for {} items", range.table, range.count, served.len())?;
             if needed < range.count.into() {
                 write!(f, ", {} not needed", u32::from(range.count) - needed)?;
             }
@@ -353,11 +277,7 @@ impl fmt::Display for PlanText<'_> {
         for (index, refusal) in refused {
             if let Some(item) = items.get(*index) {
                 let first = at(item.table, item.offset);
-                write!(
-                    f,
-                    "\n{} {first}, length {}: not read, {refusal}",
-                    item.table, item.count
-                )?;
+                write!(f, "\n{} {first}, length {}: not read, {refusal}", item.table, item.count)?;
             }
         }
         Ok(())

@@ -10,13 +10,7 @@ use crate::pdu::MAX_PDU;
 #[must_use]
 pub fn crc(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xffff, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
-            if crc & 1 == 1 {
-                crc >> 1 ^ 0xa001
-            } else {
-                crc >> 1
-            }
-        })
+        (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xa001 } else { crc >> 1 })
     })
 }
 
@@ -81,12 +75,7 @@ enum Length {
 impl Decoder {
     #[must_use]
     pub fn new(side: Side) -> Self {
-        Self {
-            side,
-            buffer: Vec::new(),
-            silent: false,
-            discarded: Discarded::default(),
-        }
+        Self { side, buffer: Vec::new(), silent: false, discarded: Discarded::default() }
     }
 
     /// Adds bytes that came.
@@ -118,13 +107,7 @@ impl Decoder {
                 Length::Of(length) if length <= bytes.len() => {
                     let (body, tail) = bytes[..length].split_at(length - 2);
                     if crc(body).to_le_bytes() == tail {
-                        found = Some((
-                            Frame {
-                                unit: body[0],
-                                pdu: body[1..].to_vec(),
-                            },
-                            length,
-                        ));
+                        found = Some((Frame { unit: body[0], pdu: body[1..].to_vec() }, length));
                         break;
                     }
                     self.discarded.crc_errors += 1;
@@ -175,21 +158,13 @@ mod tests {
         // CRC-16/MODBUS check value, and a frame printed in many device manuals.
         assert_eq!(crc(b"123456789"), 0x4b37);
         assert_eq!(
-            Frame {
-                unit: 0x11,
-                pdu: vec![3, 0, 0x6b, 0, 3]
-            }
-            .encode()
-            .unwrap(),
+            Frame { unit: 0x11, pdu: vec![3, 0, 0x6b, 0, 3] }.encode().unwrap(),
             [0x11, 3, 0, 0x6b, 0, 3, 0x76, 0x87]
         );
     }
 
     fn response(unit: u8) -> Frame {
-        Frame {
-            unit,
-            pdu: vec![3, 4, 1, 2, 3, 4],
-        }
+        Frame { unit, pdu: vec![3, 4, 1, 2, 3, 4] }
     }
 
     #[test]
@@ -197,21 +172,14 @@ mod tests {
         let good = response(1).encode().unwrap();
         let mut bad = response(2).encode().unwrap();
         bad[4] ^= 0x40;
-        let exception = Frame {
-            unit: 3,
-            pdu: vec![0x83, 2],
-        };
+        let exception = Frame { unit: 3, pdu: vec![0x83, 2] };
         let mut decoder = Decoder::new(Side::Responses);
         decoder.push(&[0x00, 0xff, 0xff]);
         decoder.push(&good);
         decoder.push(&bad);
         decoder.push(&exception.encode().unwrap());
         assert_eq!(decoder.next_frame(), Some(response(1)));
-        assert_eq!(
-            decoder.next_frame(),
-            None,
-            "the bad frame's bytes may start a longer one"
-        );
+        assert_eq!(decoder.next_frame(), None, "the bad frame's bytes may start a longer one");
         decoder.silence();
         assert_eq!(decoder.next_frame(), Some(exception));
         assert_eq!(decoder.next_frame(), None);
@@ -241,18 +209,9 @@ mod tests {
     #[test]
     fn a_slave_reads_requests() {
         let requests = [
-            Frame {
-                unit: 1,
-                pdu: vec![4, 0, 0, 0, 9],
-            },
-            Frame {
-                unit: 1,
-                pdu: vec![16, 0, 1, 0, 1, 2, 0, 7],
-            },
-            Frame {
-                unit: 1,
-                pdu: vec![6, 0, 1, 0, 1],
-            },
+            Frame { unit: 1, pdu: vec![4, 0, 0, 0, 9] },
+            Frame { unit: 1, pdu: vec![16, 0, 1, 0, 1, 2, 0, 7] },
+            Frame { unit: 1, pdu: vec![6, 0, 1, 0, 1] },
         ];
         let mut decoder = Decoder::new(Side::Requests);
         for request in &requests {

@@ -10,11 +10,7 @@ pub enum Scaling {
     Linear { scale: f64, offset: f64 },
     /// The raw range onto the engineering range, each (low, high); the engineering one may fall.
     /// `clamp` holds the result inside the engineering range, otherwise it is extrapolated.
-    Range {
-        raw: (f64, f64),
-        engineering: (f64, f64),
-        clamp: bool,
-    },
+    Range { raw: (f64, f64), engineering: (f64, f64), clamp: bool },
 }
 
 /// A conversion that cannot work.
@@ -52,11 +48,7 @@ pub struct Conversion {
 
 impl Conversion {
     /// `sentinels` are raw values, as the type reads them before scaling.
-    pub fn new(
-        kind: ValueType,
-        scaling: Option<Scaling>,
-        sentinels: &[Value],
-    ) -> Result<Self, ScalingError> {
+    pub fn new(kind: ValueType, scaling: Option<Scaling>, sentinels: &[Value]) -> Result<Self, ScalingError> {
         if let Some(scaling) = &scaling {
             if !kind.is_number() {
                 return Err(ScalingError::NotANumber(kind));
@@ -67,25 +59,17 @@ impl Conversion {
         let sentinels = sentinels
             .iter()
             .map(|sentinel| {
-                let unfit = || ScalingError::Sentinel {
-                    kind,
-                    sentinel: sentinel.clone(),
-                };
+                let unfit = || ScalingError::Sentinel { kind, sentinel: sentinel.clone() };
                 let whole = match sentinel {
                     Value::Float(x) => whole(kind, *x).ok_or_else(unfit)?,
                     other => other.clone(),
                 };
                 let mut registers = vec![0; kind.registers().into()];
-                kind.encode(Order::Abcd, &whole, &mut registers)
-                    .map_err(|_| unfit())?;
+                kind.encode(Order::Abcd, &whole, &mut registers).map_err(|_| unfit())?;
                 kind.decode(Order::Abcd, &registers).map_err(|_| unfit())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            kind,
-            scaling,
-            sentinels,
-        })
+        Ok(Self { kind, scaling, sentinels })
     }
 
     /// The reading of a raw value. Scaled values are [`Value::Float`]; others stay as they are.
@@ -100,10 +84,7 @@ impl Conversion {
             (Some(_), Value::Float(x)) => *x,
             _ => return Reading::Value(raw),
         };
-        let scaled = self
-            .scaling
-            .as_ref()
-            .map_or(number, |scaling| scaling.forward(number));
+        let scaled = self.scaling.as_ref().map_or(number, |scaling| scaling.forward(number));
         Reading::Value(Value::Float(scaled))
     }
 
@@ -116,19 +97,9 @@ impl Conversion {
             Value::Uint(n) if self.scaling.is_some() => *n as f64,
             other => return Ok(other.clone()),
         };
-        let raw = self
-            .scaling
-            .as_ref()
-            .map_or(number, |scaling| scaling.backward(number));
-        let unfit = || ValueError::Unfit {
-            kind: self.kind,
-            value: Value::Float(raw),
-        };
-        let rounded = if self.kind.integers().is_some() {
-            raw.round()
-        } else {
-            raw
-        };
+        let raw = self.scaling.as_ref().map_or(number, |scaling| scaling.backward(number));
+        let unfit = || ValueError::Unfit { kind: self.kind, value: Value::Float(raw) };
+        let rounded = if self.kind.integers().is_some() { raw.round() } else { raw };
         Ok(whole(self.kind, rounded).ok_or_else(unfit)?)
     }
 }
@@ -137,9 +108,7 @@ impl Scaling {
     fn check(&self) -> Result<(), ScalingError> {
         let numbers = match *self {
             Self::Linear { scale, offset } => [scale, 1.0 / scale, offset, 0.0],
-            Self::Range {
-                raw, engineering, ..
-            } => {
+            Self::Range { raw, engineering, .. } => {
                 let (raw, engineering) = (raw.1 - raw.0, engineering.1 - engineering.0);
                 [raw, 1.0 / raw, engineering, 1.0 / engineering]
             }
@@ -153,18 +122,10 @@ impl Scaling {
     fn forward(&self, x: f64) -> f64 {
         match *self {
             Self::Linear { scale, offset } => x * scale + offset,
-            Self::Range {
-                raw,
-                engineering: (low, high),
-                clamp,
-            } => {
+            Self::Range { raw, engineering: (low, high), clamp } => {
                 let y = low + (x - raw.0) / (raw.1 - raw.0) * (high - low);
                 // A NaN passes, for the checks downstream to see.
-                if clamp {
-                    y.clamp(low.min(high), low.max(high))
-                } else {
-                    y
-                }
+                if clamp { y.clamp(low.min(high), low.max(high)) } else { y }
             }
         }
     }
@@ -172,11 +133,9 @@ impl Scaling {
     fn backward(&self, y: f64) -> f64 {
         match *self {
             Self::Linear { scale, offset } => (y - offset) / scale,
-            Self::Range {
-                raw: (low, high),
-                engineering,
-                ..
-            } => low + (y - engineering.0) / (engineering.1 - engineering.0) * (high - low),
+            Self::Range { raw: (low, high), engineering, .. } => {
+                low + (y - engineering.0) / (engineering.1 - engineering.0) * (high - low)
+            }
         }
     }
 }
@@ -191,11 +150,7 @@ fn whole(kind: ValueType, x: f64) -> Option<Value> {
     if n as f64 != x || !range.contains(&n) {
         return None;
     }
-    Some(if kind == ValueType::U64 {
-        Value::Uint(n as u64)
-    } else {
-        Value::Int(n as i64)
-    })
+    Some(if kind == ValueType::U64 { Value::Uint(n as u64) } else { Value::Int(n as i64) })
 }
 
 fn same(a: &Value, b: &Value) -> bool {
@@ -208,63 +163,29 @@ mod tests {
     use Value::{Float, Int, Uint};
 
     fn range(raw: (f64, f64), engineering: (f64, f64), clamp: bool) -> Option<Scaling> {
-        Some(Scaling::Range {
-            raw,
-            engineering,
-            clamp,
-        })
+        Some(Scaling::Range { raw, engineering, clamp })
     }
 
     #[test]
     fn scales_both_ways() {
-        let tenths = Some(Scaling::Linear {
-            scale: 0.1,
-            offset: -40.0,
-        });
+        let tenths = Some(Scaling::Linear { scale: 0.1, offset: -40.0 });
         let cases = [
             (ValueType::I16, tenths, Int(900), 50.0),
-            (
-                ValueType::U16,
-                range((0.0, 4095.0), (0.0, 5000.0), false),
-                Int(4095),
-                5000.0,
-            ),
-            (
-                ValueType::U16,
-                range((800.0, 4000.0), (100.0, 0.0), true),
-                Int(1600),
-                75.0,
-            ),
-            (
-                ValueType::U64,
-                range((0.0, 10.0), (0.0, 1.0), true),
-                Uint(10),
-                1.0,
-            ),
-            (
-                ValueType::F32,
-                range((4.0, 20.0), (0.0, 200.0), false),
-                Float(21.6),
-                220.0,
-            ),
+            (ValueType::U16, range((0.0, 4095.0), (0.0, 5000.0), false), Int(4095), 5000.0),
+            (ValueType::U16, range((800.0, 4000.0), (100.0, 0.0), true), Int(1600), 75.0),
+            (ValueType::U64, range((0.0, 10.0), (0.0, 1.0), true), Uint(10), 1.0),
+            (ValueType::F32, range((4.0, 20.0), (0.0, 200.0), false), Float(21.6), 220.0),
         ];
         for (kind, scaling, raw, expected) in cases {
             let conversion = Conversion::new(kind, scaling, &[]).unwrap();
-            let Reading::Value(Float(got)) = conversion.apply(raw.clone()) else {
-                panic!("{raw:?}")
-            };
+            let Reading::Value(Float(got)) = conversion.apply(raw.clone()) else { panic!("{raw:?}") };
             assert!((got - expected).abs() < 1e-9, "{raw:?}: {got}");
             match (conversion.raw(&Float(expected)).unwrap(), raw) {
                 (Float(got), Float(raw)) => assert!((got - raw).abs() < 1e-9),
                 (got, raw) => assert_eq!(got, raw),
             }
         }
-        let clamped = Conversion::new(
-            ValueType::U16,
-            range((800.0, 4000.0), (100.0, 0.0), true),
-            &[],
-        )
-        .unwrap();
+        let clamped = Conversion::new(ValueType::U16, range((800.0, 4000.0), (100.0, 0.0), true), &[]).unwrap();
         assert_eq!(clamped.apply(Int(0)), Reading::Value(Float(100.0)));
         assert_eq!(clamped.apply(Int(65535)), Reading::Value(Float(0.0)));
         assert!(clamped.raw(&Float(1e9)).is_err());
@@ -272,27 +193,17 @@ mod tests {
 
     #[test]
     fn sentinels_are_compared_as_the_type_reads_them() {
-        let f32s =
-            Conversion::new(ValueType::F32, None, &[Float(-9999.9), Float(f64::NAN)]).unwrap();
-        assert_eq!(
-            f32s.apply(Float((-9999.9f32).into())),
-            Reading::Sentinel(Float((-9999.9f32).into()))
-        );
+        let f32s = Conversion::new(ValueType::F32, None, &[Float(-9999.9), Float(f64::NAN)]).unwrap();
+        assert_eq!(f32s.apply(Float((-9999.9f32).into())), Reading::Sentinel(Float((-9999.9f32).into())));
         assert!(matches!(f32s.apply(Float(f64::NAN)), Reading::Sentinel(_)));
         assert_eq!(f32s.apply(Float(1.0)), Reading::Value(Float(1.0)));
-        let tenths = Some(Scaling::Linear {
-            scale: 0.1,
-            offset: 0.0,
-        });
+        let tenths = Some(Scaling::Linear { scale: 0.1, offset: 0.0 });
         let i16s = Conversion::new(ValueType::I16, tenths, &[Int(-32768), Float(32767.0)]).unwrap();
         assert!(matches!(i16s.apply(Int(-32768)), Reading::Sentinel(_)));
         assert!(matches!(i16s.apply(Int(32767)), Reading::Sentinel(_)));
         let u64s = Conversion::new(ValueType::U64, None, &[Uint(u64::MAX)]).unwrap();
         assert!(matches!(u64s.apply(Uint(u64::MAX)), Reading::Sentinel(_)));
-        assert_eq!(
-            u64s.apply(Uint(u64::MAX - 1)),
-            Reading::Value(Uint(u64::MAX - 1))
-        );
+        assert_eq!(u64s.apply(Uint(u64::MAX - 1)), Reading::Value(Uint(u64::MAX - 1)));
     }
 
     #[test]

@@ -66,12 +66,7 @@ impl Server {
         let (generation, watched) = watch::channel(0);
         let accepted = Arc::new(AtomicU64::new(0));
         let task = tokio::spawn(accept(listener, device, watched, accepted.clone()));
-        Ok(Self {
-            address,
-            generation,
-            accepted,
-            task,
-        })
+        Ok(Self { address, generation, accepted, task })
     }
 
     /// The address it listens on.
@@ -154,21 +149,9 @@ async fn serve(mut stream: TcpStream, device: &dyn Device) -> io::Result<()> {
                 _ => answer(device, unit, code, &frame.pdu),
             };
             let answer = match &fault {
-                Some(Fault::WrongTransaction) => Frame {
-                    transaction: !transaction,
-                    unit,
-                    pdu,
-                },
-                Some(Fault::WrongUnit) => Frame {
-                    transaction,
-                    unit: unit.wrapping_add(1),
-                    pdu,
-                },
-                _ => Frame {
-                    transaction,
-                    unit,
-                    pdu,
-                },
+                Some(Fault::WrongTransaction) => Frame { transaction: !transaction, unit, pdu },
+                Some(Fault::WrongUnit) => Frame { transaction, unit: unit.wrapping_add(1), pdu },
+                _ => Frame { transaction, unit, pdu },
             };
             let bytes = match fault {
                 Some(Fault::Garbage(bytes)) => bytes,
@@ -188,8 +171,7 @@ fn answer(device: &dyn Device, unit: u8, code: u8, pdu: &[u8]) -> Vec<u8> {
         Ok(request) => device.handle(unit, &request),
         Err(error) => Err(error.exception()),
     };
-    let encoded =
-        reply.and_then(|response| response.encode().map_err(|_| Exception::DeviceFailure));
+    let encoded = reply.and_then(|response| response.encode().map_err(|_| Exception::DeviceFailure));
     encoded.unwrap_or_else(|exception| encode_exception(code, exception))
 }
 
@@ -219,11 +201,7 @@ impl Registers {
     pub fn set(&self, unit: u8, at: Address, values: &[u16]) {
         self.edit(unit, |unit| {
             for (offset, value) in (at.offset..=u16::MAX).zip(values) {
-                let value = if at.table.is_bits() {
-                    u16::from(*value != 0)
-                } else {
-                    *value
-                };
+                let value = if at.table.is_bits() { u16::from(*value != 0) } else { *value };
                 unit.memory.insert((at.table, offset), value);
             }
         });
@@ -245,16 +223,7 @@ impl Registers {
         order: Order,
         value: &Value,
     ) -> Result<(), ValueError> {
-        let old = |i| {
-            self.get(
-                unit,
-                Address {
-                    table: at.table,
-                    offset: at.offset.saturating_add(i),
-                },
-            )
-            .unwrap_or(0)
-        };
+        let old = |i| self.get(unit, Address { table: at.table, offset: at.offset.saturating_add(i) }).unwrap_or(0);
         let mut registers: Vec<u16> = (0..kind.registers()).map(old).collect();
         kind.encode(order, value, &mut registers)?;
         self.set(unit, at, &registers);
@@ -265,11 +234,7 @@ impl Registers {
     #[must_use]
     pub fn get(&self, unit: u8, at: Address) -> Option<u16> {
         let units = self.units.read().unwrap_or_else(PoisonError::into_inner);
-        units
-            .get(&unit)?
-            .memory
-            .get(&(at.table, at.offset))
-            .copied()
+        units.get(&unit)?.memory.get(&(at.table, at.offset)).copied()
     }
 
     /// Makes `count` entries from `at` on answer exception 2 again.
@@ -302,23 +267,11 @@ impl Unit {
     fn read(&self, (table, first, count): (Table, u16, usize)) -> Result<Vec<u16>, Exception> {
         let last = usize::from(first) + count.max(1) - 1;
         let last = u16::try_from(last).map_err(|_| Exception::IllegalDataAddress)?;
-        let values: Vec<u16> = self
-            .memory
-            .range((table, first)..=(table, last))
-            .map(|(_, v)| *v)
-            .collect();
-        if values.len() == count {
-            Ok(values)
-        } else {
-            Err(Exception::IllegalDataAddress)
-        }
+        let values: Vec<u16> = self.memory.range((table, first)..=(table, last)).map(|(_, v)| *v).collect();
+        if values.len() == count { Ok(values) } else { Err(Exception::IllegalDataAddress) }
     }
 
-    fn write(
-        &mut self,
-        span: (Table, u16, usize),
-        values: impl Iterator<Item = u16>,
-    ) -> Result<(), Exception> {
+    fn write(&mut self, span: (Table, u16, usize), values: impl Iterator<Item = u16>) -> Result<(), Exception> {
         self.read(span)?;
         let (table, first, _) = span;
         for (offset, value) in (first..=u16::MAX).zip(values) {
@@ -332,47 +285,29 @@ impl Device for Registers {
     fn handle(&self, unit: u8, request: &Request) -> Reply {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut units = self.units.write().unwrap_or_else(PoisonError::into_inner);
-        let unit = units
-            .get_mut(&unit)
-            .ok_or(Exception::GatewayTargetFailedToRespond)?;
+        let unit = units.get_mut(&unit).ok_or(Exception::GatewayTargetFailedToRespond)?;
         let span = request.span();
         let bits = |values: Vec<u16>| values.into_iter().map(|v| v != 0).collect();
         Ok(match request {
             Request::ReadCoils { .. } => Response::ReadCoils(bits(unit.read(span)?)),
-            Request::ReadDiscreteInputs { .. } => {
-                Response::ReadDiscreteInputs(bits(unit.read(span)?))
-            }
-            Request::ReadHoldingRegisters { .. } => {
-                Response::ReadHoldingRegisters(unit.read(span)?)
-            }
+            Request::ReadDiscreteInputs { .. } => Response::ReadDiscreteInputs(bits(unit.read(span)?)),
+            Request::ReadHoldingRegisters { .. } => Response::ReadHoldingRegisters(unit.read(span)?),
             Request::ReadInputRegisters { .. } => Response::ReadInputRegisters(unit.read(span)?),
             Request::WriteSingleCoil { address, value } => {
                 unit.write(span, [u16::from(*value)].into_iter())?;
-                Response::WriteSingleCoil {
-                    address: *address,
-                    value: *value,
-                }
+                Response::WriteSingleCoil { address: *address, value: *value }
             }
             Request::WriteSingleRegister { address, value } => {
                 unit.write(span, [*value].into_iter())?;
-                Response::WriteSingleRegister {
-                    address: *address,
-                    value: *value,
-                }
+                Response::WriteSingleRegister { address: *address, value: *value }
             }
             Request::WriteMultipleCoils { address, values } => {
                 unit.write(span, values.iter().map(|on| u16::from(*on)))?;
-                Response::WriteMultipleCoils {
-                    address: *address,
-                    count: values.len() as u16,
-                }
+                Response::WriteMultipleCoils { address: *address, count: values.len() as u16 }
             }
             Request::WriteMultipleRegisters { address, values } => {
                 unit.write(span, values.iter().copied())?;
-                Response::WriteMultipleRegisters {
-                    address: *address,
-                    count: values.len() as u16,
-                }
+                Response::WriteMultipleRegisters { address: *address, count: values.len() as u16 }
             }
         })
     }

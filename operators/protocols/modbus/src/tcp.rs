@@ -16,13 +16,9 @@ pub struct Frame {
 /// to close the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    #[error(
-        "the protocol id is {0} where Modbus has 0: check that the port speaks Modbus TCP, not RTU over TCP"
-    )]
+    #[error("the protocol id is {0} where Modbus has 0: check that the port speaks Modbus TCP, not RTU over TCP")]
     Protocol(u16),
-    #[error(
-        "the header's length is {0}, outside 2..=254: check that the port speaks Modbus TCP, not RTU over TCP"
-    )]
+    #[error("the header's length is {0}, outside 2..=254: check that the port speaks Modbus TCP, not RTU over TCP")]
     Length(usize),
 }
 
@@ -86,11 +82,7 @@ impl Decoder {
         let Some((unit, pdu)) = rest.get(..length).and_then(|body| body.split_first()) else {
             return Ok(None);
         };
-        let frame = Frame {
-            transaction: u16::from_be_bytes([*t0, *t1]),
-            unit: *unit,
-            pdu: pdu.to_vec(),
-        };
+        let frame = Frame { transaction: u16::from_be_bytes([*t0, *t1]), unit: *unit, pdu: pdu.to_vec() };
         self.buffer.drain(..HEADER - 1 + length);
         Ok(Some(frame))
     }
@@ -103,11 +95,7 @@ mod tests {
     #[test]
     fn frames_survive_any_cut_of_the_stream() {
         let frames: Vec<Frame> = (0..3)
-            .map(|i| Frame {
-                transaction: 0xff00 + i,
-                unit: 17,
-                pdu: vec![3; 1 + 126 * usize::from(i)],
-            })
+            .map(|i| Frame { transaction: 0xff00 + i, unit: 17, pdu: vec![3; 1 + 126 * usize::from(i)] })
             .collect();
         let bytes: Vec<u8> = frames.iter().flat_map(|f| f.encode().unwrap()).collect();
         for chunk in 1..40 {
@@ -127,10 +115,7 @@ mod tests {
     #[test]
     fn refuses_what_is_not_modbus() {
         let cases: [(&[u8], FrameError); 4] = [
-            (
-                b"HTTP/1.1 400",
-                FrameError::Protocol(u16::from_be_bytes(*b"TP")),
-            ),
+            (b"HTTP/1.1 400", FrameError::Protocol(u16::from_be_bytes(*b"TP"))),
             (&[0, 1, 0, 0, 0, 1], FrameError::Length(1)),
             (&[0, 1, 0, 0, 0, 0], FrameError::Length(0)),
             (&[0, 1, 0, 0, 0, 255], FrameError::Length(255)),
@@ -141,23 +126,7 @@ mod tests {
             assert_eq!(decoder.next_frame(), Err(error));
             assert_eq!(decoder.next_frame(), Err(error));
         }
-        assert!(
-            Frame {
-                transaction: 0,
-                unit: 0,
-                pdu: vec![0; 254]
-            }
-            .encode()
-            .is_err()
-        );
-        assert!(
-            Frame {
-                transaction: 0,
-                unit: 0,
-                pdu: vec![]
-            }
-            .encode()
-            .is_err()
-        );
+        assert!(Frame { transaction: 0, unit: 0, pdu: vec![0; 254] }.encode().is_err());
+        assert!(Frame { transaction: 0, unit: 0, pdu: vec![] }.encode().is_err());
     }
 }

@@ -90,17 +90,9 @@ impl From<bool> for Value {
 /// A value that does not go into, or come out of, registers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ValueError {
-    #[error(
-        "`{kind}` takes {expected} registers and {got} are given: check the address and the type"
-    )]
-    Registers {
-        kind: ValueType,
-        expected: u16,
-        got: usize,
-    },
-    #[error(
-        "register {register:#06x} is no BCD, each hex digit of which is 0 to 9: check the type and the order"
-    )]
+    #[error("`{kind}` takes {expected} registers and {got} are given: check the address and the type")]
+    Registers { kind: ValueType, expected: u16, got: usize },
+    #[error("register {register:#06x} is no BCD, each hex digit of which is 0 to 9: check the type and the order")]
     Bcd { register: u16 },
     #[error("{value:?} does not fit `{kind}`: give a value the type can hold")]
     Unfit { kind: ValueType, value: Value },
@@ -118,12 +110,8 @@ impl FromStr for Order {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let named = ORDERS
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(text));
-        named
-            .map(|(_, order)| *order)
-            .ok_or_else(|| ValueError::Order(text.to_owned()))
+        let named = ORDERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        named.map(|(_, order)| *order).ok_or_else(|| ValueError::Order(text.to_owned()))
     }
 }
 
@@ -136,9 +124,7 @@ impl Order {
     /// both ways.
     fn arrange(self, registers: &mut [u16]) {
         if self.swaps_bytes() {
-            registers
-                .iter_mut()
-                .for_each(|register| *register = register.swap_bytes());
+            registers.iter_mut().for_each(|register| *register = register.swap_bytes());
         }
         match (self, registers.len()) {
             (Self::Dcba | Self::Cdab, _) | (Self::Cdabghef, 2) => registers.reverse(),
@@ -183,10 +169,7 @@ impl FromStr for ValueType {
         if let Some(kind) = plain.into_iter().find(|kind| kind.to_string() == text) {
             return Ok(kind);
         }
-        let (name, number) = text
-            .strip_suffix(')')
-            .and_then(|t| t.split_once('('))
-            .ok_or_else(unknown)?;
+        let (name, number) = text.strip_suffix(')').and_then(|t| t.split_once('(')).ok_or_else(unknown)?;
         let number: u8 = number.parse().map_err(|_| unknown())?;
         match (name, number) {
             ("bit", 0..=15) => Ok(Self::Bit(number)),
@@ -201,14 +184,7 @@ impl ValueType {
     #[must_use]
     pub fn registers(self) -> u16 {
         match self {
-            Self::Bool
-            | Self::Bit(_)
-            | Self::I8
-            | Self::U8
-            | Self::I16
-            | Self::U16
-            | Self::F16
-            | Self::Bcd16 => 1,
+            Self::Bool | Self::Bit(_) | Self::I8 | Self::U8 | Self::I16 | Self::U16 | Self::F16 | Self::Bcd16 => 1,
             Self::I32 | Self::U32 | Self::F32 | Self::Bcd32 => 2,
             Self::I64 | Self::U64 | Self::F64 => 4,
             Self::String(registers) => registers,
@@ -223,15 +199,7 @@ impl ValueType {
 
     fn exactly(self, got: usize) -> Result<(), ValueError> {
         let expected = self.registers();
-        if got == usize::from(expected) {
-            Ok(())
-        } else {
-            Err(ValueError::Registers {
-                kind: self,
-                expected,
-                got,
-            })
-        }
+        if got == usize::from(expected) { Ok(()) } else { Err(ValueError::Registers { kind: self, expected, got }) }
     }
 
     /// The value in `registers`, of which there are exactly [`Self::registers`].
@@ -244,9 +212,7 @@ impl ValueType {
         let words = &mut words[..registers.len()];
         words.copy_from_slice(registers);
         order.arrange(words);
-        let bits = words
-            .iter()
-            .fold(0u64, |bits, word| bits << 16 | u64::from(*word));
+        let bits = words.iter().fold(0u64, |bits, word| bits << 16 | u64::from(*word));
         Ok(match self {
             Self::Bool => Value::Bool(bits != 0),
             Self::Bit(bit) => Value::Bool(bits >> (bit & 15) & 1 == 1),
@@ -267,23 +233,11 @@ impl ValueType {
 
     /// Writes `value` into `registers`, of which there are exactly [`Self::registers`]. A bit or a
     /// byte leaves the rest of its register as it was; a text is padded with NUL.
-    pub fn encode(
-        self,
-        order: Order,
-        value: &Value,
-        registers: &mut [u16],
-    ) -> Result<(), ValueError> {
+    pub fn encode(self, order: Order, value: &Value, registers: &mut [u16]) -> Result<(), ValueError> {
         self.exactly(registers.len())?;
-        let unfit = || ValueError::Unfit {
-            kind: self,
-            value: value.clone(),
-        };
+        let unfit = || ValueError::Unfit { kind: self, value: value.clone() };
         let first = registers.first().copied().unwrap_or(0);
-        let old = if order.swaps_bytes() {
-            first.swap_bytes()
-        } else {
-            first
-        };
+        let old = if order.swaps_bytes() { first.swap_bytes() } else { first };
         let bits = match (self, value) {
             (Self::String(_), Value::Text(text)) => {
                 return write_text(order, text, registers).ok_or_else(unfit);
@@ -359,9 +313,7 @@ fn from_bcd(words: &[u16]) -> Result<i64, ValueError> {
 }
 
 fn to_bcd(number: u32) -> u64 {
-    (0..8).fold(0, |bits, digit| {
-        bits | u64::from(number / 10u32.pow(digit) % 10) << (4 * digit)
-    })
+    (0..8).fold(0, |bits, digit| bits | u64::from(number / 10u32.pow(digit) % 10) << (4 * digit))
 }
 
 /// Text up to the first NUL, without trailing spaces; bytes that are not UTF-8 are read as Latin-1,
@@ -369,17 +321,10 @@ fn to_bcd(number: u32) -> u64 {
 fn text(order: Order, registers: &[u16]) -> String {
     let bytes: Vec<u8> = registers
         .iter()
-        .flat_map(|r| {
-            if order.swaps_bytes() {
-                r.to_le_bytes()
-            } else {
-                r.to_be_bytes()
-            }
-        })
+        .flat_map(|r| if order.swaps_bytes() { r.to_le_bytes() } else { r.to_be_bytes() })
         .take_while(|byte| *byte != 0)
         .collect();
-    let text = String::from_utf8(bytes)
-        .unwrap_or_else(|e| e.as_bytes().iter().map(|b| char::from(*b)).collect());
+    let text = String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|b| char::from(*b)).collect());
     text.trim_end_matches(' ').to_owned()
 }
 
@@ -390,11 +335,7 @@ fn write_text(order: Order, text: &str, registers: &mut [u16]) -> Option<()> {
     let mut bytes = text.bytes();
     for register in registers {
         let pair = [bytes.next().unwrap_or(0), bytes.next().unwrap_or(0)];
-        *register = if order.swaps_bytes() {
-            u16::from_le_bytes(pair)
-        } else {
-            u16::from_be_bytes(pair)
-        };
+        *register = if order.swaps_bytes() { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) };
     }
     Some(())
 }

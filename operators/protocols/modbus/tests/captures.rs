@@ -18,24 +18,9 @@ const CAPTURES: [(&str, &str, usize, usize); 6] = [
     ("ModbusTCP", "ModbusTCP_ModbusTCP", 2036, 2025),
     ("mb2", "ModbusTCP_mb2", 1789, 1783),
     ("modbus_test", "ModbusTCP_Modbus_modbus_test", 1142, 1113),
-    (
-        "modbus_test_2",
-        "ModbusTCP_Modbus_modbus_test_2",
-        1800,
-        1198,
-    ),
-    (
-        "modbus_test_data_part1",
-        "ModbusTCP_modbus_test_data_part1",
-        6,
-        6,
-    ),
-    (
-        "modbus_test_data_part2",
-        "ModbusTCP_modbus_test_data_part2",
-        14,
-        13,
-    ),
+    ("modbus_test_2", "ModbusTCP_Modbus_modbus_test_2", 1800, 1198),
+    ("modbus_test_data_part1", "ModbusTCP_modbus_test_data_part1", 6, 6),
+    ("modbus_test_data_part2", "ModbusTCP_modbus_test_data_part2", 14, 13),
 ];
 
 fn folder() -> Option<PathBuf> {
@@ -62,11 +47,7 @@ fn segments(pcap: &[u8]) -> Vec<Segment<'_>> {
     };
     let u32_at = |at: usize| {
         let bytes = [pcap[at], pcap[at + 1], pcap[at + 2], pcap[at + 3]];
-        (if little {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from_be_bytes(bytes)
-        }) as usize
+        (if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }) as usize
     };
     assert_eq!(u32_at(20), 1, "link type Ethernet");
     let mut out = Vec::new();
@@ -82,18 +63,10 @@ fn segments(pcap: &[u8]) -> Vec<Segment<'_>> {
         let tcp = 14 + usize::from(frame[14] & 15) * 4;
         let payload = tcp + usize::from(frame[tcp + 12] >> 4) * 4;
         let end = 14 + usize::from(u16_at(16));
-        if let Some(payload) = frame
-            .get(payload..end)
-            .filter(|payload| !payload.is_empty())
-        {
+        if let Some(payload) = frame.get(payload..end).filter(|payload| !payload.is_empty()) {
             let ip = |at: usize| [frame[at], frame[at + 1], frame[at + 2], frame[at + 3]];
             let (from, to) = ((ip(26), u16_at(tcp)), (ip(30), u16_at(tcp + 2)));
-            out.push(Segment {
-                number,
-                from,
-                to,
-                payload,
-            });
+            out.push(Segment { number, from, to, payload });
         }
     }
     out
@@ -114,12 +87,7 @@ fn rows(csv: &str) -> HashMap<usize, HashMap<&str, Vec<&str>>> {
                     Some(quoted) => quoted.split_once('"').unwrap(),
                     None => rest.split_at(rest.find(',').unwrap_or(rest.len())),
                 };
-                fields.push(
-                    field
-                        .split(',')
-                        .filter(|value| !value.is_empty())
-                        .collect::<Vec<_>>(),
-                );
+                fields.push(field.split(',').filter(|value| !value.is_empty()).collect::<Vec<_>>());
                 match after.strip_prefix(',') {
                     Some(next) => rest = next,
                     None => break,
@@ -145,10 +113,7 @@ struct Fields {
 impl Fields {
     fn of_row(row: &HashMap<&str, Vec<&str>>) -> Self {
         fn numbers<T: std::str::FromStr>(values: &[&str]) -> Vec<T> {
-            values
-                .iter()
-                .filter_map(|value| value.parse().ok())
-                .collect()
+            values.iter().filter_map(|value| value.parse().ok()).collect()
         }
         Self {
             exceptions: numbers(&row["modbus.exception_code"]),
@@ -156,10 +121,7 @@ impl Fields {
             words: numbers(&row["modbus.word_cnt"]),
             bits: numbers(&row["modbus.bit_cnt"]),
             registers: numbers(&row["modbus.regval_uint16"]),
-            data: row["modbus.data"]
-                .iter()
-                .map(|hex| (*hex).to_owned())
-                .collect(),
+            data: row["modbus.data"].iter().map(|hex| (*hex).to_owned()).collect(),
         }
     }
 
@@ -167,9 +129,7 @@ impl Fields {
         let (table, offset, count) = request.span();
         self.offsets.push(offset);
         match request {
-            Request::WriteSingleCoil { .. } | Request::WriteSingleRegister { .. } => {
-                self.data.push(hex(&pdu[3..]))
-            }
+            Request::WriteSingleCoil { .. } | Request::WriteSingleRegister { .. } => self.data.push(hex(&pdu[3..])),
             Request::WriteMultipleCoils { .. } => {
                 self.bits.push(count as u16);
                 self.data.push(hex(&pdu[6..]));
@@ -186,10 +146,7 @@ impl Fields {
     fn add_reply(&mut self, reply: &Reply, pdu: &[u8]) {
         match reply {
             Err(exception) => self.exceptions.push(exception.code()),
-            Ok(
-                Response::WriteSingleCoil { address, .. }
-                | Response::WriteSingleRegister { address, .. },
-            ) => {
+            Ok(Response::WriteSingleCoil { address, .. } | Response::WriteSingleRegister { address, .. }) => {
                 self.offsets.push(*address);
                 self.data.push(hex(&pdu[3..]));
             }
@@ -230,8 +187,7 @@ fn captured_exchanges() {
     };
     for (capture, csv, requests, replies) in CAPTURES {
         let pcap = std::fs::read(folder.join(format!("modbus/{capture}.pcap"))).unwrap();
-        let csv =
-            std::fs::read_to_string(folder.join(format!("decoded/iti_{csv}.pcap.csv"))).unwrap();
+        let csv = std::fs::read_to_string(folder.join(format!("decoded/iti_{csv}.pcap.csv"))).unwrap();
         let rows = rows(&csv);
         let mut asked = HashMap::new();
         let (mut compared_requests, mut compared_replies) = (0, 0);
@@ -246,25 +202,11 @@ fn captured_exchanges() {
             let codes = |frame: &Frame| (frame.pdu[0] & 0x7f).to_string();
             assert_eq!(
                 row["mbtcp.trans_id"],
-                frames
-                    .iter()
-                    .map(|f| f.transaction.to_string())
-                    .collect::<Vec<_>>(),
+                frames.iter().map(|f| f.transaction.to_string()).collect::<Vec<_>>(),
                 "{at}"
             );
-            assert_eq!(
-                row["mbtcp.unit_id"],
-                frames
-                    .iter()
-                    .map(|f| f.unit.to_string())
-                    .collect::<Vec<_>>(),
-                "{at}"
-            );
-            assert_eq!(
-                row["modbus.func_code"],
-                frames.iter().map(codes).collect::<Vec<_>>(),
-                "{at}"
-            );
+            assert_eq!(row["mbtcp.unit_id"], frames.iter().map(|f| f.unit.to_string()).collect::<Vec<_>>(), "{at}");
+            assert_eq!(row["modbus.func_code"], frames.iter().map(codes).collect::<Vec<_>>(), "{at}");
 
             let mut ours = Fields::default();
             let mut known = 0;
@@ -274,29 +216,12 @@ fn captured_exchanges() {
                     // Some captures hold requests that are wrong on purpose.
                     if let Ok(request) = Request::decode(&frame.pdu) {
                         ours.add_request(&request, &frame.pdu);
-                        asked.insert(
-                            (
-                                segment.from,
-                                segment.to,
-                                frame.transaction,
-                                frame.unit,
-                                function,
-                            ),
-                            request,
-                        );
+                        asked.insert((segment.from, segment.to, frame.transaction, frame.unit, function), request);
                         known += 1;
                     }
                 } else {
-                    let key = (
-                        segment.to,
-                        segment.from,
-                        frame.transaction,
-                        frame.unit,
-                        function,
-                    );
-                    let reply = asked
-                        .get(&key)
-                        .map(|request| Response::decode(request, &frame.pdu));
+                    let key = (segment.to, segment.from, frame.transaction, frame.unit, function);
+                    let reply = asked.get(&key).map(|request| Response::decode(request, &frame.pdu));
                     if let Some(Ok(reply)) = reply {
                         ours.add_reply(&reply, &frame.pdu);
                         known += 1;
@@ -305,17 +230,9 @@ fn captured_exchanges() {
             }
             if known == frames.len() {
                 assert_eq!(ours, Fields::of_row(row), "{at}");
-                if segment.to.1 == 502 {
-                    compared_requests += known
-                } else {
-                    compared_replies += known
-                }
+                if segment.to.1 == 502 { compared_requests += known } else { compared_replies += known }
             }
         }
-        assert_eq!(
-            (compared_requests, compared_replies),
-            (requests, replies),
-            "{capture}"
-        );
+        assert_eq!((compared_requests, compared_replies), (requests, replies), "{capture}");
     }
 }

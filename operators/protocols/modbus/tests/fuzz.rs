@@ -13,12 +13,7 @@ use proptest::test_runner::RngSeed;
 
 fn seeded() -> ProptestConfig {
     let default = ProptestConfig::default();
-    ProptestConfig {
-        cases: default.cases.max(3000),
-        rng_seed: RngSeed::Fixed(1),
-        failure_persistence: None,
-        ..default
-    }
+    ProptestConfig { cases: default.cases.max(3000), rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..default }
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -26,20 +21,10 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         (0usize..4, at.clone(), 1u16..=2000).prop_map(|(table, address, count)| {
             let table = TABLES[table].1;
-            Request::read(
-                table,
-                address,
-                if table.is_bits() {
-                    count
-                } else {
-                    count % 125 + 1
-                },
-            )
+            Request::read(table, address, if table.is_bits() { count } else { count % 125 + 1 })
         }),
-        (at.clone(), any::<bool>())
-            .prop_map(|(address, value)| Request::WriteSingleCoil { address, value }),
-        (at.clone(), any::<u16>())
-            .prop_map(|(address, value)| Request::WriteSingleRegister { address, value }),
+        (at.clone(), any::<bool>()).prop_map(|(address, value)| Request::WriteSingleCoil { address, value }),
+        (at.clone(), any::<u16>()).prop_map(|(address, value)| Request::WriteSingleRegister { address, value }),
         (at.clone(), prop::collection::vec(any::<bool>(), 1..=1968))
             .prop_map(|(address, values)| Request::WriteMultipleCoils { address, values }),
         (at, prop::collection::vec(any::<u16>(), 1..=123))
@@ -55,28 +40,18 @@ fn response(request: &Request, seed: u16) -> Response {
     match request {
         Request::ReadCoils { count, .. } => Response::ReadCoils(bits(*count)),
         Request::ReadDiscreteInputs { count, .. } => Response::ReadDiscreteInputs(bits(*count)),
-        Request::ReadHoldingRegisters { count, .. } => {
-            Response::ReadHoldingRegisters(registers(*count))
+        Request::ReadHoldingRegisters { count, .. } => Response::ReadHoldingRegisters(registers(*count)),
+        Request::ReadInputRegisters { count, .. } => Response::ReadInputRegisters(registers(*count)),
+        Request::WriteSingleCoil { address, value } => Response::WriteSingleCoil { address: *address, value: *value },
+        Request::WriteSingleRegister { address, value } => {
+            Response::WriteSingleRegister { address: *address, value: *value }
         }
-        Request::ReadInputRegisters { count, .. } => {
-            Response::ReadInputRegisters(registers(*count))
+        Request::WriteMultipleCoils { address, values } => {
+            Response::WriteMultipleCoils { address: *address, count: values.len() as u16 }
         }
-        Request::WriteSingleCoil { address, value } => Response::WriteSingleCoil {
-            address: *address,
-            value: *value,
-        },
-        Request::WriteSingleRegister { address, value } => Response::WriteSingleRegister {
-            address: *address,
-            value: *value,
-        },
-        Request::WriteMultipleCoils { address, values } => Response::WriteMultipleCoils {
-            address: *address,
-            count: values.len() as u16,
-        },
-        Request::WriteMultipleRegisters { address, values } => Response::WriteMultipleRegisters {
-            address: *address,
-            count: values.len() as u16,
-        },
+        Request::WriteMultipleRegisters { address, values } => {
+            Response::WriteMultipleRegisters { address: *address, count: values.len() as u16 }
+        }
     }
 }
 
@@ -95,8 +70,7 @@ fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     let index = any::<Index>;
     let one = prop_oneof![
         (index(), 0u8..8).prop_map(|(at, bit)| Mutation::Flip(at, bit)),
-        (index(), prop_oneof![Just(0), Just(0xff), any::<u8>()])
-            .prop_map(|(at, b)| Mutation::Set(at, b)),
+        (index(), prop_oneof![Just(0), Just(0xff), any::<u8>()]).prop_map(|(at, b)| Mutation::Set(at, b)),
         index().prop_map(Mutation::Truncate),
         prop::collection::vec(any::<u8>(), 1..20).prop_map(Mutation::Extend),
         (index(), index(), index()).prop_map(|(a, b, c)| Mutation::Splice(a, b, c)),
@@ -139,9 +113,7 @@ fn without_padding(mut pdu: Vec<u8>, count: usize) -> Vec<u8> {
 fn check_request(pdu: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(request) = Request::decode(pdu) {
         let sent = match &request {
-            Request::WriteMultipleCoils { values, .. } => {
-                without_padding(pdu.to_vec(), values.len())
-            }
+            Request::WriteMultipleCoils { values, .. } => without_padding(pdu.to_vec(), values.len()),
             _ => pdu.to_vec(),
         };
         prop_assert_eq!(request.encode(), Ok(sent));

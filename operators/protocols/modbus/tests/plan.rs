@@ -9,44 +9,19 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 fn holding(offset: u16, count: u16) -> Item {
-    Item {
-        table: Table::HoldingRegisters,
-        offset,
-        count,
-    }
+    Item { table: Table::HoldingRegisters, offset, count }
 }
 
 fn ranges(plan: &Plan) -> Vec<(u16, u16)> {
-    plan.reads
-        .iter()
-        .map(|read| (read.range.offset, read.range.count))
-        .collect()
+    plan.reads.iter().map(|read| (read.range.offset, read.range.count)).collect()
 }
 
 #[test]
 fn merges_over_gaps_where_that_is_cheaper() {
-    let items = [
-        holding(0, 2),
-        holding(12, 2),
-        holding(60, 1),
-        holding(12, 2),
-    ];
-    let plan = |request_cost| {
-        Plan::new(
-            &items,
-            Limits {
-                request_cost,
-                ..Limits::default()
-            },
-            &Holes::new(),
-        )
-    };
+    let items = [holding(0, 2), holding(12, 2), holding(60, 1), holding(12, 2)];
+    let plan = |request_cost| Plan::new(&items, Limits { request_cost, ..Limits::default() }, &Holes::new());
     assert_eq!(ranges(&plan(0)), [(0, 2), (12, 2), (60, 1)]);
-    assert_eq!(
-        ranges(&plan(10)),
-        [(0, 14), (60, 1)],
-        "at equal cost, fewer requests"
-    );
+    assert_eq!(ranges(&plan(10)), [(0, 14), (60, 1)], "at equal cost, fewer requests");
     assert_eq!(ranges(&plan(9)), [(0, 2), (12, 2), (60, 1)]);
     assert_eq!(ranges(&plan(46)), [(0, 61)]);
     assert_eq!(plan(46).reads[0].items, [0, 1, 3, 2]);
@@ -57,51 +32,18 @@ fn merges_over_gaps_where_that_is_cheaper() {
 fn a_large_group_becomes_the_fewest_full_requests() {
     let items: Vec<Item> = (0..5000).rev().map(|i| holding(i * 2, 2)).collect();
     let plan = Plan::new(&items, Limits::default(), &Holes::new());
-    assert_eq!(
-        plan.reads.len(),
-        81,
-        "62 floats of two registers each fit 125"
-    );
-    let bits: Vec<Item> = (0..4000)
-        .map(|offset| Item {
-            table: Table::Coils,
-            offset,
-            count: 1,
-        })
-        .collect();
-    assert_eq!(
-        Plan::new(&bits, Limits::default(), &Holes::new())
-            .reads
-            .len(),
-        2
-    );
-    let small = Limits {
-        registers: 16,
-        bits: 8,
-        ..Limits::default()
-    };
+    assert_eq!(plan.reads.len(), 81, "62 floats of two registers each fit 125");
+    let bits: Vec<Item> = (0..4000).map(|offset| Item { table: Table::Coils, offset, count: 1 }).collect();
+    assert_eq!(Plan::new(&bits, Limits::default(), &Holes::new()).reads.len(), 2);
+    let small = Limits { registers: 16, bits: 8, ..Limits::default() };
     assert_eq!(Plan::new(&bits, small, &Holes::new()).reads.len(), 500);
-    let absurd = Limits {
-        registers: u16::MAX,
-        bits: u16::MAX,
-        ..Limits::default()
-    };
-    assert_eq!(
-        Plan::new(&items, absurd, &Holes::new()),
-        plan,
-        "the protocol's limits stand"
-    );
+    let absurd = Limits { registers: u16::MAX, bits: u16::MAX, ..Limits::default() };
+    assert_eq!(Plan::new(&items, absurd, &Holes::new()), plan, "the protocol's limits stand");
 }
 
 #[test]
 fn holes_are_never_read_over() {
-    let items = [
-        holding(0, 2),
-        holding(4, 2),
-        holding(7, 2),
-        holding(65535, 1),
-        holding(3, 1),
-    ];
+    let items = [holding(0, 2), holding(4, 2), holding(7, 2), holding(65535, 1), holding(3, 1)];
     let mut holes = Holes::new();
     holes.insert(holding(3, 1));
     let plan = Plan::new(&items, Limits::default(), &holes);
@@ -110,39 +52,17 @@ fn holes_are_never_read_over() {
     holes.insert(holding(4, 3));
     holes.insert(holding(9, 1));
     holes.insert(holding(2, 1));
-    assert_eq!(
-        holes.iter().collect::<Vec<_>>(),
-        [holding(2, 5), holding(9, 1)]
-    );
+    assert_eq!(holes.iter().collect::<Vec<_>>(), [holding(2, 5), holding(9, 1)]);
     assert!(!holes.overlap(holding(7, 2)));
-    assert!(!holes.overlap(Item {
-        table: Table::InputRegisters,
-        offset: 2,
-        count: 5
-    }));
-    assert_eq!(
-        Plan::new(&items, Limits::default(), &holes).refused,
-        [(1, Refusal::Hole), (4, Refusal::Hole)]
-    );
+    assert!(!holes.overlap(Item { table: Table::InputRegisters, offset: 2, count: 5 }));
+    assert_eq!(Plan::new(&items, Limits::default(), &holes).refused, [(1, Refusal::Hole), (4, Refusal::Hole)]);
 }
 
 #[test]
 fn what_no_request_can_read_is_said() {
-    let items = [
-        holding(0, 126),
-        holding(65535, 2),
-        holding(5, 0),
-        holding(65535, 1),
-    ];
+    let items = [holding(0, 126), holding(65535, 2), holding(5, 0), holding(65535, 1)];
     let plan = Plan::new(&items, Limits::default(), &Holes::new());
-    assert_eq!(
-        plan.refused,
-        [
-            (0, Refusal::TooLong),
-            (1, Refusal::OutOfRange),
-            (2, Refusal::OutOfRange)
-        ]
-    );
+    assert_eq!(plan.refused, [(0, Refusal::TooLong), (1, Refusal::OutOfRange), (2, Refusal::OutOfRange)]);
     assert_eq!(ranges(&plan), [(65535, 1)]);
 }
 
@@ -152,11 +72,7 @@ fn prints() {
         holding(0, 2),
         holding(12, 2),
         holding(9, 200),
-        Item {
-            table: Table::Coils,
-            offset: 7,
-            count: 1,
-        },
+        Item { table: Table::Coils, offset: 7, count: 1 },
         holding(65535, 1),
     ];
     let plan = Plan::new(&items, Limits::default(), &Holes::new());
@@ -173,31 +89,18 @@ fn prints() {
 
 #[test]
 fn bisecting_finds_the_hole_between_items() {
-    let items = [
-        holding(10, 2),
-        holding(0, 2),
-        holding(20, 2),
-        holding(30, 2),
-    ];
+    let items = [holding(10, 2), holding(0, 2), holding(20, 2), holding(30, 2)];
     let plan = Plan::new(&items, Limits::default(), &Holes::new());
     let (left, right) = plan.reads[0].bisect(&items).unwrap();
     assert_eq!((left.range, right.range), (holding(0, 12), holding(20, 12)));
-    assert_eq!(
-        (&left.items[..], &right.items[..]),
-        (&[1, 0][..], &[2, 3][..])
-    );
+    assert_eq!((&left.items[..], &right.items[..]), (&[1, 0][..], &[2, 3][..]));
     let (single, _) = left.bisect(&items).unwrap();
     assert_eq!(single.range, holding(0, 2));
     assert_eq!(single.bisect(&items), None);
 }
 
 /// The cheapest way to put the items into groups, each read by one request, by trying them all.
-fn cheapest(
-    items: &[Item],
-    groups: &mut Vec<Vec<Item>>,
-    limits: Limits,
-    holes: &Holes,
-) -> Option<u32> {
+fn cheapest(items: &[Item], groups: &mut Vec<Vec<Item>>, limits: Limits, holes: &Holes) -> Option<u32> {
     let Some((item, rest)) = items.split_first() else {
         return groups
             .iter()

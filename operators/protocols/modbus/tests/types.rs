@@ -22,55 +22,19 @@ fn table() -> Vec<(ValueType, Vec<u8>, Value)> {
         (T::I16, vec![0x80, 0x01], Int(-32767)),
         (T::I16, vec![0x7f, 0xff], Int(32767)),
         (T::U16, vec![0xff, 0xfe], Int(65534)),
-        (
-            T::I32,
-            0x1234_5678_i32.to_be_bytes().to_vec(),
-            Int(0x1234_5678),
-        ),
-        (
-            T::I32,
-            i32::MIN.to_be_bytes().to_vec(),
-            Int(i32::MIN.into()),
-        ),
-        (
-            T::U32,
-            0xfedc_ba98_u32.to_be_bytes().to_vec(),
-            Int(0xfedc_ba98),
-        ),
-        (
-            T::I64,
-            0x0123_4567_89ab_cdef_i64.to_be_bytes().to_vec(),
-            Int(0x0123_4567_89ab_cdef),
-        ),
+        (T::I32, 0x1234_5678_i32.to_be_bytes().to_vec(), Int(0x1234_5678)),
+        (T::I32, i32::MIN.to_be_bytes().to_vec(), Int(i32::MIN.into())),
+        (T::U32, 0xfedc_ba98_u32.to_be_bytes().to_vec(), Int(0xfedc_ba98)),
+        (T::I64, 0x0123_4567_89ab_cdef_i64.to_be_bytes().to_vec(), Int(0x0123_4567_89ab_cdef)),
         (T::I64, (-2i64).to_be_bytes().to_vec(), Int(-2)),
-        (
-            T::U64,
-            0xfedc_ba98_7654_3210_u64.to_be_bytes().to_vec(),
-            Uint(0xfedc_ba98_7654_3210),
-        ),
+        (T::U64, 0xfedc_ba98_7654_3210_u64.to_be_bytes().to_vec(), Uint(0xfedc_ba98_7654_3210)),
         (T::F16, half(-1.5), Float(-1.5)),
         (T::F16, half(f64::INFINITY), Float(f64::INFINITY)),
         (T::F32, 1234.5f32.to_be_bytes().to_vec(), Float(1234.5)),
-        (
-            T::F32,
-            (-0.1f32).to_be_bytes().to_vec(),
-            Float((-0.1f32).into()),
-        ),
-        (
-            T::F32,
-            f32::MIN_POSITIVE.to_be_bytes().to_vec(),
-            Float(f32::MIN_POSITIVE.into()),
-        ),
-        (
-            T::F64,
-            std::f64::consts::PI.to_be_bytes().to_vec(),
-            Float(std::f64::consts::PI),
-        ),
-        (
-            T::F64,
-            f64::NEG_INFINITY.to_be_bytes().to_vec(),
-            Float(f64::NEG_INFINITY),
-        ),
+        (T::F32, (-0.1f32).to_be_bytes().to_vec(), Float((-0.1f32).into())),
+        (T::F32, f32::MIN_POSITIVE.to_be_bytes().to_vec(), Float(f32::MIN_POSITIVE.into())),
+        (T::F64, std::f64::consts::PI.to_be_bytes().to_vec(), Float(std::f64::consts::PI)),
+        (T::F64, f64::NEG_INFINITY.to_be_bytes().to_vec(), Float(f64::NEG_INFINITY)),
         (T::Bcd16, vec![0x12, 0x34], Int(1234)),
         (T::Bcd16, vec![0x99, 0x99], Int(9999)),
         (T::Bcd32, vec![0x12, 0x34, 0x56, 0x78], Int(12_345_678)),
@@ -81,20 +45,12 @@ fn table() -> Vec<(ValueType, Vec<u8>, Value)> {
 /// bits the letters A to D as they follow each other, 64 bits under four letters their long name.
 fn letters(name: &str, bytes: usize) -> String {
     match (bytes, name) {
-        (2, _) => if name.find('A') > name.find('B') {
-            "BA"
-        } else {
-            "AB"
-        }
-        .to_owned(),
+        (2, _) => if name.find('A') > name.find('B') { "BA" } else { "AB" }.to_owned(),
         (8, "ABCD") => "ABCDEFGH".to_owned(),
         (8, "DCBA") => "HGFEDCBA".to_owned(),
         (8, "BADC") => "BADCFEHG".to_owned(),
         (8, "CDAB") => "GHEFCDAB".to_owned(),
-        _ => name
-            .chars()
-            .filter(|letter| *letter < char::from(b'A' + bytes as u8))
-            .collect(),
+        _ => name.chars().filter(|letter| *letter < char::from(b'A' + bytes as u8)).collect(),
     }
 }
 
@@ -105,20 +61,10 @@ fn types_by_orders() {
             assert_eq!(name.parse::<Order>(), Ok(order));
             let letters = letters(name, bytes.len());
             assert_eq!(letters.len(), bytes.len());
-            let wire: Vec<u8> = letters
-                .bytes()
-                .map(|letter| bytes[usize::from(letter - b'A')])
-                .collect();
-            let registers: Vec<u16> = wire
-                .chunks(2)
-                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
-                .collect();
+            let wire: Vec<u8> = letters.bytes().map(|letter| bytes[usize::from(letter - b'A')]).collect();
+            let registers: Vec<u16> = wire.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
             assert_eq!(registers.len(), usize::from(kind.registers()));
-            assert_eq!(
-                kind.decode(order, &registers),
-                Ok(value.clone()),
-                "{kind} {name}"
-            );
+            assert_eq!(kind.decode(order, &registers), Ok(value.clone()), "{kind} {name}");
 
             // Bits and bytes keep what else is in the register.
             let mut encoded = match kind {
@@ -139,46 +85,25 @@ fn texts_keep_their_registers_in_place() {
     for (name, order) in ORDERS {
         let swapped = matches!(name, "BADC" | "DCBA" | "BADCFEHG" | "HGFEDCBA");
         let registers = if swapped { small } else { big };
-        assert_eq!(
-            kind.decode(order, &registers),
-            Ok(Value::Text("WELL-7".into())),
-            "{name}"
-        );
+        assert_eq!(kind.decode(order, &registers), Ok(Value::Text("WELL-7".into())), "{name}");
         let mut encoded = [0xffff; 4];
-        kind.encode(order, &Value::Text("WELL-7 ".into()), &mut encoded)
-            .unwrap();
+        kind.encode(order, &Value::Text("WELL-7 ".into()), &mut encoded).unwrap();
         assert_eq!(encoded, registers, "{name}");
     }
     let latin = ValueType::String(1).decode(Order::Abcd, &[0x50f3]);
-    assert_eq!(
-        latin,
-        Ok(Value::Text("Pó".into())),
-        "bytes that are no UTF-8 are Latin-1"
-    );
+    assert_eq!(latin, Ok(Value::Text("Pó".into())), "bytes that are no UTF-8 are Latin-1");
 }
 
 #[test]
 fn bits_and_bytes_keep_the_rest_of_their_register() {
     let mut register = [0xabcd];
-    ValueType::Bit(0)
-        .encode(Order::Abcd, &Value::Bool(false), &mut register)
-        .unwrap();
+    ValueType::Bit(0).encode(Order::Abcd, &Value::Bool(false), &mut register).unwrap();
     assert_eq!(register, [0xabcc]);
-    ValueType::Bit(0)
-        .encode(Order::Badc, &Value::Bool(true), &mut register)
-        .unwrap();
-    assert_eq!(
-        register,
-        [0xabcc],
-        "bit 0 of the swapped register was set already"
-    );
-    ValueType::I8
-        .encode(Order::Abcd, &Value::Int(-1), &mut register)
-        .unwrap();
+    ValueType::Bit(0).encode(Order::Badc, &Value::Bool(true), &mut register).unwrap();
+    assert_eq!(register, [0xabcc], "bit 0 of the swapped register was set already");
+    ValueType::I8.encode(Order::Abcd, &Value::Int(-1), &mut register).unwrap();
     assert_eq!(register, [0xabff]);
-    ValueType::U8
-        .encode(Order::Dcba, &Value::Int(1), &mut register)
-        .unwrap();
+    ValueType::U8.encode(Order::Dcba, &Value::Int(1), &mut register).unwrap();
     assert_eq!(register, [0x01ff]);
 }
 
@@ -197,22 +122,13 @@ fn what_does_not_fit_is_refused() {
         let mut registers = vec![7; kind.registers().into()];
         let error = kind.encode(Order::Abcd, &value, &mut registers);
         assert_eq!(error, Err(ValueError::Unfit { kind, value }));
-        assert!(
-            registers.iter().all(|register| *register == 7),
-            "a refused value writes nothing"
-        );
+        assert!(registers.iter().all(|register| *register == 7), "a refused value writes nothing");
     }
-    assert!(matches!(
-        ValueType::Bcd16.decode(Order::Abcd, &[0x12a4]),
-        Err(ValueError::Bcd { register: 0x12a4 })
-    ));
+    assert!(matches!(ValueType::Bcd16.decode(Order::Abcd, &[0x12a4]), Err(ValueError::Bcd { register: 0x12a4 })));
     for kind in [ValueType::F32, ValueType::Bool, ValueType::String(3)] {
         for got in (0..9).filter(|n| *n != usize::from(kind.registers())) {
             assert!(kind.decode(Order::Abcd, &vec![0; got]).is_err());
-            assert!(
-                kind.encode(Order::Abcd, &Value::Bool(true), &mut vec![0; got])
-                    .is_err()
-            );
+            assert!(kind.encode(Order::Abcd, &Value::Bool(true), &mut vec![0; got]).is_err());
         }
     }
 }
@@ -224,16 +140,7 @@ fn names() {
     }
     assert_eq!("string(8)".parse(), Ok(ValueType::String(8)));
     assert_eq!(ValueType::Bit(3).to_string(), "bit(3)");
-    for bad in [
-        "",
-        "F32",
-        "bit",
-        "bit(16)",
-        "string(0)",
-        "string(126)",
-        "string(8",
-        "i128",
-    ] {
+    for bad in ["", "F32", "bit", "bit(16)", "string(0)", "string(126)", "string(8", "i128"] {
         assert!(bad.parse::<ValueType>().is_err(), "{bad}");
     }
     assert!("ABDC".parse::<Order>().is_err());

@@ -49,21 +49,13 @@ impl Request {
     pub fn span(&self) -> (Table, u16, usize) {
         match self {
             Self::ReadCoils { address, count } => (Table::Coils, *address, (*count).into()),
-            Self::ReadDiscreteInputs { address, count } => {
-                (Table::DiscreteInputs, *address, (*count).into())
-            }
-            Self::ReadHoldingRegisters { address, count } => {
-                (Table::HoldingRegisters, *address, (*count).into())
-            }
-            Self::ReadInputRegisters { address, count } => {
-                (Table::InputRegisters, *address, (*count).into())
-            }
+            Self::ReadDiscreteInputs { address, count } => (Table::DiscreteInputs, *address, (*count).into()),
+            Self::ReadHoldingRegisters { address, count } => (Table::HoldingRegisters, *address, (*count).into()),
+            Self::ReadInputRegisters { address, count } => (Table::InputRegisters, *address, (*count).into()),
             Self::WriteSingleCoil { address, .. } => (Table::Coils, *address, 1),
             Self::WriteSingleRegister { address, .. } => (Table::HoldingRegisters, *address, 1),
             Self::WriteMultipleCoils { address, values } => (Table::Coils, *address, values.len()),
-            Self::WriteMultipleRegisters { address, values } => {
-                (Table::HoldingRegisters, *address, values.len())
-            }
+            Self::WriteMultipleRegisters { address, values } => (Table::HoldingRegisters, *address, values.len()),
         }
     }
 
@@ -72,18 +64,10 @@ impl Request {
         let (_, address, count) = self.span();
         let max = function.max_count();
         if count == 0 || count > usize::from(max) {
-            return Err(PduError::Count {
-                function,
-                count,
-                max,
-            });
+            return Err(PduError::Count { function, count, max });
         }
         if usize::from(address) + count > 65536 {
-            return Err(PduError::AddressRange {
-                function,
-                address,
-                count,
-            });
+            return Err(PduError::AddressRange { function, address, count });
         }
         Ok(())
     }
@@ -119,65 +103,30 @@ impl Request {
     pub fn decode(pdu: &[u8]) -> Result<Self, PduError> {
         let code = *pdu.first().ok_or(PduError::Empty)?;
         let function = Function::from_code(code).ok_or(PduError::UnknownFunction(code))?;
-        let counted = matches!(
-            function,
-            Function::WriteMultipleCoils | Function::WriteMultipleRegisters
-        );
+        let counted = matches!(function, Function::WriteMultipleCoils | Function::WriteMultipleRegisters);
         let head = if counted { 6 } else { 5 };
         if pdu.len() < head || (!counted && pdu.len() > head) {
-            return Err(PduError::Length {
-                function,
-                expected: head,
-                got: pdu.len(),
-            });
+            return Err(PduError::Length { function, expected: head, got: pdu.len() });
         }
         let (address, word) = (u16_at(pdu, 1), u16_at(pdu, 3));
         let request = match function {
-            Function::ReadCoils => Self::ReadCoils {
-                address,
-                count: word,
-            },
-            Function::ReadDiscreteInputs => Self::ReadDiscreteInputs {
-                address,
-                count: word,
-            },
-            Function::ReadHoldingRegisters => Self::ReadHoldingRegisters {
-                address,
-                count: word,
-            },
-            Function::ReadInputRegisters => Self::ReadInputRegisters {
-                address,
-                count: word,
-            },
-            Function::WriteSingleCoil => Self::WriteSingleCoil {
-                address,
-                value: coil(word)?,
-            },
-            Function::WriteSingleRegister => Self::WriteSingleRegister {
-                address,
-                value: word,
-            },
+            Function::ReadCoils => Self::ReadCoils { address, count: word },
+            Function::ReadDiscreteInputs => Self::ReadDiscreteInputs { address, count: word },
+            Function::ReadHoldingRegisters => Self::ReadHoldingRegisters { address, count: word },
+            Function::ReadInputRegisters => Self::ReadInputRegisters { address, count: word },
+            Function::WriteSingleCoil => Self::WriteSingleCoil { address, value: coil(word)? },
+            Function::WriteSingleRegister => Self::WriteSingleRegister { address, value: word },
             Function::WriteMultipleCoils | Function::WriteMultipleRegisters => {
                 let count = usize::from(word);
                 if count == 0 || word > function.max_count() {
-                    return Err(PduError::Count {
-                        function,
-                        count,
-                        max: function.max_count(),
-                    });
+                    return Err(PduError::Count { function, count, max: function.max_count() });
                 }
                 if function == Function::WriteMultipleCoils {
                     let bytes = counted_bytes(function, &pdu[5..], count.div_ceil(8), 6)?;
-                    Self::WriteMultipleCoils {
-                        address,
-                        values: unpack(bytes, count),
-                    }
+                    Self::WriteMultipleCoils { address, values: unpack(bytes, count) }
                 } else {
                     let bytes = counted_bytes(function, &pdu[5..], count * 2, 6)?;
-                    Self::WriteMultipleRegisters {
-                        address,
-                        values: registers(bytes),
-                    }
+                    Self::WriteMultipleRegisters { address, values: registers(bytes) }
                 }
             }
         };

@@ -39,9 +39,7 @@ impl Response {
     #[must_use]
     pub fn registers(&self) -> &[u16] {
         match self {
-            Self::ReadHoldingRegisters(registers) | Self::ReadInputRegisters(registers) => {
-                registers
-            }
+            Self::ReadHoldingRegisters(registers) | Self::ReadInputRegisters(registers) => registers,
             _ => &[],
         }
     }
@@ -60,16 +58,10 @@ impl Response {
         let function = self.function();
         let mut out = vec![function.code()];
         let counted = |count: usize| match count {
-            0 => Err(PduError::Count {
-                function,
-                count,
-                max: function.max_count(),
-            }),
-            n if n > usize::from(function.max_count()) => Err(PduError::Count {
-                function,
-                count,
-                max: function.max_count(),
-            }),
+            0 => Err(PduError::Count { function, count, max: function.max_count() }),
+            n if n > usize::from(function.max_count()) => {
+                Err(PduError::Count { function, count, max: function.max_count() })
+            }
             _ => Ok(()),
         };
         match self {
@@ -85,18 +77,9 @@ impl Response {
                 push_u16(&mut out, *address);
                 push_u16(&mut out, coil_word(*value));
             }
-            Self::WriteSingleRegister {
-                address,
-                value: word,
-            }
-            | Self::WriteMultipleCoils {
-                address,
-                count: word,
-            }
-            | Self::WriteMultipleRegisters {
-                address,
-                count: word,
-            } => {
+            Self::WriteSingleRegister { address, value: word }
+            | Self::WriteMultipleCoils { address, count: word }
+            | Self::WriteMultipleRegisters { address, count: word } => {
                 push_u16(&mut out, *address);
                 push_u16(&mut out, *word);
             }
@@ -112,36 +95,18 @@ impl Response {
         if code == function.code() | 0x80 {
             return match pdu {
                 [_, exception] => Ok(Err(Exception::from_code(*exception))),
-                _ => Err(PduError::ExceptionLength {
-                    function,
-                    got: pdu.len(),
-                }),
+                _ => Err(PduError::ExceptionLength { function, got: pdu.len() }),
             };
         }
         if code != function.code() {
-            return Err(PduError::WrongFunction {
-                expected: function,
-                got: code,
-            });
+            return Err(PduError::WrongFunction { expected: function, got: code });
         }
         let (_, address, count) = request.span();
         let echo = |field, sent, got| {
-            if sent == got {
-                Ok(())
-            } else {
-                Err(PduError::Echo {
-                    function,
-                    field,
-                    sent,
-                    got,
-                })
-            }
+            if sent == got { Ok(()) } else { Err(PduError::Echo { function, field, sent, got }) }
         };
         if let Function::ReadCoils | Function::ReadDiscreteInputs = function {
-            let bits = unpack(
-                counted_bytes(function, &pdu[1..], count.div_ceil(8), 2)?,
-                count,
-            );
+            let bits = unpack(counted_bytes(function, &pdu[1..], count.div_ceil(8), 2)?, count);
             return Ok(Ok(match function {
                 Function::ReadCoils => Self::ReadCoils(bits),
                 _ => Self::ReadDiscreteInputs(bits),
@@ -155,42 +120,26 @@ impl Response {
             }));
         }
         if pdu.len() != 5 {
-            return Err(PduError::Length {
-                function,
-                expected: 5,
-                got: pdu.len(),
-            });
+            return Err(PduError::Length { function, expected: 5, got: pdu.len() });
         }
         let word = u16_at(pdu, 3);
         echo("offset", address, u16_at(pdu, 1))?;
         Ok(Ok(match request {
             Request::WriteSingleCoil { value, .. } => {
                 echo("value", coil_word(*value), word)?;
-                Self::WriteSingleCoil {
-                    address,
-                    value: *value,
-                }
+                Self::WriteSingleCoil { address, value: *value }
             }
             Request::WriteSingleRegister { value, .. } => {
                 echo("value", *value, word)?;
-                Self::WriteSingleRegister {
-                    address,
-                    value: word,
-                }
+                Self::WriteSingleRegister { address, value: word }
             }
             Request::WriteMultipleCoils { .. } => {
                 echo("count", count as u16, word)?;
-                Self::WriteMultipleCoils {
-                    address,
-                    count: word,
-                }
+                Self::WriteMultipleCoils { address, count: word }
             }
             _ => {
                 echo("count", count as u16, word)?;
-                Self::WriteMultipleRegisters {
-                    address,
-                    count: word,
-                }
+                Self::WriteMultipleRegisters { address, count: word }
             }
         }))
     }
