@@ -1,1 +1,4 @@
-//! (in the making)
+//! The operators of Ducto, one file each, and the protocols that feed them.
+
+pub mod quality;
+

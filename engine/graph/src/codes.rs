@@ -73,6 +73,9 @@ codes! {
     E0204 EnvironmentMissing "an environment variable is not set";
     E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
     E0206 UnitUnknown "a unit is not one of those known";
+    E0240 AlarmClassUnknown "an alarm's class is none of the site's";
+    E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
+    E0242 TagOfAssetUnknown "a tag that a setting names is not there";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -80,6 +83,13 @@ codes! {
     E0304 NumberOutOfRange "a number is outside the range allowed";
     E0305 LengthWrong "a list has another length than the one expected";
     E0306 ParameterNotScalar "a list or mapping is inserted into a text";
+    E0340 LimitUnit "a limit's unit measures something else than the tag";
+    E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
+    E0342 LimitOrder "the limits of a tag's alarms are not in order";
+    E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
+    E0344 StreamUnfit "a node is given another kind of stream than it takes";
+    E0345 AlarmSettings "the settings of an alarm do not fit its type";
+    E0346 AlarmDuplicate "two alarms of one tag or asset have one name";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -103,6 +113,7 @@ codes! {
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
 
+    W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }
 

@@ -12,7 +12,7 @@ use super::settings::{Checks, Frozen, Rearm, Spike, Verdict};
 
 /// A time ahead of the engine's clock by more than this is no measure of what is old, unless the tag's own `future`
 /// check says otherwise.
-pub(super) const CLOCK_TOLERANCE: Micros = 5_000_000;
+pub(crate) const CLOCK_TOLERANCE: Micros = 5_000_000;
 
 /// Longest window of a Hampel test.
 pub(super) const LONGEST_WINDOW: usize = 255;
@@ -105,8 +105,6 @@ pub(super) enum MisfitKind {
     Unit,
     /// A unit of another quantity.
     Quantity,
-    /// A check that the kind of value does not have.
-    Kind,
     /// A number that makes no sense.
     Number,
     /// Something that must be given.

@@ -318,6 +318,18 @@ impl Checks {
         or!(range, jump, spike, rate, cross_check, frozen, stale, gap, future)
     }
 
+    /// Those of the node's checks that these do not replace.
+    pub(super) fn overridden(&self, node: &Self) -> Self {
+        let mut rest = node.clone();
+        macro_rules! rest {
+            ($($name:ident),*) => {
+                $(if self.$name.is_some() || self.is_off(stringify!($name)) { rest.$name = None; })*
+            };
+        }
+        rest!(range, jump, spike, rate, cross_check, frozen, stale, gap, future);
+        rest
+    }
+
     /// Whether a check was taken away.
     pub fn is_off(&self, name: &str) -> bool {
         self.off.iter().any(|other| **other == name)

@@ -119,7 +119,7 @@ impl QualityTransform {
                     & !((number - state.last_good).abs() > limits.jump)
                     & (number != f64::from_bits(state.bits))
                     & (time.wrapping_sub(state.newest) as u64 <= limits.gap)
-                    & (time.wrapping_sub(now) <= limits.lead)
+                    & (time.saturating_sub(now) <= limits.lead)
                     & !state.busy
             {
                 state.last_good = number;
