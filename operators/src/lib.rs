@@ -1,4 +1,5 @@
 //! The operators of Ducto, one file each, and the protocols that feed them.
 
+pub mod alarms;
 pub mod quality;
 

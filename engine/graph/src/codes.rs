@@ -89,7 +89,6 @@ codes! {
     E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
     E0345 AlarmSettings "the settings of an alarm do not fit its type";
-    E0346 AlarmDuplicate "two alarms of one tag or asset have one name";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ducto_graph::expr::{Expression, ExpressionError, Functions};
-use ducto_graph::site::Site;
+use ducto_graph::site::{Site, TagSettings};
 use ducto_record::{AssetId, TagId, Units, Value, ValueKind, with_unit};
 
-/// The variables of an asset as columns, with the tag behind each. Tags without an asset are columns together.
-pub(crate) fn asset_columns(site: &Site, asset: Option<AssetId>) -> (Schema, Vec<TagId>) {
+/// The variables of a tag's asset as columns, with the tag behind each; a tag without an asset has itself alone.
+pub(super) fn asset_columns(site: &Site, of: &TagSettings) -> (Schema, Vec<TagId>) {
     let (fields, tags): (Vec<Field>, Vec<TagId>) = site
         .tags
         .iter()
-        .filter(|tag| tag.asset == asset)
+        .filter(|tag| if of.asset.is_some() { tag.asset == of.asset } else { tag.id == of.id })
         .map(|tag| {
             let field = Field::new(&*tag.variable, tag.kind.data_type(), true);
             let field = match &tag.unit {
@@ -32,7 +32,7 @@ pub(crate) fn asset_columns(site: &Site, asset: Option<AssetId>) -> (Schema, Vec
 pub(super) struct Conditions {
     list: Vec<Condition>,
     /// By asset and text, so that the tags of an asset share a condition.
-    known: BTreeMap<(Option<AssetId>, String), usize>,
+    known: BTreeMap<(Result<AssetId, TagId>, String), usize>,
     /// The tags that are read, with the place of their last value.
     pub(super) watched: BTreeMap<TagId, usize>,
     /// The last value of each; `Null` where it is not usable.
@@ -59,16 +59,16 @@ impl Conditions {
     pub(super) fn add(
         &mut self,
         text: &str,
-        asset: Option<AssetId>,
+        tag: &TagSettings,
         site: &Site,
         functions: &Arc<Functions>,
         units: &Arc<Units>,
     ) -> Result<usize, ExpressionError> {
-        let key = (asset, text.to_owned());
+        let key = (tag.asset.ok_or(tag.id), text.to_owned());
         if let Some(&index) = self.known.get(&key) {
             return Ok(index);
         }
-        let (schema, tags) = asset_columns(site, asset);
+        let (schema, tags) = asset_columns(site, tag);
         // Once against all columns to see which it reads, and again against those alone: they are made for each answer.
         let read = Expression::compile(text, &schema, functions, units)?.columns().to_vec();
         let schema = Arc::new(schema.project(&read).unwrap_or_else(|_| Schema::empty()));
@@ -126,10 +126,6 @@ impl Conditions {
     /// The last values, for a snapshot.
     pub(super) fn latest(&self) -> impl Iterator<Item = (TagId, &Value)> {
         self.watched.iter().map(|(&tag, &place)| (tag, &self.latest[place]))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
     }
 }
 

@@ -27,11 +27,10 @@ use ducto_record::{StreamType, TagId, Units, ValueKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use conditions::asset_columns;
 pub(crate) use plan::{CLOCK_TOLERANCE, DifferenceError, difference};
 pub use settings::{Checks, CrossCheck, Frozen, Future, Gap, Jump, Range, Rate, Rearm, Spike, Stale, Verdict};
 
-use conditions::Conditions;
+use conditions::{Conditions, asset_columns};
 use plan::{MisfitKind, Planner, Plans, Subject, watch};
 use transform::QualityTransform;
 
@@ -134,7 +133,7 @@ fn check_tag(checks: &Checks, tag: &TagSettings, check: &SectionCheck<'_>, diagn
 
 /// Compiles an expression against the variables of the tag's asset.
 fn check_condition(text: &Spanned<String>, tag: &TagSettings, check: &SectionCheck<'_>, diagnostics: &mut Diagnostics) {
-    let (schema, _) = asset_columns(check.site, tag.asset);
+    let (schema, _) = asset_columns(check.site, tag);
     match Expression::compile(text, &schema, check.registry.functions(), check.registry.units()) {
         Ok(expression) if *expression.data_type() == arrow::datatypes::DataType::Boolean => {}
         Ok(expression) => diagnostics.push(
@@ -216,7 +215,7 @@ impl TransformConfig for QualityConfig {
         let mut conditions = Conditions::default();
         let mut failed = None;
         let mut plans = self.plans(&cx.site, &cx.units, &mut |text, tag| {
-            match conditions.add(text, tag.asset, &cx.site, &cx.functions, &cx.units) {
+            match conditions.add(text, tag, &cx.site, &cx.functions, &cx.units) {
                 Ok(index) => Some(index),
                 Err(error) => {
                     // An expression of the node that stands for all tags: it does not apply where it has no columns.

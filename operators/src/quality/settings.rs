@@ -441,7 +441,7 @@ impl JsonSchema for Rearm {
 }
 
 /// For the JSON Schema: the full form, its main setting alone, or `off`.
-pub struct Shorthand<T>(std::marker::PhantomData<T>);
+pub(super) struct Shorthand<T>(std::marker::PhantomData<T>);
 
 impl<T: JsonSchema> JsonSchema for Shorthand<T> {
     fn inline_schema() -> bool {
