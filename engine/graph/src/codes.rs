@@ -66,6 +66,7 @@ codes! {
     E0114 MergeNotMapping "`<<` is given something other than a mapping";
     E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
     E0117 SecretUnreadable "a secret's file cannot be used";
+    E0120 ExpressionSyntax "an expression is no SQL expression";
 
     E0201 FieldUnknown "a field is not one of those that can stand here";
     E0202 ChoiceUnknown "a value is not one of the accepted names";
@@ -73,6 +74,8 @@ codes! {
     E0204 EnvironmentMissing "an environment variable is not set";
     E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
     E0206 UnitUnknown "a unit is not one of those known";
+    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
+    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
     E0240 AlarmClassUnknown "an alarm's class is none of the site's";
     E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
     E0242 TagOfAssetUnknown "a tag that a setting names is not there";
@@ -83,6 +86,9 @@ codes! {
     E0304 NumberOutOfRange "a number is outside the range allowed";
     E0305 LengthWrong "a list has another length than the one expected";
     E0306 ParameterNotScalar "a list or mapping is inserted into a text";
+    E0320 ExpressionRefused "an expression uses SQL that cannot stand in one";
+    E0321 ExpressionType "the types in an expression do not fit together";
+    E0322 ExpressionUnit "the units in an expression do not fit together";
     E0340 LimitUnit "a limit's unit measures something else than the tag";
     E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
     E0342 LimitOrder "the limits of a tag's alarms are not in order";
@@ -111,6 +117,7 @@ codes! {
     E0504 WorkbookTooLarge "a workbook is too large once it is unpacked";
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
+    E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
 
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";

@@ -61,13 +61,7 @@ impl<'a> Parameters<'a> {
 /// What cannot be replaced is reported and becomes [`Value::Invalid`]. The values inserted are not
 /// searched again.
 pub fn interpolate(node: &mut Node, parameters: &Parameters<'_>, diagnostics: &mut Diagnostics) {
-    Interpolation {
-        parameters,
-        diagnostics,
-        nodes: 0,
-        bytes: 0,
-    }
-    .node(node);
+    Interpolation { parameters, diagnostics, nodes: 0, bytes: 0 }.node(node);
 }
 
 /// The parameters that a tree refers to, in order, each as often as it is named; `env:NAME` for
@@ -101,10 +95,7 @@ fn collect_text(text: &str, node: &Node, found: &mut Vec<Spanned<String>>) {
 
 /// A key as a scalar. Whether it was quoted is not kept; its place tells.
 fn key_node(key: &Spanned<String>) -> Node {
-    Node {
-        quoted: key.place.len() != Some(key.len()),
-        ..Node::text(key.place, key.value.as_str())
-    }
+    Node { quoted: key.place.len() != Some(key.len()), ..Node::text(key.place, key.value.as_str()) }
 }
 
 struct Interpolation<'p, 'd> {
@@ -185,10 +176,7 @@ impl<'p> Interpolation<'p, '_> {
             return Ok(value);
         }
         let text = self.text(&segments, node)?;
-        Ok(Node {
-            quoted: node.quoted,
-            ..Node::text(node.place, text)
-        })
+        Ok(Node { quoted: node.quoted, ..Node::text(node.place, text) })
     }
 
     /// The segments put together, the value of each name as text.
@@ -204,10 +192,7 @@ impl<'p> Interpolation<'p, '_> {
                         return Err(Box::new(
                             Diagnostic::new(
                                 Code::ParameterNotScalar,
-                                format!(
-                                    "`{name}` is {}, which cannot be part of a text",
-                                    value.describe()
-                                ),
+                                format!("`{name}` is {}, which cannot be part of a text", value.describe()),
                             )
                             .at(place)
                             .help(format!("let `${{{name}}}` stand alone, or give it a text")),
@@ -221,22 +206,14 @@ impl<'p> Interpolation<'p, '_> {
         Ok(text)
     }
 
-    fn resolve(
-        &self,
-        name: &str,
-        range: &Range<usize>,
-        node: &Node,
-    ) -> Result<Cow<'p, Node>, Box<Diagnostic>> {
+    fn resolve(&self, name: &str, range: &Range<usize>, node: &Node) -> Result<Cow<'p, Node>, Box<Diagnostic>> {
         let place = part(node, range);
         let failed = |diagnostic: Diagnostic| Err(Box::new(diagnostic.at(place)));
         if let Some(variable) = name.strip_prefix("env:") {
             let Some(environment) = self.parameters.environment else {
                 return failed(
-                    Diagnostic::new(
-                        Code::EnvironmentRefused,
-                        "the environment is read in site files only",
-                    )
-                    .help("declare a parameter here and give it a value in the site file"),
+                    Diagnostic::new(Code::EnvironmentRefused, "the environment is read in site files only")
+                        .help("declare a parameter here and give it a value in the site file"),
                 );
             };
             return match environment(variable) {
@@ -253,10 +230,7 @@ impl<'p> Interpolation<'p, '_> {
         match self.parameters.get(name) {
             Some(value) => Ok(Cow::Borrowed(value)),
             None => {
-                let diagnostic = Diagnostic::new(
-                    Code::ParameterUnknown,
-                    format!("no parameter `{name}` is declared"),
-                );
+                let diagnostic = Diagnostic::new(Code::ParameterUnknown, format!("no parameter `{name}` is declared"));
                 failed(if self.parameters.values.is_empty() {
                     diagnostic.help("no parameters are declared here; write `$$` for a plain `$`")
                 } else {
@@ -272,8 +246,7 @@ impl<'p> Interpolation<'p, '_> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.nodes > NODE_LIMIT || self.bytes > TEXT_LIMIT {
             return Err(Box::new(
-                Diagnostic::new(Code::TooManyNodes, "the parameters inserted are too large")
-                    .at(node.place),
+                Diagnostic::new(Code::TooManyNodes, "the parameters inserted are too large").at(node.place),
             ));
         }
         Ok(())
@@ -323,10 +296,7 @@ fn segments(text: &str) -> Result<Vec<Segment<'_>>, SyntaxError> {
             at = from;
         } else if let Some(inside) = behind.strip_prefix('{') {
             let Some(length) = inside.find('}') else {
-                return Err(SyntaxError {
-                    range: dollar..dollar + 2,
-                    message: "`${` is not closed".to_owned(),
-                });
+                return Err(SyntaxError { range: dollar..dollar + 2, message: "`${` is not closed".to_owned() });
             };
             let end = dollar + 2 + length + 1;
             let name = &inside[..length];
@@ -355,9 +325,7 @@ fn segments(text: &str) -> Result<Vec<Segment<'_>>, SyntaxError> {
 fn is_name(name: &str) -> bool {
     let name = name.strip_prefix("env:").unwrap_or(name);
     let mut characters = name.chars();
-    characters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+    characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
@@ -391,13 +359,7 @@ mod tests {
         parameters.insert("host", Node::plain(Place::NOWHERE, "10.0.0.1"));
         parameters.insert("unit_id", Node::plain(Place::NOWHERE, "7"));
         parameters.insert("evil", Node::text(Place::NOWHERE, "x, b: [1]\n- y"));
-        parameters.insert(
-            "list",
-            Node::new(
-                Place::NOWHERE,
-                Value::List(vec![Node::plain(Place::NOWHERE, "1")]),
-            ),
-        );
+        parameters.insert("list", Node::new(Place::NOWHERE, Value::List(vec![Node::plain(Place::NOWHERE, "1")])));
         parameters
     }
 
@@ -454,10 +416,7 @@ mod tests {
     fn the_environment_is_read_where_allowed() {
         let lookup = |name: &str| (name == "PORT").then(|| "502".to_owned());
         let parameters = Parameters::new().with_environment(&lookup);
-        let (node, _, found) = run(
-            "a: ${env:PORT}\nb: x${env:PORT}\nc: ${env:PROT}\n",
-            &parameters,
-        );
+        let (node, _, found) = run("a: ${env:PORT}\nb: x${env:PORT}\nc: ${env:PROT}\n", &parameters);
         assert_eq!(node.get("a").unwrap().value, Value::Integer(502));
         assert_eq!(node.get("b").unwrap().as_text(), Some("x502"));
         let codes: Vec<_> = found.iter().map(|found| found.code).collect();
@@ -480,10 +439,8 @@ mod tests {
         let mut sources = Sources::new();
         let file = sources.add_text("t", "a: [\"${x}-${env:Y}\"]\n${z}: $$\n");
         let node = Node::parse(file, &sources, &mut Diagnostics::new()).unwrap();
-        let found: Vec<_> = references(&node)
-            .iter()
-            .map(|name| format!("{} {}", name, sources.slice(name.place)))
-            .collect();
+        let found: Vec<_> =
+            references(&node).iter().map(|name| format!("{} {}", name, sources.slice(name.place))).collect();
         assert_eq!(found, ["x ${x}", "env:Y ${env:Y}", "z ${z}"]);
     }
 }

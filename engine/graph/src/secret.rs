@@ -76,22 +76,14 @@ impl Secret {
             Given::Plain(text) => return Ok(RevealedSecret(text.clone())),
             Given::File(path) => site_folder.join(path),
         };
-        let unsuitable = |why| SecretError::Unsuitable {
-            path: path.clone(),
-            why,
-        };
-        let unreadable = |source| SecretError::Unreadable {
-            path: path.clone(),
-            source,
-        };
+        let unsuitable = |why| SecretError::Unsuitable { path: path.clone(), why };
+        let unreadable = |source| SecretError::Unreadable { path: path.clone(), source };
         let metadata = std::fs::metadata(&path).map_err(unreadable)?;
         if !metadata.is_file() {
             return Err(unsuitable("is not a regular file"));
         }
         let mut bytes = Vec::new();
-        std::fs::File::open(&path)
-            .and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes))
-            .map_err(unreadable)?;
+        std::fs::File::open(&path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
         if bytes.len() as u64 > LIMIT {
             return Err(unsuitable("is larger than 64 KiB"));
         }
@@ -131,9 +123,7 @@ impl FromStr for Secret {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix(FILE) {
             if path.is_empty() {
-                return Err(format!(
-                    "the secret names no file\nwrite `{FILE}` and a path"
-                ));
+                return Err(format!("the secret names no file\nwrite `{FILE}` and a path"));
             }
             return Ok(Secret(Given::File(PathBuf::from(path))));
         }
@@ -178,9 +168,7 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -214,10 +202,7 @@ mod tests {
         assert_eq!(secret.resolve(folder.path()).unwrap().expose(), "s3cret");
         let absolute = format!("secret://file/{}", folder.path().join("pass").display());
         let secret: Secret = absolute.parse().unwrap();
-        assert_eq!(
-            secret.resolve(Path::new("/nowhere")).unwrap().expose(),
-            "s3cret"
-        );
+        assert_eq!(secret.resolve(Path::new("/nowhere")).unwrap().expose(), "s3cret");
     }
 
     #[test]
@@ -235,19 +220,10 @@ mod tests {
     fn what_cannot_be_a_secret_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let resolve = |text: &str| text.parse::<Secret>().unwrap().resolve(folder.path());
-        assert!(matches!(
-            resolve("secret://file/x"),
-            Err(SecretError::Unreadable { .. })
-        ));
-        assert!(matches!(
-            resolve("secret://file/."),
-            Err(SecretError::Unsuitable { .. })
-        ));
+        assert!(matches!(resolve("secret://file/x"), Err(SecretError::Unreadable { .. })));
+        assert!(matches!(resolve("secret://file/."), Err(SecretError::Unsuitable { .. })));
         std::fs::write(folder.path().join("x"), "\n").unwrap();
-        assert!(matches!(
-            resolve("secret://file/x"),
-            Err(SecretError::Unsuitable { .. })
-        ));
+        assert!(matches!(resolve("secret://file/x"), Err(SecretError::Unsuitable { .. })));
         assert!("secret://vault/x".parse::<Secret>().is_err());
         assert!("secret://file/".parse::<Secret>().is_err());
         assert!("secret:/flie/x".parse::<Secret>().is_err());

@@ -5,6 +5,7 @@
 mod clock;
 mod dataflow;
 mod error;
+mod feeders;
 mod host;
 mod instance;
 mod intake;
@@ -14,6 +15,7 @@ mod partition;
 mod publish;
 mod replies;
 mod sinks;
+mod site;
 mod snapshots;
 mod stats;
 mod taps;
@@ -21,9 +23,11 @@ mod views;
 
 pub use clock::{ClockMode, EngineClock};
 pub use error::RuntimeError;
+pub use feeders::FeederStatus;
 pub use host::{Host, NodeStatus, PipelineStatus};
 pub use intake::SiteIntake;
 pub use log::SiteLog;
+pub use site::{Options, RunningSite};
 pub use stats::{NodeCounts, NodeStats};
 pub use taps::{TapReader, Tapped};
 pub use views::{VIEW, View};

@@ -9,7 +9,7 @@ use ducto_record::{Entry, Epoch, Micros, Part};
 
 /// What a reader finds behind its position.
 #[derive(Clone, Debug)]
-pub enum Read {
+pub(crate) enum Read {
     Entry(Arc<Entry>),
     /// Nothing yet.
     Empty,
@@ -21,11 +21,11 @@ pub enum Read {
 }
 
 /// Wakes a reader; called with the log's lock released.
-pub type Waker = Box<dyn Fn() + Send + Sync>;
+pub(crate) type Waker = Box<dyn Fn() + Send + Sync>;
 
 /// A registered reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReaderId(u64);
+pub(crate) struct ReaderId(u64);
 
 struct Reader {
     /// Everything up to here is done with: processed and in a snapshot.
@@ -93,7 +93,7 @@ impl SiteLog {
     }
 
     /// The entry behind a position.
-    pub fn read(&self, position: Epoch) -> Read {
+    pub(crate) fn read(&self, position: Epoch) -> Read {
         let inner = self.lock();
         if position < inner.before_first {
             return Read::Lost { first: position + 1, last: inner.before_first };
@@ -120,7 +120,7 @@ impl SiteLog {
     }
 
     /// Registers a reader that starts behind `position`.
-    pub fn register(&self, position: Epoch) -> ReaderId {
+    pub(crate) fn register(&self, position: Epoch) -> ReaderId {
         let mut inner = self.lock();
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
@@ -129,14 +129,14 @@ impl SiteLog {
     }
 
     /// Replaces what is called when an entry is appended.
-    pub fn set_wakers(&self, id: ReaderId, wakers: Vec<Waker>) {
+    pub(crate) fn set_wakers(&self, id: ReaderId, wakers: Vec<Waker>) {
         let mut inner = self.lock();
         if let Some(reader) = inner.readers.get_mut(&id) {
             reader.wakers = wakers.into();
         }
     }
 
-    pub fn unregister(&self, id: ReaderId) {
+    pub(crate) fn unregister(&self, id: ReaderId) {
         let mut inner = self.lock();
         inner.readers.remove(&id);
         inner.trim(self.capacity);
@@ -145,7 +145,7 @@ impl SiteLog {
     }
 
     /// A reader has processed everything up to `done`, and needs nothing up to `kept_from` any more.
-    pub fn advance(&self, id: ReaderId, done: Epoch, kept_from: Epoch) {
+    pub(crate) fn advance(&self, id: ReaderId, done: Epoch, kept_from: Epoch) {
         let mut inner = self.lock();
         if let Some(reader) = inner.readers.get_mut(&id) {
             reader.done = done;

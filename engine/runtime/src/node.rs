@@ -15,7 +15,7 @@ use crate::taps::Tap;
 use crate::views::View;
 
 /// What a node has for as long as its pipeline exists, whichever instance runs: shared by workers and lookers-on.
-pub struct NodeShared {
+pub(crate) struct NodeShared {
     pub id: Arc<str>,
     /// Its `type`.
     pub operator: &'static str,

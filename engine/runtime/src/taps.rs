@@ -20,7 +20,7 @@ const DEPTH: usize = 256;
 
 /// The tap of one port.
 #[derive(Debug, Default)]
-pub struct Tap {
+pub(crate) struct Tap {
     open: AtomicBool,
     readers: Mutex<Vec<Reader>>,
 }

@@ -16,11 +16,11 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
-use ducto_graph::expr::Expression;
+use ducto_graph::expr::{Expression, SampleView};
 use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
 };
@@ -28,7 +28,7 @@ use ducto_graph::registry::{Scope, Section};
 use ducto_graph::scalar::Duration;
 use ducto_graph::site::Site;
 use ducto_graph::tree::{Node, Spanned};
-use ducto_record::{StreamType, TagId, ValueKind, role_of, samples_schema};
+use ducto_record::{Directory, StreamType, TagId, ValueKind, role_of};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -205,26 +205,16 @@ impl AlarmConfig {
     }
 
     fn check_expressions(&self, when: &Spanned<String>, stream: &StreamType, cx: &mut CheckContext<'_>) {
-        let schemas = schemas(stream);
+        let schemas = schemas(stream, &cx.site.directory);
         let mut errors = Vec::new();
         for (_, schema) in &schemas {
-            let before = cx.diagnostics.len();
             let mut found = Diagnostics::new();
             for text in std::iter::once(when).chain(&self.clear_when) {
-                match Expression::compile(text, schema, cx.registry.functions(), cx.registry.units()) {
-                    Ok(expression) if *expression.data_type() == DataType::Boolean => {}
-                    Ok(expression) => found.push(
-                        Diagnostic::new(
-                            Code::TypeMismatch,
-                            format!("`{}` gives {}, and an alarm needs true or false", **text, expression.data_type()),
-                        )
-                        .at(text.place)
-                        .help(format!("compare it with something: `{} > 0`", **text)),
-                    ),
-                    Err(error) => found.push(error.diagnostic(text)),
+                let (functions, units) = (cx.registry.functions(), cx.registry.units());
+                if let Err(error) = Expression::compile_condition(text, schema, functions, units) {
+                    found.push(error.diagnostic(text));
                 }
             }
-            debug_assert_eq!(before, cx.diagnostics.len());
             errors.push(found);
         }
         // Samples come in several kinds of value; it is enough that the condition has a meaning for one.
@@ -238,12 +228,8 @@ impl AlarmConfig {
     fn compile(&self, when: &str, schema: &Schema, cx: &BuildContext) -> Result<Compiled, BuildError> {
         let compile = |text: &str| Expression::compile(text, schema, &cx.functions, &cx.units);
         let condition = |text: &str| {
-            compile(text)
-                .map_err(|error| cx.error(error.to_string()))
-                .and_then(|expression| match expression.data_type() {
-                    DataType::Boolean => Ok(expression),
-                    _ => Err(cx.error(format!("`{text}` is neither true nor false; `ducto check` shows the place"))),
-                })
+            Expression::compile_condition(text, schema, &cx.functions, &cx.units)
+                .map_err(|error| cx.error(format!("{error}; `ducto check` shows the place")))
         };
         let number = |text: &str| compile(text).ok().filter(|expression| expression.data_type().is_numeric());
         Ok(Compiled {
@@ -280,10 +266,11 @@ impl AlarmConfig {
         let expressions = match stream {
             StreamType::Rows(rows) => Expressions::Rows(self.compile(when, &rows.schema, cx)?),
             StreamType::Samples(_) => Expressions::Samples(
-                schemas(stream)
+                schemas(stream, &cx.directory)
                     .into_iter()
                     .filter_map(|(kind, schema)| Some((kind?, self.compile(when, &schema, cx).ok()?)))
                     .collect(),
+                Box::new(SampleView::new(&cx.directory)),
             ),
         };
         Ok(Box::new(WhenTransform::new(cx.directory.clone(), definition, expressions)))
@@ -307,9 +294,12 @@ fn key_of(stream: &StreamType) -> Option<Key> {
 }
 
 /// The schemas that expressions are compiled against.
-fn schemas(stream: &StreamType) -> Vec<(Option<ValueKind>, SchemaRef)> {
+fn schemas(stream: &StreamType, directory: &Directory) -> Vec<(Option<ValueKind>, SchemaRef)> {
     match stream {
-        StreamType::Samples(kinds) => kinds.iter().map(|kind| (Some(*kind), samples_schema(*kind))).collect(),
+        StreamType::Samples(kinds) => {
+            let view = SampleView::new(directory);
+            kinds.iter().map(|kind| (Some(*kind), view.schema(*kind).clone())).collect()
+        }
         StreamType::Rows(rows) => vec![(None, rows.schema.clone())],
     }
 }

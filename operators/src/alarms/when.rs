@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int8Type, TimestampMicrosecondType, UInt16Type, UInt32Type};
-use ducto_graph::expr::Expression;
+use ducto_graph::expr::{Expression, ExpressionError, SampleView};
 use ducto_graph::operator::{NodeError, Output, Snapshot, Transform};
 use ducto_record::{
     Action, Batch, Checks, Dense, Directory, Micros, Quality, RowType, SavedState, StateError, ValueKind,
@@ -44,7 +44,7 @@ pub(super) struct Definition {
 pub(super) enum Expressions {
     Rows(Compiled),
     /// Kinds of value for which the condition has a meaning.
-    Samples(Vec<(ValueKind, Compiled)>),
+    Samples(Vec<(ValueKind, Compiled)>, Box<SampleView>),
 }
 
 /// An alarm on an expression, one per key.
@@ -112,12 +112,28 @@ impl WhenTransform {
         }
     }
 
-    fn rows(&mut self, batch: &RecordBatch, compiled: &Compiled, now: Micros) -> Result<(), NodeError> {
-        let boolean = |array: ArrayRef| {
-            array.as_boolean_opt().cloned().ok_or_else(|| NodeError::text("the condition gave no truth values"))
+    /// Judges rows; `evaluate` gives an expression's value for each of them.
+    fn rows(
+        &mut self,
+        batch: &RecordBatch,
+        compiled: &Compiled,
+        evaluate: &mut dyn FnMut(&Expression) -> Result<ArrayRef, ExpressionError>,
+        now: Micros,
+    ) -> Result<(), NodeError> {
+        let mut boolean = |expression: &Expression| {
+            evaluate(expression)?
+                .as_boolean_opt()
+                .cloned()
+                .ok_or_else(|| NodeError::text("the condition gave no truth values"))
         };
-        let number = |expression: &Expression| -> Result<ArrayRef, NodeError> {
-            Ok(cast(&expression.evaluate(batch)?, &DataType::Float64)?)
+        let when = boolean(&compiled.when)?;
+        let clear = compiled.clear.as_ref().map(&mut boolean).transpose()?;
+        let mut number = |expression: &Expression| -> Result<ArrayRef, NodeError> {
+            Ok(cast(&evaluate(expression)?, &DataType::Float64)?)
+        };
+        let (value, limit) = match &compiled.shown {
+            Some((value, limit)) => (Some(number(value)?), Some(number(limit)?)),
+            None => (None, None),
         };
         let column = |name: &str| {
             batch.column_by_name(name).ok_or_else(|| NodeError::text(format!("the rows have no column `{name}`")))
@@ -135,10 +151,10 @@ impl WhenTransform {
             checks: batch
                 .column_by_name("checks")
                 .and_then(|checks| Some(&checks.as_primitive_opt::<UInt16Type>()?.values()[..])),
-            when: boolean(compiled.when.evaluate(batch)?)?,
-            clear: compiled.clear.as_ref().map(|clear| boolean(clear.evaluate(batch)?)).transpose()?,
-            value: compiled.shown.as_ref().map(|(value, _)| number(value)).transpose()?,
-            limit: compiled.shown.as_ref().map(|(_, limit)| number(limit)).transpose()?,
+            when,
+            clear,
+            value,
+            limit,
         };
         for row in 0..batch.num_rows() {
             if columns.keys.is_valid(row) && columns.diff.is_none_or(|diff| diff[row] > 0) {
@@ -255,19 +271,21 @@ struct SavedKey {
 impl Transform for WhenTransform {
     fn on_batch(&mut self, _input: usize, batch: &Batch, out: &mut Output) -> Result<(), NodeError> {
         let now = out.now();
-        match (batch, &self.expressions) {
+        match (batch, &mut self.expressions) {
             (Batch::Rows(rows), Expressions::Rows(compiled)) => {
                 let compiled = compiled.clone();
-                self.rows(rows, &compiled, now)?;
+                // A row on which an expression fails (an integer divided by zero) says nothing.
+                let mut evaluate = |expression: &Expression| Ok(expression.evaluate_or_null(rows)?.0);
+                self.rows(rows, &compiled, &mut evaluate, now)?;
             }
-            (Batch::Samples(samples), Expressions::Samples(kinds)) => {
-                match kinds.iter().find(|(kind, _)| *kind == samples.kind()) {
-                    Some((_, compiled)) => {
-                        let compiled = compiled.clone();
-                        self.rows(&samples.record_batch(), &compiled, now)?;
-                    }
-                    None => out.drop_rows("kind", samples.len() as u64),
-                }
+            (Batch::Samples(samples), Expressions::Samples(kinds, view)) => {
+                let Some((_, compiled)) = kinds.iter().find(|(kind, _)| *kind == samples.kind()) else {
+                    out.drop_rows("kind", samples.len() as u64);
+                    return Ok(());
+                };
+                let (compiled, mut view) = (compiled.clone(), view.clone());
+                let mut evaluate = |expression: &Expression| Ok(view.evaluate_or_null(expression, samples)?.0);
+                self.rows(&samples.record_batch(), &compiled, &mut evaluate, now)?;
             }
             (Batch::Rows(_), _) => return Err(NodeError::Stream { expected: "samples", found: "rows" }),
             (Batch::Samples(_), _) => return Err(NodeError::Stream { expected: "rows", found: "samples" }),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::datatypes::{Field, Schema};
 use ducto_graph::expr::{Expression, ExpressionError, Functions};
 use ducto_graph::site::{Site, TagSettings};
 use ducto_record::{AssetId, TagId, Units, Value, ValueKind, with_unit};
@@ -44,8 +44,9 @@ pub(super) struct Conditions {
 #[derive(Debug)]
 struct Condition {
     expression: Expression,
-    schema: SchemaRef,
-    /// By column: its place in `latest`.
+    /// By column that it reads: its kind.
+    kinds: Vec<ValueKind>,
+    /// By column that it reads: its place in `latest`.
     columns: Vec<usize>,
     /// What it said of the present values.
     answer: Option<Option<bool>>,
@@ -69,13 +70,12 @@ impl Conditions {
             return Ok(index);
         }
         let (schema, tags) = asset_columns(site, tag);
-        // Once against all columns to see which it reads, and again against those alone: they are made for each answer.
-        let read = Expression::compile(text, &schema, functions, units)?.columns().to_vec();
-        let schema = Arc::new(schema.project(&read).unwrap_or_else(|_| Schema::empty()));
-        let expression = Expression::compile(text, &schema, functions, units)?;
+        let expression = Expression::compile_condition(text, &schema, functions, units)?;
         let index = self.list.len();
-        let mut columns = Vec::with_capacity(read.len());
-        for tag in read.iter().filter_map(|&column| tags.get(column)) {
+        let (mut columns, mut kinds) = (Vec::new(), Vec::new());
+        for &column in expression.columns() {
+            let (Some(tag), Some(field)) = (tags.get(column), schema.fields().get(column)) else { continue };
+            kinds.push(ValueKind::of(field.data_type()).unwrap_or_default());
             let next = self.latest.len();
             let place = *self.watched.entry(*tag).or_insert(next);
             if place == next {
@@ -85,7 +85,7 @@ impl Conditions {
             self.readers[place].push(index);
             columns.push(place);
         }
-        self.list.push(Condition { expression, schema, columns, answer: None });
+        self.list.push(Condition { expression, kinds, columns, answer: None });
         self.known.insert(key, index);
         Ok(index)
     }
@@ -111,14 +111,11 @@ impl Conditions {
         let columns = condition
             .columns
             .iter()
-            .zip(condition.schema.fields())
-            .map(|(&place, field)| column(&self.latest[place], field.data_type()))
+            .zip(&condition.kinds)
+            .map(|(&place, kind)| column(&self.latest[place], *kind))
             .collect();
         // A row that fails (an integer divided by zero) says nothing.
-        let answer = RecordBatch::try_new(condition.schema.clone(), columns)
-            .ok()
-            .and_then(|row| condition.expression.evaluate(&row).ok())
-            .and_then(|answer| first(&answer));
+        let answer = condition.expression.evaluate_columns(columns, 1).ok().and_then(|answer| first(&answer));
         condition.answer = Some(answer);
         answer
     }
@@ -129,26 +126,25 @@ impl Conditions {
     }
 }
 
-fn column(value: &Value, data_type: &DataType) -> ArrayRef {
-    match ValueKind::of(data_type) {
-        Some(ValueKind::Int64) => Arc::new(Int64Array::from(vec![match value {
+fn column(value: &Value, kind: ValueKind) -> ArrayRef {
+    match kind {
+        ValueKind::Int64 => Arc::new(Int64Array::from(vec![match value {
             Value::Int64(value) => Some(*value),
             _ => None,
         }])),
-        Some(ValueKind::Bool) => Arc::new(BooleanArray::from(vec![match value {
+        ValueKind::Bool => Arc::new(BooleanArray::from(vec![match value {
             Value::Bool(value) => Some(*value),
             _ => None,
         }])),
-        Some(ValueKind::Text) => Arc::new(StringArray::from(vec![match value {
+        ValueKind::Text => Arc::new(StringArray::from(vec![match value {
             Value::Text(value) => Some(&**value),
             _ => None,
         }])),
-        Some(ValueKind::Float64) | None => Arc::new(Float64Array::from(vec![value.as_f64()])),
+        ValueKind::Float64 => Arc::new(Float64Array::from(vec![value.as_f64()])),
     }
 }
 
 fn first(answer: &ArrayRef) -> Option<bool> {
-    use arrow::array::Array;
     let answer = answer.as_boolean_opt()?;
     (answer.len() == 1 && answer.is_valid(0)).then(|| answer.value(0))
 }

@@ -134,17 +134,9 @@ fn check_tag(checks: &Checks, tag: &TagSettings, check: &SectionCheck<'_>, diagn
 /// Compiles an expression against the variables of the tag's asset.
 fn check_condition(text: &Spanned<String>, tag: &TagSettings, check: &SectionCheck<'_>, diagnostics: &mut Diagnostics) {
     let (schema, _) = asset_columns(check.site, tag);
-    match Expression::compile(text, &schema, check.registry.functions(), check.registry.units()) {
-        Ok(expression) if *expression.data_type() == arrow::datatypes::DataType::Boolean => {}
-        Ok(expression) => diagnostics.push(
-            Diagnostic::new(
-                Code::TypeMismatch,
-                format!("`{}` gives {}, and a check needs true or false", **text, expression.data_type()),
-            )
-            .at(text.place)
-            .help(format!("compare it with something: `{} > 0`", **text)),
-        ),
-        Err(error) => diagnostics.push(error.diagnostic(text)),
+    let (functions, units) = (check.registry.functions(), check.registry.units());
+    if let Err(error) = Expression::compile_condition(text, &schema, functions, units) {
+        diagnostics.push(error.diagnostic(text));
     }
 }
 

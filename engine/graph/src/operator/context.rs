@@ -1,6 +1,7 @@
 //! What a config is told while it is checked and while it builds.
 
 use std::any::{Any, TypeId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -8,6 +9,7 @@ use ducto_record::{Directory, StreamType, Unit};
 use hashbrown::HashMap;
 use thiserror::Error;
 
+use super::Intake;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expr::{Expression, Functions};
 use crate::registry::Registry;
@@ -102,6 +104,15 @@ impl Resources {
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.by_type.get(&TypeId::of::<T>())?.clone().downcast().ok()
     }
+}
+
+/// The service that every running site offers, by [`Resources::get`]: the way into its log.
+#[derive(Clone)]
+pub struct SiteServices {
+    pub intake: Arc<dyn Intake>,
+    /// Datasets that some source reads: the sinks that store them offer each commit to the intake
+    /// ([`Origin::Dataset`](ducto_record::Origin)).
+    pub datasets_read: BTreeSet<String>,
 }
 
 /// A node that cannot be built although its configuration is right.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ducto_record::{StreamType, TagId};
 
-pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources};
+pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources, SiteServices};
 pub use drive::{Emitted, Packet, Turn, turn};
 pub use run::{Feeder, Intake, IntakeError, NodeError, Output, Reply, Sink, Snapshot, Source, Transform};
 

@@ -1,0 +1,261 @@
+//! A running site: its log, its intake, its connections and its pipelines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ducto_graph::operator::{BuildContext, ConnectionMember, Intake, Partition, Reply, Resources, SiteServices};
+use ducto_graph::pipeline::NodeConfig;
+use ducto_graph::registry::Registry;
+use ducto_graph::site::Site;
+use ducto_record::{Action, Epoch, Micros, Value};
+
+use crate::clock::ClockMode;
+use crate::error::RuntimeError;
+use crate::feeders::{FeederStatus, Feeders};
+use crate::host::{Host, PipelineStatus};
+use crate::intake::SiteIntake;
+use crate::log::SiteLog;
+use crate::taps::TapReader;
+use crate::views::View;
+
+/// Share of the site's memory budget for the ring of entries, and for parts that wait to be sealed.
+const RING_SHARE: u64 = 4;
+const WAITING_SHARE: u64 = 16;
+
+/// How a site is started.
+pub struct Options {
+    pub mode: ClockMode,
+    /// The last epoch that stores of an earlier run hold: numbering goes on behind it.
+    pub last_epoch: Epoch,
+    /// Services for nodes; the site adds [`SiteServices`].
+    pub resources: Resources,
+    /// Whether connections and sources with input of their own run. Off where a caller enters everything itself.
+    pub feeders: bool,
+}
+
+/// A site at work.
+pub struct RunningSite {
+    site: Arc<Site>,
+    log: Arc<SiteLog>,
+    intake: Arc<SiteIntake>,
+    host: Option<Host>,
+    feeders: Mutex<Feeders>,
+    sealer: Option<JoinHandle<()>>,
+    next_action: AtomicU64,
+}
+
+impl RunningSite {
+    /// Starts everything or nothing: pipelines first, then what feeds them.
+    ///
+    /// # Errors
+    /// When a node cannot be built or a thread not started; what had started is stopped again.
+    pub fn start(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
+        let Options { mode, last_epoch, mut resources, feeders: with_feeders } = options;
+        let memory = site.memory.bytes();
+        let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
+        let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch));
+        let intake = SiteIntake::new(mode, log.clone(), share(WAITING_SHARE));
+        let datasets_read: BTreeSet<String> = site
+            .pipelines
+            .iter()
+            .flat_map(|pipeline| &pipeline.nodes)
+            .filter_map(|node| match &node.config {
+                NodeConfig::Source(config) => Some(config.datasets()),
+                _ => None,
+            })
+            .flatten()
+            .map(|name| name.value)
+            .collect();
+        let brings = !datasets_read.is_empty()
+            || site.pipelines.iter().flat_map(|pipeline| &pipeline.nodes).any(|node| !node.publish.is_empty());
+        resources.insert(Arc::new(SiteServices { intake: intake.clone(), datasets_read }));
+        let context = BuildContext {
+            site: site.clone(),
+            directory: site.directory.clone(),
+            functions: registry.functions().clone(),
+            units: registry.units().clone(),
+            pipeline: "".into(),
+            node: "".into(),
+            inputs: Arc::new([]),
+            partition: Partition { worker: 0, workers: 1 },
+            resources,
+        };
+        let mut feeders = Vec::new();
+        if with_feeders {
+            feeders.extend(connections(site, &context)?);
+        }
+        let host = Host::start(site.workers, log.clone(), intake.clone())?;
+        for pipeline in &site.pipelines {
+            host.add(pipeline, &context)?;
+            if with_feeders {
+                for (index, node) in pipeline.nodes.iter().enumerate() {
+                    if let NodeConfig::Source(config) = &node.config {
+                        feeders.extend(config.feeder(&crate::host::node_context(&context, pipeline, index, 0, 1))?);
+                    }
+                }
+            }
+        }
+        if brings && mode == ClockMode::Virtual {
+            intake.set_settle(Some(host.settler()));
+        }
+        let sealer = match mode {
+            ClockMode::Virtual => None,
+            ClockMode::Wall => {
+                let sealing = intake.clone();
+                Some(std::thread::Builder::new().name("ducto-intake".into()).spawn(move || sealing.run())?)
+            }
+        };
+        let mut running = Self {
+            site: site.clone(),
+            log,
+            intake,
+            host: Some(host),
+            feeders: Mutex::default(),
+            sealer,
+            next_action: AtomicU64::new(1),
+        };
+        for feeder in feeders {
+            let intake: Arc<dyn Intake> = running.intake.clone();
+            let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).start(feeder, intake);
+            if let Err(error) = started {
+                let _ = running.stop();
+                return Err(error);
+            }
+        }
+        Ok(running)
+    }
+
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    pub fn intake(&self) -> &Arc<SiteIntake> {
+        &self.intake
+    }
+
+    pub fn log(&self) -> &Arc<SiteLog> {
+        &self.log
+    }
+
+    fn host(&self) -> Result<&Host, RuntimeError> {
+        self.host.as_ref().ok_or(RuntimeError::Stopping)
+    }
+
+    pub fn status(&self) -> Vec<PipelineStatus> {
+        self.host().map(Host::status).unwrap_or_default()
+    }
+
+    pub fn feeders(&self) -> Vec<FeederStatus> {
+        self.feeders.lock().unwrap_or_else(PoisonError::into_inner).status()
+    }
+
+    /// # Errors
+    /// When there is no such port.
+    pub fn tap(&self, pipeline: &str, node: &str, port: &str) -> Result<TapReader, RuntimeError> {
+        self.host()?.tap(pipeline, node, port)
+    }
+
+    /// Every view, with the pipeline and node it is of.
+    pub fn views(&self) -> Vec<(Arc<str>, Arc<str>, Arc<View>)> {
+        self.host().map(Host::views).unwrap_or_default()
+    }
+
+    /// Enters an action and waits, at most `timeout`, until every pipeline has seen it. Answers what the nodes said.
+    ///
+    /// # Errors
+    /// When the site stops before that.
+    pub fn act(
+        &self,
+        verb: &str,
+        arguments: BTreeMap<String, Value>,
+        user: &str,
+        reason: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Vec<Reply>, RuntimeError> {
+        let id = self.next_action.fetch_add(1, Ordering::Relaxed);
+        let action = Action { id, verb: verb.into(), arguments, user: user.into(), reason: reason.map(Into::into) };
+        let epoch = self.intake.act(Arc::new(action)).map_err(|_| RuntimeError::Stopping)?;
+        let host = self.host()?;
+        host.wait_done(epoch, timeout);
+        Ok(host.take_replies(id))
+    }
+
+    /// Waits until every pipeline has processed what is in the log now.
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        self.host().is_ok_and(|host| host.wait_done(self.log.last_epoch(), timeout))
+    }
+
+    /// For input that has ended, on a virtual clock: moves engine time past everything that is open, so that the
+    /// last windows close.
+    pub fn end_of_input(&self) {
+        // What a window gives when it closes may open another further down; a graph has few such stages.
+        for _ in 0..16 {
+            while !self.wait_idle(Duration::from_secs(1)) {}
+            let Some(closes) = self.host().ok().and_then(Host::closes_at) else { return };
+            if self.log.last_time().is_some_and(|last| last >= closes) {
+                return;
+            }
+            if self.intake.enter_at(closes, Vec::new()).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Engine time now.
+    pub fn now(&self) -> Micros {
+        self.intake.now()
+    }
+
+    /// A clean stop: input ends, what is in the log is processed, sinks finish.
+    ///
+    /// # Errors
+    /// The first sink that could not bring what it holds to where it belongs.
+    pub fn stop(&mut self) -> Result<(), RuntimeError> {
+        self.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).stop();
+        self.intake.stop();
+        if let Some(sealer) = self.sealer.take() {
+            let _ = sealer.join();
+        }
+        let result = match self.host.take() {
+            Some(host) => host.stop(),
+            None => Ok(()),
+        };
+        self.intake.set_settle(None);
+        result
+    }
+}
+
+impl Drop for RunningSite {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the site did not stop cleanly");
+        }
+    }
+}
+
+/// One feeder per endpoint: assets whose connections share an endpoint share the socket or the line.
+fn connections(
+    site: &Site,
+    context: &BuildContext,
+) -> Result<Vec<Box<dyn ducto_graph::operator::Feeder>>, RuntimeError> {
+    let mut endpoints: BTreeMap<(&'static str, String), Vec<ConnectionMember>> = BTreeMap::new();
+    for connection in &site.connections {
+        let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
+        endpoints.entry((connection.operator, connection.config.endpoint())).or_default().push(ConnectionMember {
+            asset: connection.asset.clone(),
+            config: connection.config.clone(),
+            tags,
+        });
+    }
+    endpoints
+        .into_iter()
+        .filter_map(|((operator, endpoint), members)| {
+            let config = members.first()?.config.clone();
+            let context = BuildContext { pipeline: operator.into(), node: endpoint.into(), ..context.clone() };
+            Some(config.open(members, &context).map_err(RuntimeError::from))
+        })
+        .collect()
+}
