@@ -4,7 +4,11 @@
 
 pub mod sinks;
 pub mod sources;
+pub mod trends;
 pub mod units;
+
+#[cfg(test)]
+mod testing;
 
 use ducto_graph::expr::Functions;
 use ducto_graph::registry::Registry;
@@ -17,6 +21,7 @@ pub fn registry() -> Registry {
         sources::modbus::operator(),
         sources::replay::operator(),
         sources::tags::operator(),
+        trends::aggregate::operator(),
         sinks::file::operator(),
         sinks::historian::operator(),
         sinks::log::operator(),

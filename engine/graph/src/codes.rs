@@ -66,6 +66,7 @@ codes! {
     E0114 MergeNotMapping "`<<` is given something other than a mapping";
     E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
     E0117 SecretUnreadable "a secret's file cannot be used";
+    E0120 ExpressionSyntax "an expression is no SQL expression";
 
     E0201 FieldUnknown "a field is not one of those that can stand here";
     E0202 ChoiceUnknown "a value is not one of the accepted names";
@@ -91,6 +92,8 @@ codes! {
     E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
+    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
+    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -98,6 +101,12 @@ codes! {
     E0304 NumberOutOfRange "a number is outside the range allowed";
     E0305 LengthWrong "a list has another length than the one expected";
     E0306 ParameterNotScalar "a list or mapping is inserted into a text";
+    E0320 ExpressionRefused "an expression uses SQL that cannot stand in one";
+    E0321 ExpressionType "the types in an expression do not fit together";
+    E0322 ExpressionUnit "the units in an expression do not fit together";
+    E0323 ColumnRepeated "two columns of a node have one name";
+    E0324 ColumnKind "a column is of another type than it is used for";
+    E0344 StreamUnfit "a node is given another kind of stream than it takes";
 
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
@@ -136,6 +145,8 @@ codes! {
     E0504 WorkbookTooLarge "a workbook is too large once it is unpacked";
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
+    E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
+    E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
 
     W0201 OutputUnused "nothing reads what a node gives";
     W0270 SelectionEmpty "a condition on tags is true for none";
