@@ -94,6 +94,9 @@ codes! {
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
     E0220 ExpressionColumnUnknown "an expression names a column that is not there";
     E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
+    E0240 AlarmClassUnknown "an alarm's class is none of the site's";
+    E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
+    E0242 TagOfAssetUnknown "a tag that a setting names is not there";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -120,6 +123,11 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
+    E0340 LimitUnit "a limit's unit measures something else than the tag";
+    E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
+    E0342 LimitOrder "the limits of a tag's alarms are not in order";
+    E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
+    E0345 AlarmSettings "the settings of an alarm do not fit its type";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -152,6 +160,7 @@ codes! {
     W0270 SelectionEmpty "a condition on tags is true for none";
     W0370 AddressShared "several tags read one address";
 
+    W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }
 

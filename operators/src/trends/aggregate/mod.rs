@@ -27,8 +27,8 @@ use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role, with_unit}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Interpolation;
 use calendar::Calendar;
+use ducto_graph::site::Interpolation;
 use sums::Needs;
 
 /// Gives one row per tag and window, a little after the window's end: `time` is the window's start, `tag` the tag, then
@@ -427,9 +427,12 @@ impl TransformConfig for AggregateConfig {
                 StreamType::Samples(found) => kinds.extend(found.iter().copied()),
                 StreamType::Rows(_) => {
                     cx.report(
-                        Diagnostic::new(Code::StreamUnfit, format!("`aggregate` reads samples, and `{}` gives rows", *input.from))
-                            .at(input.from.place)
-                            .help("let it read samples, or aggregate rows with a transform of type `sql`"),
+                        Diagnostic::new(
+                            Code::StreamUnfit,
+                            format!("`aggregate` reads samples, and `{}` gives rows", *input.from),
+                        )
+                        .at(input.from.place)
+                        .help("let it read samples, or aggregate rows with a transform of type `sql`"),
                     );
                     return None;
                 }
@@ -437,9 +440,12 @@ impl TransformConfig for AggregateConfig {
         }
         if !kinds.is_empty() && !kinds.iter().any(|kind| KINDS.contains(kind)) {
             cx.report(
-                Diagnostic::new(Code::StreamUnfit, "`aggregate` reads numbers and booleans, and only text arrives here")
-                    .at(cx.place)
-                    .help("let it read a node that gives float64, int64 or bool"),
+                Diagnostic::new(
+                    Code::StreamUnfit,
+                    "`aggregate` reads numbers and booleans, and only text arrives here",
+                )
+                .at(cx.place)
+                .help("let it read a node that gives float64, int64 or bool"),
             );
         }
         if let Every::Length(every) = *self.every {
@@ -495,10 +501,7 @@ impl TransformConfig for AggregateConfig {
             .site
             .tags
             .iter()
-            .map(|tag| {
-                let said = self.interpolation.or_else(|| tag.section::<Interpolation>("interpolation").copied());
-                said.map_or(tag.kind == ValueKind::Float64, |said| said == Interpolation::Sloped)
-            })
+            .map(|tag| self.interpolation.unwrap_or(tag.interpolation) == Interpolation::Sloped)
             .collect();
         Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped)))
     }
