@@ -13,7 +13,7 @@ use ducto_graph::operator::Resources;
 use ducto_graph::site::Site;
 use ducto_graph::source::Sources;
 use ducto_operators::sinks::Historians;
-use ducto_runtime::{ClockMode, Options, RunningSite};
+use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
 use ducto_storage::DataFolder;
 use modbus::{Address, Order, Registers, Server, Table, Value, ValueType};
 
@@ -42,7 +42,7 @@ fn start(site: &Arc<Site>, data: &Path, mode: ClockMode) -> Run {
     let mut resources = Resources::default();
     resources.insert(folder);
     resources.insert(historians.clone());
-    let options = Options { mode, last_epoch, resources, feeders: true };
+    let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
     let site = RunningSite::start(site, &ducto_operators::registry(), options).unwrap();
     Run { site, historians }
 }
