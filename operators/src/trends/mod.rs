@@ -1,6 +1,7 @@
 //! Values over time: windows, slopes.
 
 pub mod aggregate;
+pub mod rate_of_change;
 
 
 use std::sync::Arc;

@@ -56,6 +56,17 @@ impl CheckContext<'_> {
         }
     }
 
+    /// As [`CheckContext::expression`] for what must be true or false.
+    pub fn condition(&mut self, text: &Spanned<String>, schema: &Schema) -> Option<Expression> {
+        match Expression::compile_condition(text, schema, self.registry.functions(), self.registry.units()) {
+            Ok(expression) => Some(expression),
+            Err(error) => {
+                self.report(error.diagnostic(text));
+                None
+            }
+        }
+    }
+
     /// Looks a unit up; an unknown one is reported with the nearest name.
     pub fn unit(&mut self, name: &Spanned<String>) -> Option<Unit> {
         match self.registry.unit(name) {
