@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int8Type, Int64Type, TimestampMicrosecondType, UInt16Type, UInt32Type};
+use arrow::datatypes::{
+    DataType, Date32Type, Float64Type, Int8Type, Int64Type, TimestampMicrosecondType, UInt16Type, UInt32Type,
+};
 use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::expr::Functions;
 use ducto_graph::operator::{
-    BuildContext, CheckContext, Decode, Emitted, Input, Operator, Output, Packet, Partition, Port, Resources, Transform,
-    TransformConfig, Turn, turn,
+    BuildContext, CheckContext, Decode, Emitted, Input, Operator, Output, Packet, Partition, Port, Resources,
+    Transform, TransformConfig, Turn, turn,
 };
 use ducto_graph::registry::Registry;
 use ducto_graph::scalar::{ByteSize, TimeZone};
@@ -18,8 +20,8 @@ use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
 use ducto_record::time::format as format_time;
 use ducto_record::{
-    Asset, Batch, Dimension, Directory, Micros, Quality, Reference, SampleColumns, Samples, SavedState, StreamType, Tag,
-    TagId, Times, Unit, Units, ValueKind, Values, role_of,
+    Asset, Batch, Dimension, Directory, Micros, Quality, Reference, SampleColumns, Samples, SavedState, StreamType,
+    Tag, TagId, Times, Unit, Units, ValueKind, Values, role_of,
 };
 
 /// A few units, as the command registers many.

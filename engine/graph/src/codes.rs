@@ -76,6 +76,7 @@ codes! {
     E0206 UnitUnknown "a unit is not one of those known";
     E0220 ExpressionColumnUnknown "an expression names a column that is not there";
     E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
+    E0242 TagOfAssetUnknown "a tag that a setting names is not there";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -88,6 +89,7 @@ codes! {
     E0322 ExpressionUnit "the units in an expression do not fit together";
     E0323 ColumnRepeated "two columns of a node have one name";
     E0324 ColumnKind "a column is of another type than it is used for";
+    E0325 UnitsDiffer "tags of one column have units that do not convert";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
 
     E0401 TableEmpty "a table has no header row";

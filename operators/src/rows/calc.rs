@@ -10,7 +10,8 @@ use ducto_graph::decode::{OrderedMap, decode};
 use ducto_graph::diagnostic::Diagnostic;
 use ducto_graph::expr::{Expression, Failure, SampleView};
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Output, Port, Transform, TransformConfig,
+    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Output, Port, Transform,
+    TransformConfig,
 };
 use ducto_graph::tree::Spanned;
 use ducto_record::{
@@ -140,7 +141,9 @@ impl TransformConfig for CalcConfig {
                         cx.report(
                             Diagnostic::new(
                                 Code::ColumnKind,
-                                format!("samples of {kind} arrive here, and the expression gives another type of value"),
+                                format!(
+                                    "samples of {kind} arrive here, and the expression gives another type of value"
+                                ),
                             )
                             .at(value.place)
                             .help(fix),
@@ -192,9 +195,12 @@ impl CalcConfig {
         for (name, column) in self.columns.iter() {
             if FRAME.contains(&name.as_str()) || input.key.contains(&**name) {
                 cx.report(
-                    Diagnostic::new(Code::ColumnRepeated, format!("the column `{}` is the row's own and cannot be replaced", **name))
-                        .at(name.place)
-                        .help("give the new column another name"),
+                    Diagnostic::new(
+                        Code::ColumnRepeated,
+                        format!("the column `{}` is the row's own and cannot be replaced", **name),
+                    )
+                    .at(name.place)
+                    .help("give the new column another name"),
                 );
                 right = false;
                 continue;
@@ -227,7 +233,11 @@ impl CalcConfig {
                                 format!("the expression is in `{found}`, and `{}` is given as its unit", unit.symbol),
                             )
                             .at(name.place)
-                            .help(format!("write `convert({}, '{}')`", expression.text(), unit.symbol)),
+                            .help(format!(
+                                "write `convert({}, '{}')`",
+                                expression.text(),
+                                unit.symbol
+                            )),
                         );
                         right = false;
                     }
@@ -445,7 +455,12 @@ mod tests {
         let mut driver = node.driver();
         driver.send(
             1.0,
-            &[("A.THP", 1.0, Some(1.0), GOOD), ("B.THP", 1.0, Some(-1.0), GOOD), ("A.THP", 1.0, None, 24), ("A.THP", 1.0, Some(1.0), 64)],
+            &[
+                ("A.THP", 1.0, Some(1.0), GOOD),
+                ("B.THP", 1.0, Some(-1.0), GOOD),
+                ("A.THP", 1.0, None, 24),
+                ("A.THP", 1.0, Some(1.0), 64),
+            ],
         );
         assert_eq!(driver.lines(), ["1s A.THP 0 192 0", "1s B.THP null 0 0", "1s A.THP null 24 0", "1s A.THP 0 64 0"]);
     }

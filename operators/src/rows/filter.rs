@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take_record_batch;
+use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostic;
-use ducto_graph::codes::Code;
 use ducto_graph::expr::{Expression, SampleView};
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Output, Port, Transform, TransformConfig,
+    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Output, Port, Transform,
+    TransformConfig,
 };
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, StreamType, ValueKind};
@@ -46,7 +47,10 @@ pub fn operator() -> Operator {
 /// The condition, compiled for what comes.
 enum Condition {
     /// By kind of value; one that cannot be compiled for a kind passes no sample of it.
-    Samples { view: SampleView, by_kind: Vec<(ValueKind, Expression)> },
+    Samples {
+        view: SampleView,
+        by_kind: Vec<(ValueKind, Expression)>,
+    },
     Rows(Expression),
 }
 
@@ -177,7 +181,8 @@ mod tests {
 
     #[test]
     fn samples_pass_by_value_quality_and_tag() {
-        let node = site().node(&operator(), "where: \"asset = 'A' AND value > 1 AND quality >= 192\"", &[floats()]).unwrap();
+        let node =
+            site().node(&operator(), "where: \"asset = 'A' AND value > 1 AND quality >= 192\"", &[floats()]).unwrap();
         let mut driver = node.driver();
         driver.send(
             1.0,

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int8Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt16Array, UInt32Array};
+use arrow::array::{
+    ArrayRef, Float64Array, Int8Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt16Array, UInt32Array,
+};
 use arrow::datatypes::{DataType, Field};
 use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
@@ -172,7 +174,8 @@ impl Transform for RateOfChange {
             return Ok(());
         }
         let rows = samples.len();
-        let (mut times, mut tags, mut quality) = (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let (mut times, mut tags, mut quality) =
+            (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
         let (mut rates, mut reasons) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         let mut late = 0;
         let (window, mask, per, needed) = (self.window, self.mask, self.per, self.min_samples);

@@ -482,7 +482,8 @@ impl Panes {
         let samples_of = |index: usize| self.panes[index].samples(slot);
         // From the pane of the sample before the late ones to that of the sample after them.
         let mut first = self.panes.partition_point(|pane| pane.window.end <= since).min(closed);
-        let mut found = self.panes.get(first).is_some_and(|pane| pane.samples(slot).iter().any(|kept| kept.time < since));
+        let mut found =
+            self.panes.get(first).is_some_and(|pane| pane.samples(slot).iter().any(|kept| kept.time < since));
         while !found && first > 0 {
             first -= 1;
             found = !samples_of(first).is_empty();
@@ -636,7 +637,8 @@ impl Panes {
 /// Panes are offered from the latest to the earliest: within one, the first sample counts.
 fn offer(next: &mut [Option<(u32, Kept)>], turn: u32, kept: Kept) {
     if let Some(known) = next.get_mut(kept.slot as usize)
-        && known.is_none_or(|(known_turn, known)| (kept.time, turn) < (known.time, known_turn) || kept.time < known.time)
+        && known
+            .is_none_or(|(known_turn, known)| (kept.time, turn) < (known.time, known_turn) || kept.time < known.time)
     {
         *known = Some((turn, kept));
     }
