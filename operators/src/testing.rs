@@ -15,7 +15,7 @@ use ducto_graph::operator::{
 };
 use ducto_graph::registry::Registry;
 use ducto_graph::scalar::{ByteSize, TimeZone};
-use ducto_graph::site::{ContractDay, NamedBy, Site, TagSettings};
+use ducto_graph::site::{ContractDay, Interpolation, NamedBy, Site, TagSettings};
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
 use ducto_record::time::format as format_time;
@@ -56,7 +56,7 @@ impl TestSite {
         let units = units();
         let mut builder = Directory::builder();
         let mut settings = Vec::new();
-        let nowhere = Node::new(Place::NOWHERE, Tree::Map(Vec::new()));
+        let nowhere = Arc::new(Node::new(Place::NOWHERE, Tree::Map(Vec::new())));
         for (name, kind, unit) in tags {
             let asset = name.rsplit_once('.').map(|(asset, _)| {
                 builder.asset(Asset { name: asset.into(), kind: "well".into(), columns: BTreeMap::new() })
@@ -75,31 +75,21 @@ impl TestSite {
                 span: None,
                 envelope: None,
                 scan: None,
-                description: BTreeMap::new(),
-                states: BTreeMap::new(),
-                sections: BTreeMap::new(),
+                description: Arc::default(),
+                states: Arc::default(),
+                interpolation: if *kind == ValueKind::Float64 { Interpolation::Sloped } else { Interpolation::Stepped },
+                sections: Arc::default(),
                 definition: nowhere.clone(),
                 connection_fields: nowhere.clone(),
                 published_by: None,
             }));
         }
         let site = Site {
-            name: "TEST".to_owned(),
-            tenant: None,
-            folder: ".".into(),
             time_zone: zone.parse::<TimeZone>().unwrap(),
-            language: "en".to_owned(),
             contract_day: ContractDay { start: day.parse().unwrap(), named_by: NamedBy::Start },
-            atmospheric_pressure: None,
-            display_units: BTreeMap::new(),
-            memory: ByteSize::from_bytes(256_000_000),
-            workers: 1,
-            sections: BTreeMap::new(),
-            assets: Vec::new(),
             tags: settings,
             directory: Arc::new(builder.build()),
-            connections: Vec::new(),
-            pipelines: Vec::new(),
+            ..Site::empty("TEST")
         };
         Self { registry: Registry::new(units, Functions::default()), site: Arc::new(site) }
     }

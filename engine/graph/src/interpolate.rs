@@ -112,6 +112,10 @@ impl<'p> Interpolation<'p, '_> {
                 let text = Arc::clone(text);
                 match self.value(&text, node) {
                     Ok(new) => {
+                        // What a parameter gives alone stands where it was given: that is where to mend it.
+                        if new.place != Place::NOWHERE {
+                            node.place = new.place;
+                        }
                         node.value = new.value;
                         node.written = new.written;
                         node.quoted = new.quoted;

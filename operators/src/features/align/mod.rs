@@ -83,8 +83,10 @@ pub struct WindowColumn {
     /// Slope by least squares, per second.
     #[serde(default)]
     pub slope: Option<Spanned<Duration>>,
+    /// Least of the samples.
     #[serde(default)]
     pub min: Option<Spanned<Duration>>,
+    /// Greatest of the samples.
     #[serde(default)]
     pub max: Option<Spanned<Duration>>,
     /// The last Good sample of the window.
