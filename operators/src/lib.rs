@@ -38,7 +38,6 @@ pub fn registry() -> Registry {
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
     registry.add_section(quality::section());
-    registry.add_section(trends::interpolation());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));
     registry
 }

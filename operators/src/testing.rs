@@ -14,7 +14,7 @@ use ducto_graph::operator::{
     Transform, TransformConfig, Turn, turn,
 };
 use ducto_graph::registry::Registry;
-use ducto_graph::scalar::{ByteSize, TimeZone};
+use ducto_graph::scalar::TimeZone;
 use ducto_graph::site::{ContractDay, Interpolation, NamedBy, Site, TagSettings};
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
@@ -194,6 +194,11 @@ impl TestNode {
             out: Output::default(),
             emitted: Vec::new(),
         }
+    }
+
+    /// The unit of a column of the main port.
+    pub(crate) fn unit_of(&self, column: &str) -> Option<&str> {
+        ducto_record::field_unit(self.rows().schema.field_with_name(column).unwrap())
     }
 
     pub(crate) fn rows(&self) -> &ducto_record::RowType {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt16Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt16Array};
 use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, Float64Type, UInt16Type};
 use ducto_graph::codes::Code;
@@ -14,9 +14,7 @@ use ducto_graph::operator::{
     TransformConfig,
 };
 use ducto_graph::tree::Spanned;
-use ducto_record::{
-    Batch, Quality, RowType, SampleColumns, Samples, StreamType, Times, ValueKind, Values, field_unit, with_unit,
-};
+use ducto_record::{Batch, Quality, RowType, SampleColumns, Samples, StreamType, Times, ValueKind, Values, with_unit};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -394,12 +392,6 @@ impl Step {
     }
 }
 
-/// The unit of a column, for tests of schemas.
-#[cfg(test)]
-fn unit_of<'a>(row: &'a RowType, column: &str) -> Option<&'a str> {
-    row.schema.field_with_name(column).ok().and_then(field_unit)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
@@ -434,9 +426,9 @@ mod tests {
     fn columns_are_added_and_no_number_is_withheld_with_its_reason() {
         let yaml = "columns:\n  liquid: oil + water\n  water_cut: {expression: 100 * water / liquid, unit: '%'}\n  thp: thp * 2\n";
         let node = site().node(&operator(), yaml, &[StreamType::Rows(rows())]).unwrap();
-        assert_eq!(unit_of(node.rows(), "liquid"), Some("stb/d"));
-        assert_eq!(unit_of(node.rows(), "water_cut"), Some("%"));
-        assert_eq!(unit_of(node.rows(), "thp"), Some("psig"));
+        assert_eq!(node.unit_of("liquid"), Some("stb/d"));
+        assert_eq!(node.unit_of("water_cut"), Some("%"));
+        assert_eq!(node.unit_of("thp"), Some("psig"));
         let mut driver = node.driver();
         driver.entry(1_000_000, vec![batch()]);
         assert_eq!(

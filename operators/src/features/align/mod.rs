@@ -16,15 +16,14 @@ use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
 };
 use ducto_graph::scalar::{Duration, Percent};
-use ducto_graph::site::{Site, TagSettings};
+use ducto_graph::site::{Interpolation, Site, TagSettings};
 use ducto_graph::tree::Spanned;
 use ducto_record::{
-    Conversion, Micros, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, field_unit, with_role, with_unit,
+    Conversion, Micros, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::trends::Interpolation;
 use window::{Figure, Rules};
 
 /// Gives one row per asset at every tick: the newest values of its tags side by side, and figures over windows of them.
@@ -387,11 +386,8 @@ impl TransformConfig for AlignConfig {
             return Err(cx.error(wrong.message));
         }
         let row = Self::row_type(&features);
-        let sloped = |tag: &TagSettings| match tag.section::<Interpolation>("interpolation") {
-            Some(said) => *said == Interpolation::Sloped,
-            None => tag.kind == ValueKind::Float64,
-        };
-        let sloped = cx.site.tags.iter().filter(|tag| sloped(tag)).map(|tag| tag.id).collect();
+        let sloped =
+            cx.site.tags.iter().filter(|tag| tag.interpolation == Interpolation::Sloped).map(|tag| tag.id).collect();
         let rules = Rules { max_age: self.max_age.micros().max(1), forced: self.forced, sloped: false };
         Ok(Box::new(transform::Align::new(transform::Plan {
             every: self.every.micros().max(1),
@@ -402,10 +398,4 @@ impl TransformConfig for AlignConfig {
             directory: cx.directory.clone(),
         })))
     }
-}
-
-/// The unit of a column, for tests of schemas.
-#[cfg(test)]
-fn unit_of<'a>(row: &'a RowType, column: &str) -> Option<&'a str> {
-    row.schema.field_with_name(column).ok().and_then(field_unit)
 }

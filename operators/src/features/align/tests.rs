@@ -5,7 +5,7 @@ use arrow::datatypes::Float64Type;
 use ducto_record::{Batch, ValueKind};
 use proptest::prelude::*;
 
-use super::{operator, unit_of};
+use super::operator;
 use crate::testing::{GOOD, TestNode, TestSite, batch, examples_are_right, floats, seconds};
 
 fn site() -> TestSite {
@@ -29,7 +29,7 @@ fn node(yaml: &str) -> TestNode {
 #[test]
 fn rows_come_at_ticks_with_reasons_for_what_is_withheld() {
     let node = node("{every: 1s, max_age: 3s, columns: {thp: THP, i: ESP_CURRENT}}");
-    assert_eq!(unit_of(node.rows(), "thp"), Some("psig"));
+    assert_eq!(node.unit_of("thp"), Some("psig"));
     let mut driver = node.driver();
     driver.send(0.4, &[("A.THP", 0.4, Some(10.0), GOOD), ("B.THP", 0.4, Some(6894.757 / 1000.0), GOOD)]);
     driver.send(1.0, &[("A.ESP_CURRENT", 1.0, Some(5.0), 64)]);
@@ -55,10 +55,7 @@ fn windows_are_half_open_and_of_good_samples() {
                 min: {of: THP, min: 3s}, max: {of: THP, max: 3s}, last: {of: THP, last: 3s}, lag: {of: THP, lag: 3s}, \
                 ta: {of: THP, time_average: 3s}, covered: {of: THP, mean: 10s, min_good: 80}}}";
     let node = node(yaml);
-    assert_eq!(
-        (unit_of(node.rows(), "mean"), unit_of(node.rows(), "std"), unit_of(node.rows(), "slope")),
-        (Some("psig"), None, None)
-    );
+    assert_eq!((node.unit_of("mean"), node.unit_of("std"), node.unit_of("slope")), (Some("psig"), None, None));
     let mut driver = node.driver();
     for second in 0..9 {
         let second = f64::from(second);

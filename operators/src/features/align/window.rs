@@ -114,7 +114,7 @@ impl History {
             }
             Figure::Min => values().reduce(f64::min),
             Figure::Max => values().reduce(f64::max),
-            Figure::Last => values().last(),
+            Figure::Last => values().next_back(),
             Figure::Lag => None,
             Figure::Slope => {
                 let seconds = |kept: &Kept| kept.time.saturating_sub(time) as f64 / 1e6;
