@@ -3,7 +3,9 @@
 //! One operator is one file; [`registry`] lists them all.
 
 pub mod alarms;
+pub mod features;
 pub mod quality;
+pub mod rows;
 pub mod sinks;
 pub mod sources;
 pub mod trends;
@@ -29,6 +31,10 @@ pub fn registry() -> Registry {
         sinks::historian::operator(),
         sinks::log::operator(),
         trends::aggregate::operator(),
+        trends::rate_of_change::operator(),
+        features::align::operator(),
+        rows::calc::operator(),
+        rows::filter::operator(),
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
     registry.add_section(quality::section());

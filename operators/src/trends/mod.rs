@@ -1,3 +1,4 @@
 //! Values over time: windows, slopes.
 
 pub mod aggregate;
+pub mod rate_of_change;

@@ -219,7 +219,8 @@ pub enum Output {
 }
 
 impl Output {
-    pub(crate) const ALL: [Self; 23] = [
+    #[cfg(test)]
+    const ALL: [Self; 23] = [
         Self::Average,
         Self::TimeAverage,
         Self::Total,
