@@ -13,7 +13,7 @@ use ducto_storage::{DataFolder, Historian, write_catalog};
 use crate::error::SiteError;
 use crate::protocol::Status;
 use crate::socket::server::Server;
-use crate::status;
+use crate::{rows, status};
 
 /// How long sinks may wait for the disk at a stop before they are told to give up.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);
@@ -105,6 +105,18 @@ impl LiveSite {
 
     pub fn status(&self) -> Option<Status> {
         status::of(&self.shared)
+    }
+
+    /// The rows of every view with this name, as the socket gives them; none once the site is stopping.
+    pub fn view(&self, name: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        match rows::of_view(&self.shared, name) {
+            Some(Ok(rows)) => rows,
+            Some(Err(error)) => {
+                tracing::error!(%error, name, "a view cannot be read");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
     }
 
     /// Opens a tap; `None` where there is no such port, or the site is stopping.

@@ -9,6 +9,8 @@ use arrow::json::writer::{LineDelimited, WriterBuilder};
 use ducto_record::{Batch, Directory, role_of};
 use serde_json::{Map, Value as Json};
 
+use crate::live::Shared;
+
 /// A batch with names in place of the numbers of tags and assets.
 pub(crate) fn named(batch: &Batch, directory: &Directory) -> Result<RecordBatch, ArrowError> {
     match batch {
@@ -80,4 +82,22 @@ pub(crate) fn described_objects(
         }
     }
     Ok(objects)
+}
+
+/// The rows of every view with this name, each with its pipeline and node; `None` once the site is stopping.
+pub(crate) fn of_view(shared: &Shared, name: &str) -> Option<Result<Vec<Map<String, Json>>, ArrowError>> {
+    let views = shared.with(ducto_runtime::RunningSite::views)?;
+    let mut found = Vec::new();
+    for (pipeline, node, view) in views.iter().filter(|(_, _, view)| **view.name() == *name) {
+        let objects = match view.rows().and_then(|rows| described_objects(&rows, &shared.site.directory)) {
+            Ok(objects) => objects,
+            Err(error) => return Some(Err(error)),
+        };
+        found.extend(objects.into_iter().map(|mut object| {
+            object.insert("pipeline".to_owned(), Json::from(&**pipeline));
+            object.insert("node".to_owned(), Json::from(&**node));
+            object
+        }));
+    }
+    Some(Ok(found))
 }

@@ -17,7 +17,7 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
         version: shared.version.to_owned(),
         process: std::process::id(),
         language: site.language.clone(),
-        time_zone: site.time_zone.to_string(),
+        time_zone: site.time_zone.name().to_owned(),
         data: shared.folder.path().display().to_string(),
         time: running.now(),
         started: shared.started,

@@ -99,19 +99,7 @@ fn fault(error: &ArrowError) -> Refusal {
 }
 
 fn view(shared: &Shared, name: &str) -> Result<Vec<Row>, Refusal> {
-    let views = shared.with(ducto_runtime::RunningSite::views).ok_or_else(stopping)?;
-    let mut found = Vec::new();
-    for (pipeline, node, view) in views.iter().filter(|(_, _, view)| **view.name() == *name) {
-        let batch = view.rows().map_err(|error| fault(&error))?;
-        let objects =
-            rows::described_objects(&batch, &shared.site.directory).map_err(|error| fault(&error))?;
-        found.extend(objects.into_iter().map(|mut object| {
-            object.insert("pipeline".to_owned(), Json::from(&**pipeline));
-            object.insert("node".to_owned(), Json::from(&**node));
-            object
-        }));
-    }
-    Ok(found)
+    rows::of_view(shared, name).ok_or_else(stopping)?.map_err(|error| fault(&error))
 }
 
 fn act(
