@@ -16,7 +16,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col, lit};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use ducto_storage::{FileEntry, REVISION, Snapshot};
@@ -70,7 +70,8 @@ impl Pinned {
     ) -> Result<Vec<&FileEntry>> {
         let files: Vec<&FileEntry> = self.snapshot.manifest.files.iter().filter(|file| of(file)).collect();
         let Some(filter) = filter else { return Ok(files) };
-        let predicate = PruningPredicate::try_new(filter.clone(), self.schema.clone())?;
+        let predicate =
+            PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).try_build(filter.clone())?;
         let keep = predicate.prune(&TimesOf(&files))?;
         Ok(files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect())
     }

@@ -137,6 +137,9 @@ async fn a_running_site_shows_each_row_once() {
     assert_eq!(number(&session, "SELECT count(*) FROM history WHERE tag = 'WELL-001.CHP'").await, 3);
     for epoch in 4..=500 {
         feed(&historian, &directory, epoch..=epoch);
+        if epoch % 11 != 0 {
+            continue;
+        }
         // Whatever the writer does meanwhile; both sides of the join see the same rows.
         let found = number(&session, "SELECT count(*) FROM history AS a JOIN history AS b USING (time, tag)").await;
         assert_eq!(found as u64, epoch * 6);
@@ -177,7 +180,7 @@ async fn a_folder_can_be_read_while_a_site_writes_it() {
     let writer = {
         let (historian, directory, done) = (historian.clone(), directory.clone(), done.clone());
         std::thread::spawn(move || {
-            for epoch in 1..=600 {
+            for epoch in 1..=200 {
                 feed(&historian, &directory, epoch..=epoch);
                 historian.commit().unwrap();
             }
@@ -198,7 +201,7 @@ async fn a_folder_can_be_read_while_a_site_writes_it() {
         }
     }
     writer.join().unwrap();
-    assert_eq!(before, 3600);
+    assert_eq!(before, 1200);
     assert!(historian.stats().merges > 0);
 }
 
@@ -276,7 +279,7 @@ async fn errors_say_what_to_do() {
         ("SELECT * FROM histroy", "there is no table `histroy`; did you mean `history`?"),
         ("SELECT * FROM wells", "there is no table `wells`; there are `history`"),
         ("SELECT valeu FROM history", "there is no column `valeu`; did you mean `value`?"),
-        ("SELECT FROM WHERE", "this is no SQL that can be read"),
+        ("SELECT 1 +", "this is no SQL that can be read"),
         ("SELECT value + tag FROM history", "fit"),
         ("DROP TABLE history", "queries only read, and `DropTable` does more"),
         ("CREATE TABLE x AS SELECT 1", "queries only read"),
