@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,7 +39,7 @@ pub struct SiteFields {
     pub memory: ByteSize,
     /// Worker threads of each pipeline; assets are split among them. 1 where it is not given.
     #[serde(default)]
-    pub workers: Option<Spanned<NonZeroU16>>,
+    pub workers: Option<Spanned<u16>>,
     /// Folders, beside the site's own `pipelines`, in which `use:` looks for pipelines.
     #[serde(default)]
     pub library: Vec<Spanned<String>>,
