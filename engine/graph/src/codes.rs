@@ -66,6 +66,7 @@ codes! {
     E0114 MergeNotMapping "`<<` is given something other than a mapping";
     E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
     E0117 SecretUnreadable "a secret's file cannot be used";
+    E0120 ExpressionSyntax "an expression is no SQL expression";
 
     E0201 FieldUnknown "a field is not one of those that can stand here";
     E0202 ChoiceUnknown "a value is not one of the accepted names";
@@ -91,6 +92,8 @@ codes! {
     E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
+    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
+    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -98,11 +101,25 @@ codes! {
     E0304 NumberOutOfRange "a number is outside the range allowed";
     E0305 LengthWrong "a list has another length than the one expected";
     E0306 ParameterNotScalar "a list or mapping is inserted into a text";
+    E0320 ExpressionRefused "an expression uses SQL that cannot stand in one";
+    E0321 ExpressionType "the types in an expression do not fit together";
+    E0322 ExpressionUnit "the units in an expression do not fit together";
+    E0323 ColumnRepeated "two columns of a node have one name";
+    E0324 ColumnKind "a column is of another type than it is used for";
+    E0344 StreamUnfit "a node is given another kind of stream than it takes";
 
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
     E0353 DatasetMixed "one dataset would hold rows of different columns";
+
+    E0370 ConditionNotBoolean "a condition gives something other than true or false";
+    E0371 StreamRefused "a sink does not take the stream that comes";
+    E0372 DatasetNameInvalid "a dataset's name makes no folder or needs quotes in SQL";
+    E0373 AddressInvalid "an address cannot be read, or lies outside its table";
+    E0374 AddressOverlap "two values of several registers lie on each other";
+    E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
+    E0376 EndpointInvalid "an endpoint cannot be read";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -128,8 +145,12 @@ codes! {
     E0504 WorkbookTooLarge "a workbook is too large once it is unpacked";
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
+    E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
+    E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
 
     W0201 OutputUnused "nothing reads what a node gives";
+    W0270 SelectionEmpty "a condition on tags is true for none";
+    W0370 AddressShared "several tags read one address";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }
