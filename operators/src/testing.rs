@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int8Type, Int64Type, TimestampMicrosecondType, UInt16Type, UInt32Type};
+use arrow::datatypes::{
+    DataType, Date32Type, Float64Type, Int8Type, Int64Type, TimestampMicrosecondType, UInt16Type, UInt32Type,
+};
 use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::expr::Functions;
 use ducto_graph::operator::{
-    BuildContext, CheckContext, Decode, Emitted, Input, Operator, Output, Packet, Partition, Port, Resources, Transform,
-    TransformConfig, Turn, turn,
+    BuildContext, CheckContext, Decode, Emitted, Input, Operator, Output, Packet, Partition, Port, Resources,
+    Transform, TransformConfig, Turn, turn,
 };
 use ducto_graph::registry::Registry;
-use ducto_graph::scalar::{ByteSize, TimeZone};
+use ducto_graph::scalar::TimeZone;
 use ducto_graph::site::{ContractDay, NamedBy, Site, TagSettings};
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
 use ducto_record::time::format as format_time;
 use ducto_record::{
-    Asset, Batch, Dimension, Directory, Micros, Quality, Reference, SampleColumns, Samples, SavedState, StreamType, Tag,
-    TagId, Times, Unit, Units, ValueKind, Values, role_of,
+    Asset, Batch, Dimension, Directory, Micros, Quality, Reference, SampleColumns, Samples, SavedState, StreamType,
+    Tag, TagId, Times, Unit, Units, ValueKind, Values, role_of,
 };
 
 /// A few units, as the command registers many.
@@ -54,7 +56,7 @@ impl TestSite {
         let units = units();
         let mut builder = Directory::builder();
         let mut settings = Vec::new();
-        let nowhere = Node::new(Place::NOWHERE, Tree::Map(Vec::new()));
+        let nowhere = Arc::new(Node::new(Place::NOWHERE, Tree::Map(Vec::new())));
         for (name, kind, unit) in tags {
             let asset = name.rsplit_once('.').map(|(asset, _)| {
                 builder.asset(Asset { name: asset.into(), kind: "well".into(), columns: BTreeMap::new() })
@@ -73,31 +75,21 @@ impl TestSite {
                 span: None,
                 envelope: None,
                 scan: None,
-                description: BTreeMap::new(),
-                states: BTreeMap::new(),
-                sections: BTreeMap::new(),
+                description: Arc::default(),
+                states: Arc::default(),
+                sections: Arc::default(),
                 definition: nowhere.clone(),
                 connection_fields: nowhere.clone(),
                 published_by: None,
             }));
         }
         let site = Site {
-            name: "TEST".to_owned(),
-            tenant: None,
             folder: ".".into(),
             time_zone: zone.parse::<TimeZone>().unwrap(),
-            language: "en".to_owned(),
             contract_day: ContractDay { start: day.parse().unwrap(), named_by: NamedBy::Start },
-            atmospheric_pressure: None,
-            display_units: BTreeMap::new(),
-            memory: ByteSize::from_bytes(256_000_000),
-            workers: 1,
-            sections: BTreeMap::new(),
-            assets: Vec::new(),
             tags: settings,
             directory: Arc::new(builder.build()),
-            connections: Vec::new(),
-            pipelines: Vec::new(),
+            ..Site::empty("TEST")
         };
         Self { registry: Registry::new(units, Functions::default()), site: Arc::new(site) }
     }

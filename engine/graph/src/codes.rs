@@ -74,6 +74,8 @@ codes! {
     E0204 EnvironmentMissing "an environment variable is not set";
     E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
     E0206 UnitUnknown "a unit is not one of those known";
+    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
+    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
     E0250 OperatorUnknown "a `type` is not one of those that can stand here";
     E0251 InputUnknown "an input names no node of the pipeline";
     E0252 PortUnknown "an input names a port that the node does not have";
@@ -92,8 +94,6 @@ codes! {
     E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
-    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
-    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -107,12 +107,10 @@ codes! {
     E0323 ColumnRepeated "two columns of a node have one name";
     E0324 ColumnKind "a column is of another type than it is used for";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
-
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
     E0353 DatasetMixed "one dataset would hold rows of different columns";
-
     E0370 ConditionNotBoolean "a condition gives something other than true or false";
     E0371 StreamRefused "a sink does not take the stream that comes";
     E0372 DatasetNameInvalid "a dataset's name makes no folder or needs quotes in SQL";
@@ -135,7 +133,6 @@ codes! {
     E0413 CellNotInteger "a cell is not an integer";
     E0414 CellNotDate "a cell is not a date";
     E0415 CellNotBoolean "a cell is not yes or no";
-
     E0420 ColumnMissing "a table lacks a column that it needs";
     E0421 CellEmpty "a cell that must have a value is empty";
 
@@ -150,6 +147,7 @@ codes! {
 
     W0201 OutputUnused "nothing reads what a node gives";
     W0270 SelectionEmpty "a condition on tags is true for none";
+
     W0370 AddressShared "several tags read one address";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";

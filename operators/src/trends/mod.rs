@@ -2,13 +2,12 @@
 
 pub mod aggregate;
 
-
 use std::sync::Arc;
 
-use ducto_graph::decode::decode;
-use ducto_graph::registry::{Scope, Section};
 use ducto_graph::codes::Code;
+use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostic;
+use ducto_graph::registry::{Scope, Section};
 use ducto_record::ValueKind;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,8 +29,10 @@ pub fn interpolation() -> Section {
         scope: Scope::Tag,
         summary: "How the value changes between samples: `stepped` or `sloped`",
         schema: |generator| generator.subschema_for::<Interpolation>(),
+        shorthand: None,
         decode: |node, diagnostics| {
-            decode::<Interpolation>(node, diagnostics).map(|said| Arc::new(said) as Arc<dyn std::any::Any + Send + Sync>)
+            decode::<Interpolation>(node, diagnostics)
+                .map(|said| Arc::new(said) as Arc<dyn std::any::Any + Send + Sync>)
         },
         check: |check, diagnostics| {
             let sloped = check.section.downcast_ref() == Some(&Interpolation::Sloped);

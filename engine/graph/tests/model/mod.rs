@@ -338,6 +338,7 @@ pub(crate) struct Class {
 pub(crate) struct Limit {
     pub(crate) limit: Spanned<Quantity>,
     #[serde(default)]
+    #[allow(dead_code)]
     pub(crate) on_delay: Option<Duration>,
 }
 

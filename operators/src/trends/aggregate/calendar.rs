@@ -26,11 +26,22 @@ impl Window {
 #[derive(Clone, Debug)]
 pub(super) enum Calendar {
     /// Multiples of a length since 1970 in UTC.
-    Utc { every: Micros },
+    Utc {
+        every: Micros,
+    },
     /// Multiples of a length since local midnight; a length below an hour follows the zone's offset alone.
-    Local { every: Micros, zone: TimeZone },
-    Day { zone: TimeZone, start: TimeOfDay },
-    Month { zone: TimeZone, start: TimeOfDay },
+    Local {
+        every: Micros,
+        zone: TimeZone,
+    },
+    Day {
+        zone: TimeZone,
+        start: TimeOfDay,
+    },
+    Month {
+        zone: TimeZone,
+        start: TimeOfDay,
+    },
 }
 
 impl Calendar {
@@ -42,15 +53,25 @@ impl Calendar {
                 Ok(stamp) => local(zone, stamp, *every).unwrap_or_else(|| multiple(time, *every, 0)),
                 Err(_) => multiple(time, *every, 0),
             },
-            Self::Day { zone, start } => civil(zone, time, |at| {
-                let first = day_of(at, *start)?;
-                Some((first, first.tomorrow().ok()?))
-            }, *start)
+            Self::Day { zone, start } => civil(
+                zone,
+                time,
+                |at| {
+                    let first = day_of(at, *start)?;
+                    Some((first, first.tomorrow().ok()?))
+                },
+                *start,
+            )
             .unwrap_or_else(|| multiple(time, DAY, 0)),
-            Self::Month { zone, start } => civil(zone, time, |at| {
-                let first = day_of(at, *start)?.first_of_month();
-                Some((first, first.checked_add(Span::new().months(1)).ok()?))
-            }, *start)
+            Self::Month { zone, start } => civil(
+                zone,
+                time,
+                |at| {
+                    let first = day_of(at, *start)?.first_of_month();
+                    Some((first, first.checked_add(Span::new().months(1)).ok()?))
+                },
+                *start,
+            )
             .unwrap_or_else(|| multiple(time, 30 * DAY, 0)),
         }
     }

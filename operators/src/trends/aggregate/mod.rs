@@ -427,9 +427,12 @@ impl TransformConfig for AggregateConfig {
                 StreamType::Samples(found) => kinds.extend(found.iter().copied()),
                 StreamType::Rows(_) => {
                     cx.report(
-                        Diagnostic::new(Code::StreamUnfit, format!("`aggregate` reads samples, and `{}` gives rows", *input.from))
-                            .at(input.from.place)
-                            .help("let it read samples, or aggregate rows with a transform of type `sql`"),
+                        Diagnostic::new(
+                            Code::StreamUnfit,
+                            format!("`aggregate` reads samples, and `{}` gives rows", *input.from),
+                        )
+                        .at(input.from.place)
+                        .help("let it read samples, or aggregate rows with a transform of type `sql`"),
                     );
                     return None;
                 }
@@ -437,9 +440,12 @@ impl TransformConfig for AggregateConfig {
         }
         if !kinds.is_empty() && !kinds.iter().any(|kind| KINDS.contains(kind)) {
             cx.report(
-                Diagnostic::new(Code::StreamUnfit, "`aggregate` reads numbers and booleans, and only text arrives here")
-                    .at(cx.place)
-                    .help("let it read a node that gives float64, int64 or bool"),
+                Diagnostic::new(
+                    Code::StreamUnfit,
+                    "`aggregate` reads numbers and booleans, and only text arrives here",
+                )
+                .at(cx.place)
+                .help("let it read a node that gives float64, int64 or bool"),
             );
         }
         if let Every::Length(every) = *self.every {

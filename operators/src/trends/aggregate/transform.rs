@@ -6,10 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, UInt32Array};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use ducto_graph::operator::{NodeError, Output as Out, Snapshot, Transform};
-use ducto_record::{
-    Batch, Directory, Layout, Micros, Quality, SavedState, Samples, StateError, TagId, Times, Values,
-};
 use ducto_record::time::MINUTE;
+use ducto_record::{Batch, Directory, Layout, Micros, Quality, Samples, SavedState, StateError, TagId, Times, Values};
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
@@ -198,7 +196,17 @@ impl Aggregate {
             rejected.dedup();
         }
         if settings.needs.weights {
-            self.keep(index, time, slots, values_of(numbers, &rows), group, shape, &rejected, rows.len() == slots.len(), now);
+            self.keep(
+                index,
+                time,
+                slots,
+                values_of(numbers, &rows),
+                group,
+                shape,
+                &rejected,
+                rows.len() == slots.len(),
+                now,
+            );
         }
         if self.windows[index].closed {
             self.touch(index, group, now);
@@ -307,7 +315,12 @@ impl Aggregate {
         let slots = self.tags.len();
         let windows = &mut self.windows;
         if settings.needs.weights {
-            self.panes.close(until, slots, |time| settings.calendar.window(time), |pane, weights| weigh(windows, pane, weights));
+            self.panes.close(
+                until,
+                slots,
+                |time| settings.calendar.window(time),
+                |pane, weights| weigh(windows, pane, weights),
+            );
         }
         let closing: Vec<usize> =
             (0..windows.len()).filter(|index| !windows[*index].closed && windows[*index].end <= until).collect();
@@ -515,11 +528,8 @@ impl Transform for Aggregate {
             tracing::warn!("windows were kept for other settings ({}); they start anew", saved.settings);
             return Ok(());
         }
-        let to: Vec<Option<Slot>> = saved
-            .tags
-            .iter()
-            .map(|name| self.directory.tag_id(name).map(|tag| self.slot(tag)))
-            .collect();
+        let to: Vec<Option<Slot>> =
+            saved.tags.iter().map(|name| self.directory.tag_id(name).map(|tag| self.slot(tag))).collect();
         let mut from = vec![None; self.tags.len()];
         for (old, new) in to.iter().enumerate() {
             if let Some(new) = new {

@@ -460,7 +460,8 @@ impl Panes {
         let samples_of = |index: usize| self.panes[index].samples(slot);
         // From the pane of the sample before the late ones to that of the sample after them.
         let mut first = self.panes.partition_point(|pane| pane.window.end <= since).min(closed);
-        let mut found = self.panes.get(first).is_some_and(|pane| pane.samples(slot).iter().any(|kept| kept.time < since));
+        let mut found =
+            self.panes.get(first).is_some_and(|pane| pane.samples(slot).iter().any(|kept| kept.time < since));
         while !found && first > 0 {
             first -= 1;
             found = !samples_of(first).is_empty();
