@@ -66,6 +66,7 @@ codes! {
     E0114 MergeNotMapping "`<<` is given something other than a mapping";
     E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
     E0117 SecretUnreadable "a secret's file cannot be used";
+    E0120 ExpressionSyntax "an expression is no SQL expression";
 
     E0201 FieldUnknown "a field is not one of those that can stand here";
     E0202 ChoiceUnknown "a value is not one of the accepted names";
@@ -91,6 +92,11 @@ codes! {
     E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
+    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
+    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
+    E0240 AlarmClassUnknown "an alarm's class is none of the site's";
+    E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
+    E0242 TagOfAssetUnknown "a tag that a setting names is not there";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -98,6 +104,12 @@ codes! {
     E0304 NumberOutOfRange "a number is outside the range allowed";
     E0305 LengthWrong "a list has another length than the one expected";
     E0306 ParameterNotScalar "a list or mapping is inserted into a text";
+    E0320 ExpressionRefused "an expression uses SQL that cannot stand in one";
+    E0321 ExpressionType "the types in an expression do not fit together";
+    E0322 ExpressionUnit "the units in an expression do not fit together";
+    E0323 ColumnRepeated "two columns of a node have one name";
+    E0324 ColumnKind "a column is of another type than it is used for";
+    E0344 StreamUnfit "a node is given another kind of stream than it takes";
 
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
@@ -111,6 +123,11 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
+    E0340 LimitUnit "a limit's unit measures something else than the tag";
+    E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
+    E0342 LimitOrder "the limits of a tag's alarms are not in order";
+    E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
+    E0345 AlarmSettings "the settings of an alarm do not fit its type";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -136,11 +153,14 @@ codes! {
     E0504 WorkbookTooLarge "a workbook is too large once it is unpacked";
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
+    E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
+    E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
 
     W0201 OutputUnused "nothing reads what a node gives";
     W0270 SelectionEmpty "a condition on tags is true for none";
     W0370 AddressShared "several tags read one address";
 
+    W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }
 

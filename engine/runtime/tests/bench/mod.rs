@@ -25,7 +25,7 @@ use ducto_record::{
     Batch, Directory, Entry, Epoch, Micros, Origin, Part, RowType, SampleColumns, Samples, SavedState, StateError,
     StreamType, Tag, Times, Units, ValueKind, Values, with_role,
 };
-use ducto_runtime::{ClockMode, Options, RunningSite};
+use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
 
 /// The tag that `sums` publishes for tag 1.
 pub(crate) const PUBLISHED: u32 = 9;
@@ -337,7 +337,8 @@ impl Bench {
             ..Site::empty("TEST")
         };
         let registry = Registry::new(Units::default(), Functions::default());
-        let options = Options { mode, last_epoch: 0, resources: Resources::default(), feeders: false };
+        let options =
+            Options { mode, last_epoch: 0, resources: Resources::default(), feeders: false, sinks: SinkChoice::All };
         let site = RunningSite::start(&Arc::new(site), &registry, options).unwrap();
         Self { site: Some(site), rows, raw }
     }

@@ -1,0 +1,3 @@
+//! Values over time: windows, slopes.
+
+pub mod aggregate;
