@@ -10,6 +10,7 @@ mod data;
 mod demo;
 mod explain;
 mod graph;
+mod host;
 mod interrupt;
 mod load;
 mod logging;
@@ -19,6 +20,7 @@ mod replay;
 mod run;
 mod schema;
 mod simulate;
+mod stored;
 mod table;
 mod test;
 mod words;
@@ -61,9 +63,9 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Query(args) => query::run(args, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Alarms(args) => match &args.command {
-            None => alarms::list(&args.place, output),
-            Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, act, output),
-            Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, act, output),
+            None => alarms::list(args, output),
+            Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, &args.place, act, output),
+            Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, &args.place, act, output),
         },
         Command::Bench(args) => bench::run(args, output),
         Command::Schema(args) => schema::run(args, output),
