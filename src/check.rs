@@ -83,7 +83,12 @@ fn counts(targets: &BTreeSet<Target>) -> String {
         (count(|target| matches!(target, Target::Pipeline(_))), "pipeline"),
         (count(|target| matches!(target, Target::Test(_))), "test file"),
     ];
-    parts.iter().filter(|(count, _)| *count > 0).map(|&(count, noun)| counted(count, noun)).collect::<Vec<_>>().join(", ")
+    parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|&(count, noun)| counted(count, noun))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// What a path stands for. A file that cannot be read is left to the loader, which says why.
@@ -136,9 +141,9 @@ fn begins_with(path: &Path, field: &str) -> bool {
     let read = std::fs::File::open(path)
         .and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, LOOKED_AT), &mut bytes));
     read.is_ok()
-        && String::from_utf8_lossy(&bytes)
-            .lines()
-            .any(|line| line.trim_start_matches('\u{feff}').strip_prefix(field).is_some_and(|rest| rest.starts_with(':')))
+        && String::from_utf8_lossy(&bytes).lines().any(|line| {
+            line.trim_start_matches('\u{feff}').strip_prefix(field).is_some_and(|rest| rest.starts_with(':'))
+        })
 }
 
 struct Check {

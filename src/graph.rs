@@ -19,7 +19,8 @@ pub(crate) fn run(args: &GraphArgs, output: &Output) -> Result<Exit, Failure> {
         loading.pipeline(&args.path, args.site.as_deref(), output)?
     };
     if output.is_json() {
-        output.object(&json!({"pipelines": site.pipelines.iter().map(|pipeline| object(pipeline)).collect::<Vec<_>>()}));
+        output
+            .object(&json!({"pipelines": site.pipelines.iter().map(|pipeline| object(pipeline)).collect::<Vec<_>>()}));
         return Ok(Exit::Done);
     }
     let drawing = match args.format {
@@ -50,8 +51,7 @@ fn node(node: &GraphNode) -> Value {
         NodeConfig::Transform(_) => "transform",
         NodeConfig::Sink(_) => "sink",
     };
-    let inputs: Vec<Value> =
-        node.inputs.iter().map(|input| json!({"name": input.name, "from": *input.from})).collect();
+    let inputs: Vec<Value> = node.inputs.iter().map(|input| json!({"name": input.name, "from": *input.from})).collect();
     let ports: Vec<Value> =
         node.ports.iter().map(|port| json!({"name": port.name, "stream": stream(&port.stream)})).collect();
     let publish: Vec<&str> = node.publish.iter().map(|publish| publish.column.as_str()).collect();

@@ -22,11 +22,7 @@ pub(crate) struct Loading {
 
 impl Loading {
     pub(crate) fn new() -> Self {
-        Self {
-            registry: ducto_operators::registry(),
-            sources: Sources::new(),
-            diagnostics: Diagnostics::new(),
-        }
+        Self { registry: ducto_operators::registry(), sources: Sources::new(), diagnostics: Diagnostics::new() }
     }
 
     /// A site, for a command that needs one: findings are printed, and mistakes refuse it.
@@ -36,12 +32,7 @@ impl Loading {
     }
 
     /// A lone pipeline on a site, or on none.
-    pub(crate) fn pipeline(
-        &mut self,
-        path: &Path,
-        site: Option<&Path>,
-        output: &Output,
-    ) -> Result<Arc<Site>, Failure> {
+    pub(crate) fn pipeline(&mut self, path: &Path, site: Option<&Path>, output: &Output) -> Result<Arc<Site>, Failure> {
         let site = match site {
             Some(site) => self.site(site, output)?,
             None => Arc::new(Site::empty("")),

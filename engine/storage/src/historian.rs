@@ -1,7 +1,7 @@
 //! The historian of one dataset: takes batches by reference, commits them on a thread of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use ducto_record::{Batch, Directory, Micros};
 
 use crate::dataset::{DatasetConfig, DatasetSchema};
 use crate::error::{AppendError, StorageError};
-use crate::folder::DataFolder;
-use crate::manifest::Manifest;
+use crate::folder::{DataFolder, dataset_path};
+use crate::manifest::{FileEntry, Manifest};
 use crate::recover;
 use crate::stored;
 use crate::writer::{self, Due};
@@ -231,11 +231,29 @@ pub struct Snapshot {
     pub manifest: Arc<Manifest>,
     /// The data folder.
     pub data: PathBuf,
-    schema: DatasetSchema,
+    /// What the tail was appended as; none where there is no tail.
+    schema: Option<DatasetSchema>,
     tail: Vec<Appended>,
 }
 
 impl Snapshot {
+    /// The files of a dataset as they lie, of a site that does not run or is not asked; `None` where there is no such
+    /// dataset. Takes no lock.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read.
+    pub fn of_folder(data: &Path, dataset: &str) -> Result<Option<Self>, StorageError> {
+        let manifest = Manifest::load(data, dataset)?;
+        let of =
+            |manifest| Self { manifest: Arc::new(manifest), data: data.to_owned(), schema: None, tail: Vec::new() };
+        Ok(manifest.map(of))
+    }
+
+    /// Where a file of the manifest lies.
+    pub fn path(&self, file: &FileEntry) -> PathBuf {
+        dataset_path(&self.data, &self.manifest.dataset).join(&file.path)
+    }
+
     /// The columns of [`Snapshot::tail`].
     pub fn schema(&self) -> SchemaRef {
         self.manifest.schema()
@@ -251,7 +269,10 @@ impl Snapshot {
     /// # Errors
     /// When a batch does not have the columns of the dataset.
     pub fn tail(&self) -> Result<Vec<RecordBatch>, StorageError> {
-        stored::batches(&self.manifest.dataset, &self.schema, &self.schema(), self.tail.iter())
+        match &self.schema {
+            Some(schema) => stored::batches(&self.manifest.dataset, schema, &self.schema(), self.tail.iter()),
+            None => Ok(Vec::new()),
+        }
     }
 }
 
@@ -492,7 +513,7 @@ impl Historian {
         Snapshot {
             manifest: state.manifest.clone(),
             data: self.shared.data.clone(),
-            schema: self.shared.config.schema.clone(),
+            schema: Some(self.shared.config.schema.clone()),
             tail: sealed.chain(&state.current).cloned().collect(),
         }
     }

@@ -21,6 +21,7 @@ mod order;
 mod parquet_file;
 mod plan;
 mod recover;
+mod segments;
 mod sort;
 mod stored;
 mod writer;
