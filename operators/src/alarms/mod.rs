@@ -24,7 +24,7 @@ use ducto_graph::expr::{Expression, SampleView};
 use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
 };
-use ducto_graph::registry::{Scope, Section};
+use ducto_graph::registry::{Registry, Scope, Section};
 use ducto_graph::scalar::Duration;
 use ducto_graph::site::Site;
 use ducto_graph::tree::{Node, Spanned};
@@ -81,6 +81,12 @@ pub struct AlarmConfig {
 
 fn two_seconds() -> Duration {
     Duration::from_secs(2)
+}
+
+/// Adds the operator `alarm`, the tag section `alarms` and the site section `alarm_classes`.
+pub fn register(registry: &mut Registry) {
+    registry.add(operator());
+    sections().into_iter().for_each(|section| registry.add_section(section));
 }
 
 /// The operator `alarm`.

@@ -60,7 +60,7 @@ struct Watched {
 /// What changes of a tag with alarms.
 #[derive(Clone, Debug, PartialEq)]
 struct TagState {
-    /// Whether a row has come.
+    /// Whether a row has come that was more than compared; the fast path leaves its trace in [`Hot::newest`] alone.
     seen: bool,
     alarms: Vec<AlarmState>,
     /// The value and quality that deviations see; `None` before the first row.
@@ -495,9 +495,10 @@ impl Transform for TagAlarmsTransform {
     fn on_action(&mut self, action: &Action, out: &mut Output) -> Result<(), NodeError> {
         let Some(verb) = Verb::of(action) else { return Ok(()) };
         let Some(tag) = action.text("tag").and_then(|name| self.directory.tag_id(name)) else { return Ok(()) };
-        let Some(slot) = self.hot.get(tag).map(|hot| hot.slot).filter(|slot| *slot != NONE) else { return Ok(()) };
+        let Some(hot) = self.hot.get(tag).copied().filter(|hot| hot.slot != NONE) else { return Ok(()) };
+        let slot = hot.slot;
         // Another worker, or another node, has this tag.
-        if !self.cold.states[slot as usize].seen {
+        if hot.newest == Micros::MIN && !self.cold.states[slot as usize].seen {
             return Ok(());
         }
         let watched = self.cold.watched.clone();
@@ -537,7 +538,8 @@ impl Transform for TagAlarmsTransform {
         Some(Box::new(move || {
             let mut saved = Vec::new();
             for (slot, (watched, state)) in (0..).zip(watched.iter().zip(&states)) {
-                if !state.seen {
+                let newest = hot.get(watched.tag).map_or(Micros::MIN, |hot| hot.newest);
+                if newest == Micros::MIN && !state.seen {
                     continue;
                 }
                 let alarms = (0..)
@@ -551,7 +553,7 @@ impl Transform for TagAlarmsTransform {
                     .collect();
                 saved.push(SavedTag {
                     tag: directory.tag_name(watched.tag).to_owned(),
-                    newest: hot.get(watched.tag).map_or(Micros::MIN, |hot| hot.newest),
+                    newest,
                     compared: state.compared.map(|(value, quality)| (value, quality.0)),
                     alarms,
                 });
