@@ -2,4 +2,3 @@
 
 pub mod alarms;
 pub mod quality;
-

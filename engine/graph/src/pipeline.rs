@@ -93,7 +93,10 @@ impl Pipeline {
                         )
                         .at(node.place)
                         .note_at(holder.place, format!("`{}` holds its samples back", holder.id))
-                        .help(format!("let `{}` read a node before `{}`, or use a check that does not wait", node.id, holder.id)),
+                        .help(format!(
+                            "let `{}` read a node before `{}`, or use a check that does not wait",
+                            node.id, holder.id
+                        )),
                     );
                 }
                 tags.extend(config.holds(site).into_iter().map(|tag| (tag, index)));

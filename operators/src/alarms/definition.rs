@@ -155,11 +155,8 @@ impl<'a> Definer<'a> {
 
     /// The alarms of a tag; one that is wrong is reported and left out.
     pub(super) fn alarms(&self, tag: &TagSettings, alarms: &TagAlarms, diagnostics: &mut Diagnostics) -> Vec<Alarm> {
-        let made: Vec<Alarm> = alarms
-            .0
-            .iter()
-            .filter_map(|(name, settings)| self.alarm(tag, name, settings, diagnostics))
-            .collect();
+        let made: Vec<Alarm> =
+            alarms.0.iter().filter_map(|(name, settings)| self.alarm(tag, name, settings, diagnostics)).collect();
         self.check_order(tag, alarms, &made, diagnostics);
         made
     }
@@ -396,9 +393,8 @@ impl<'a> Definer<'a> {
             Err((DifferenceError::Unknown, message)) => (Code::UnitUnknown, message),
             Err((DifferenceError::Quantity, message)) => (Code::LimitUnit, message),
         };
-        diagnostics.push(
-            Diagnostic::new(code, message).at(quantity.place).help("write a number from 0 in the tag's unit"),
-        );
+        diagnostics
+            .push(Diagnostic::new(code, message).at(quantity.place).help("write a number from 0 in the tag's unit"));
         None
     }
 
@@ -457,13 +453,18 @@ impl<'a> Definer<'a> {
         for pair in ordered.windows(2) {
             let [(below, low), (above, high)] = pair else { continue };
             if low >= high {
-                let place = alarms.0.iter().find(|(name, _)| *name.value == **above).map(|(name, settings)| {
-                    settings.limit.as_ref().map_or(name.place, |limit| limit.place)
-                });
+                let place = alarms
+                    .0
+                    .iter()
+                    .find(|(name, _)| *name.value == **above)
+                    .map(|(name, settings)| settings.limit.as_ref().map_or(name.place, |limit| limit.place));
                 diagnostics.push(
                     Diagnostic::new(
                         Code::LimitOrder,
-                        format!("the limit of `{above}`, {high}, is not above that of `{below}`, {low}, on `{}`", *tag.name),
+                        format!(
+                            "the limit of `{above}`, {high}, is not above that of `{below}`, {low}, on `{}`",
+                            *tag.name
+                        ),
                     )
                     .at(place.unwrap_or(tag.name.place))
                     .help("the limits must ascend: LL, L, H, HH"),

@@ -68,9 +68,8 @@ pub(super) fn row_type(key: Key) -> RowType {
 
 /// A batch of [`row_type`].
 pub(super) fn batch(row_type: &RowType, rows: &[EventRow]) -> Result<RecordBatch, ArrowError> {
-    let text = |of: &dyn Fn(&EventRow) -> Option<&str>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<StringArray>())
-    };
+    let text =
+        |of: &dyn Fn(&EventRow) -> Option<&str>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<StringArray>()) };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.time)).with_timezone("UTC")),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.key))),

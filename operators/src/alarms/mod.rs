@@ -4,6 +4,7 @@ mod classes;
 mod definition;
 mod events;
 mod group;
+mod judging;
 mod machine;
 mod samples;
 mod settings;
@@ -120,8 +121,11 @@ pub fn sections() -> [Section; 2] {
             },
             check: |check, diagnostics| {
                 if let (Some(alarms), Some(tag)) = (check.section.downcast_ref::<TagAlarms>(), check.tag) {
-                    Definer::new(check.site, check.registry.units(), Rows::default(), 0)
-                        .alarms(tag, alarms, diagnostics);
+                    Definer::new(check.site, check.registry.units(), Rows::default(), 0).alarms(
+                        tag,
+                        alarms,
+                        diagnostics,
+                    );
                 }
             },
         },
@@ -131,8 +135,7 @@ pub fn sections() -> [Section; 2] {
             summary: "Classes of alarms: uplink priority, latching, who may edit",
             schema: |generator| generator.subschema_for::<AlarmClasses>(),
             decode: |node: &Node, diagnostics: &mut Diagnostics| {
-                decode::<AlarmClasses>(node, diagnostics)
-                    .map(|classes| Arc::new(classes) as Arc<dyn Any + Send + Sync>)
+                decode::<AlarmClasses>(node, diagnostics).map(|classes| Arc::new(classes) as Arc<dyn Any + Send + Sync>)
             },
             check: |check, diagnostics| {
                 let Some(classes) = check.section.downcast_ref::<AlarmClasses>() else { return };
@@ -142,7 +145,11 @@ pub fn sections() -> [Section; 2] {
                             Code::NumberOutOfRange,
                             format!("`uplink: {}` of the class `{}` is no priority", class.uplink, **name),
                         )
-                        .at(check.node.get(name).and_then(|class| class.get("uplink")).map_or(name.place, |uplink| uplink.place))
+                        .at(check
+                            .node
+                            .get(name)
+                            .and_then(|class| class.get("uplink"))
+                            .map_or(name.place, |uplink| uplink.place))
                         .help("write a priority from 1 (at once) to 4 (within the hour)"),
                     );
                 }
@@ -270,7 +277,7 @@ impl AlarmConfig {
             key,
         };
         let expressions = match stream {
-            StreamType::Rows(rows) => Expressions::Rows(self.compile(when, &rows.schema, cx)?),
+            StreamType::Rows(rows) => Expressions::Rows(Box::new(self.compile(when, &rows.schema, cx)?)),
             StreamType::Samples(_) => Expressions::Samples(
                 schemas(stream, &cx.directory)
                     .into_iter()

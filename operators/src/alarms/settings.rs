@@ -7,8 +7,8 @@ use ducto_graph::decode::OrderedMap;
 use ducto_graph::scalar::{Duration, Quantity};
 use ducto_graph::tree::{Entry, Node, Spanned, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 /// The alarms of a tag, by name. `H`, `HH`, `L`, `LL`, `deviation`, `rate`, `discrete` and `bad` say their type
 /// themselves; any other name needs `type`. A number alone is the limit; `off` takes away an alarm that a template

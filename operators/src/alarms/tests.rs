@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int8Array, RecordBatch, TimestampMicrosecondArray, UInt16Array, UInt32Array};
+use arrow::array::{
+    ArrayRef, Float64Array, Int8Array, RecordBatch, TimestampMicrosecondArray, UInt16Array, UInt32Array,
+};
 use arrow::datatypes::{DataType, Field};
 use ducto_record::{Batch, Checks, RowType, StreamType, with_role};
 
@@ -97,10 +99,7 @@ W.P: {alarms: {H: {limit: 100}, HH: {limit: 200, on_bad_quality: force}, L: {lim
         ]
     );
     feed(&mut driver, &[(2.0, 60.0)]);
-    assert_eq!(
-        driver.lines(),
-        ["2s W.P HH 1 returned D 60 200 process 192", "2s W.P bad 1 returned D 60 process 192"]
-    );
+    assert_eq!(driver.lines(), ["2s W.P HH 1 returned D 60 200 process 192", "2s W.P bad 1 returned D 60 process 192"]);
 }
 
 #[test]
@@ -168,10 +167,7 @@ W.A: {alarms: {H: {limit: 100, class: auto}}}
     for (second, value) in [(10.0, 101.0), (11.0, 99.0)] {
         driver.put(second, "W.L", value);
     }
-    assert_eq!(
-        driver.lines(),
-        ["10s W.L H 1 raised B 101 100 latch 192", "11s W.L H 1 returned E 99 100 latch 192"]
-    );
+    assert_eq!(driver.lines(), ["10s W.L H 1 raised B 101 100 latch 192", "11s W.L H 1 returned E 99 100 latch 192"]);
     assert!(ack(&mut driver, 12.0, "reset", "W.L").ends_with("acknowledge it first"));
     assert!(ack(&mut driver, 12.0, "acknowledge", "W.L").starts_with("12s W.L H 1 acknowledged F 99"));
     assert!(ack(&mut driver, 13.0, "reset", "W.L").starts_with("13s W.L H 1 reset A 99"));
@@ -218,7 +214,10 @@ W.MODE: {as: int64, alarms: {discrete: {state: 3}}}
     for (second, value) in [(0.0, 0.0), (1.0, 2.0), (2.0, 5.0), (3.0, 6.0), (5.0, 6.5)] {
         driver.put(second, "W.P", value);
     }
-    assert_eq!(driver.lines(), ["2s W.P rate 1 raised B 3 2 process 192", "5s W.P rate 1 returned D 0.25 2 process 192"]);
+    assert_eq!(
+        driver.lines(),
+        ["2s W.P rate 1 raised B 3 2 process 192", "5s W.P rate 1 returned D 0.25 2 process 192"]
+    );
     // A step of the set-point and of the value at one time is no deviation, whichever comes first.
     driver.send(10.0, &[sample("W.PV", 10.0, 50.0), sample("W.SP", 10.0, 50.0)]);
     driver.send(11.0, &[sample("W.PV", 11.0, 90.0), sample("W.SP", 11.0, 90.0)]);
@@ -318,11 +317,8 @@ W.E: {unit: psig, alarms: {H: 10, HH: 5}}
 fn limits_are_converted_to_the_unit_of_the_tag() {
     let mut driver = driver("W.P: {unit: psig, alarms: {H: {limit: 1 barg, deadband: 0.1 barg}, HH: 30 psia}}");
     feed(&mut driver, &[(0.0, 14.5), (1.0, 14.6), (2.0, 13.1), (3.0, 13.0), (4.0, 15.6)]);
-    let seen: Vec<String> = driver
-        .lines()
-        .iter()
-        .map(|line| line.split(' ').take(5).collect::<Vec<_>>().join(" "))
-        .collect();
+    let seen: Vec<String> =
+        driver.lines().iter().map(|line| line.split(' ').take(5).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(seen, ["1s W.P H 1 raised", "3s W.P H 1 returned", "4s W.P H 2 raised", "4s W.P HH 1 raised"]);
 }
 
@@ -406,10 +402,14 @@ fn an_expression_over_samples_is_an_alarm_of_their_tag() {
     ];
     let said: Vec<String> = wrong.iter().flat_map(|yaml| bed.config("alarm", yaml, &input).unwrap_err()).collect();
     insta::assert_snapshot!(said.join("\n"));
-    insta::assert_snapshot!("streams", [
-        bed.config("alarm", "", &scores()).unwrap_err().join("\n"),
-        bed.config("quality", "", &scores()).unwrap_err().join("\n"),
-    ].join("\n"));
+    insta::assert_snapshot!(
+        "streams",
+        [
+            bed.config("alarm", "", &scores()).unwrap_err().join("\n"),
+            bed.config("quality", "", &scores()).unwrap_err().join("\n"),
+        ]
+        .join("\n")
+    );
 }
 
 #[test]

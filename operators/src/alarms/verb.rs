@@ -28,9 +28,10 @@ impl Verb {
         };
         let (words, letter) = (machine.state.words(), machine.state.letter());
         match result {
-            Ok(event) => (Some(event), format!("`{alarm}` of `{of}` is {}; it is now {words} ({letter})", event.name())),
+            Ok(event) => {
+                (Some(event), format!("`{alarm}` of `{of}` is {}; it is now {words} ({letter})", event.name()))
+            }
             Err(why) => (None, format!("`{alarm}` of `{of}` is {words} ({letter}): {why}")),
         }
     }
 }
-

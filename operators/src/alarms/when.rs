@@ -42,7 +42,7 @@ pub(super) struct Definition {
 
 /// For what the expressions are compiled.
 pub(super) enum Expressions {
-    Rows(Compiled),
+    Rows(Box<Compiled>),
     /// Kinds of value for which the condition has a meaning.
     Samples(Vec<(ValueKind, Compiled)>, Box<SampleView>),
 }
@@ -147,7 +147,9 @@ impl WhenTransform {
                 .ok_or_else(|| no_column("time"))?
                 .values(),
             quality: column("quality")?.as_primitive_opt::<UInt16Type>().ok_or_else(|| no_column("quality"))?.values(),
-            diff: batch.column_by_name("diff").and_then(|diff| Some(&diff.as_primitive_opt::<Int8Type>()?.values()[..])),
+            diff: batch
+                .column_by_name("diff")
+                .and_then(|diff| Some(&diff.as_primitive_opt::<Int8Type>()?.values()[..])),
             checks: batch
                 .column_by_name("checks")
                 .and_then(|checks| Some(&checks.as_primitive_opt::<UInt16Type>()?.values()[..])),
@@ -395,8 +397,9 @@ pub(super) fn comparison(text: &str) -> Option<(&str, &str)> {
     let (from, to) = found?;
     let (left, right) = (text[..from].trim(), text[to..].trim());
     let logic = |side: &str| {
-        side.split(|c: char| !c.is_alphanumeric() && c != '_')
-            .any(|word| ["and", "or", "not", "between", "in", "is", "like", "case"].contains(&word.to_lowercase().as_str()))
+        side.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| {
+            ["and", "or", "not", "between", "in", "is", "like", "case"].contains(&word.to_lowercase().as_str())
+        })
     };
     (!left.is_empty() && !right.is_empty() && !logic(left) && !logic(right)).then_some((left, right))
 }

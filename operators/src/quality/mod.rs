@@ -91,7 +91,8 @@ pub fn section() -> Section {
 }
 
 fn decode_section(node: &Node, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Any + Send + Sync>> {
-    decode::<Checks>(&Checks::written_out(node), diagnostics).map(|checks| Arc::new(checks) as Arc<dyn Any + Send + Sync>)
+    decode::<Checks>(&Checks::written_out(node), diagnostics)
+        .map(|checks| Arc::new(checks) as Arc<dyn Any + Send + Sync>)
 }
 
 /// The checks of a tag that only work on numbers.
@@ -123,6 +124,13 @@ fn check_tag(checks: &Checks, tag: &TagSettings, check: &SectionCheck<'_>, diagn
             }
         }
         ValueKind::Float64 | ValueKind::Int64 => {}
+    }
+    for name in checks.unknown() {
+        diagnostics.push(
+            Diagnostic::new(Code::ChoiceUnknown, format!("there is no check `{}`", **name))
+                .at(name.place)
+                .suggest(name, Checks::names()),
+        );
     }
     if checks.stale.as_ref().is_some_and(|stale| stale.after.is_none()) && tag.scan.is_none() {
         diagnostics.push(
@@ -260,8 +268,7 @@ impl QualityConfig {
             }
         }
         if cx.site.tags.is_empty() {
-            let subject =
-                Subject { kind: ValueKind::Float64, unit: None, span: None, envelope: None, scan: None };
+            let subject = Subject { kind: ValueKind::Float64, unit: None, span: None, envelope: None, scan: None };
             planner.plan(subject, &self.checks, &mut |_| None);
             // Without a tag there is no unit to convert to.
             planner.misfits.retain(|misfit| misfit.kind != MisfitKind::Quantity);

@@ -150,7 +150,10 @@ pub(crate) fn difference(
         ));
     };
     if from.dimension != to.dimension {
-        return Err((DifferenceError::Quantity, format!("`{name}` and the tag's `{}` measure different things", to.symbol)));
+        return Err((
+            DifferenceError::Quantity,
+            format!("`{name}` and the tag's `{}` measure different things", to.symbol),
+        ));
     }
     // A difference has no zero: psi, psig and psia are steps of one size.
     Ok(quantity.value.value * from.scale / to.scale)
@@ -224,16 +227,15 @@ impl Planner<'_> {
                     Rearm::Never => u32::MAX,
                     Rearm::After(count) => count,
                 };
-                plan.jump = self.distance(&jump.limit, subject).map(|limit| JumpPlan { limit, rearm, verdict: jump.verdict.0 });
+                plan.jump =
+                    self.distance(&jump.limit, subject).map(|limit| JumpPlan { limit, rearm, verdict: jump.verdict.0 });
             }
             plan.spike = checks.spike.as_ref().and_then(|spike| Some((self.spike(spike, subject)?, spike.verdict.0)));
             plan.rate =
                 checks.rate.as_ref().and_then(|rate| Some((self.distance(&rate.limit, subject)?, rate.verdict.0)));
         }
-        plan.cross = checks
-            .cross_check
-            .as_ref()
-            .and_then(|cross| Some((condition(&cross.expression)?, cross.verdict.0)));
+        plan.cross =
+            checks.cross_check.as_ref().and_then(|cross| Some((condition(&cross.expression)?, cross.verdict.0)));
         plan.frozen = checks.frozen.as_ref().and_then(|frozen| self.frozen(frozen, subject, condition));
         plan.stale = self.stale(checks, subject);
         plan

@@ -9,8 +9,8 @@ use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::expr::Functions;
 use ducto_graph::operator::{
-    BuildContext, CheckContext, Decode, Emitted, Input, Output, Packet, Partition, Resources, TransformConfig, Transform,
-    Turn, turn,
+    BuildContext, CheckContext, Decode, Emitted, Input, Output, Packet, Partition, Resources, Transform,
+    TransformConfig, Turn, turn,
 };
 use ducto_graph::registry::{Registry, Role, Scope, SectionCheck};
 use ducto_graph::scalar::{ByteSize, Duration, TimeOfDay, TimeZone};
@@ -295,10 +295,8 @@ pub(crate) struct Driver {
 impl Driver {
     /// One entry at an engine time in seconds, its samples one batch for each run of one kind.
     pub(crate) fn send(&mut self, now: f64, samples: &[Given]) {
-        let batches = samples
-            .chunk_by(|a, b| self.kind(a) == self.kind(b))
-            .map(|run| Batch::Samples(self.batch(run)))
-            .collect();
+        let batches =
+            samples.chunk_by(|a, b| self.kind(a) == self.kind(b)).map(|run| Batch::Samples(self.batch(run))).collect();
         self.entry(seconds(now), batches, &[]);
     }
 
@@ -319,8 +317,7 @@ impl Driver {
     pub(crate) fn act(&mut self, now: f64, verb: &str, arguments: &[(&str, &str)]) -> Option<String> {
         let arguments =
             arguments.iter().map(|(name, value)| ((*name).to_owned(), Value::Text((*value).into()))).collect();
-        let action =
-            Action { id: 1, verb: verb.into(), arguments, user: "ana".into(), reason: Some("seen".into()) };
+        let action = Action { id: 1, verb: verb.into(), arguments, user: "ana".into(), reason: Some("seen".into()) };
         self.entry(seconds(now), Vec::new(), &[Arc::new(action)]);
         self.replies.pop()
     }
@@ -345,7 +342,9 @@ impl Driver {
                 values.map(|value| if let Value::Bool(value) = value { Some(*value) } else { None }).collect(),
             ),
             ValueKind::Text => Values::Text(
-                values.map(|value| if let Value::Text(value) = value { Some(value.to_string()) } else { None }).collect(),
+                values
+                    .map(|value| if let Value::Text(value) = value { Some(value.to_string()) } else { None })
+                    .collect(),
             ),
         };
         let times: Vec<Micros> = samples.iter().map(|given| given.time).collect();
@@ -407,9 +406,11 @@ impl Driver {
 
     fn line(&self, rows: &RecordBatch, row: usize) -> String {
         let schema = rows.schema();
-        let cells = schema.fields().iter().zip(rows.columns()).filter(|(field, column)| {
-            column.is_valid(row) && field.name() != "diff"
-        });
+        let cells = schema
+            .fields()
+            .iter()
+            .zip(rows.columns())
+            .filter(|(field, column)| column.is_valid(row) && field.name() != "diff");
         let cells: Vec<String> = cells
             .map(|(field, column)| match column.data_type() {
                 DataType::Float64 => column.as_primitive::<Float64Type>().value(row).to_string(),

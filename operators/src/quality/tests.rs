@@ -47,7 +47,19 @@ W.F: {}
     );
     assert_eq!(
         verdicts(&lines),
-        ["84 envelope", "16 range", "192", "16 range", "68 envelope", "0 range", "24", "16 range", "192", "0 range", "192"]
+        [
+            "84 envelope",
+            "16 range",
+            "192",
+            "16 range",
+            "68 envelope",
+            "0 range",
+            "24",
+            "16 range",
+            "192",
+            "0 range",
+            "192"
+        ]
     );
 }
 
@@ -74,12 +86,10 @@ fn a_bad_first_value_locks_the_tag_out_only_where_that_is_asked_for() {
 #[test]
 fn a_spike_is_far_from_the_median_of_the_last_samples() {
     let tags = "W.P: {checks: {spike: {min: 5, window: 5}}}";
-    let values =
-        [10.0, 10.0, 10.0, 90.0, 10.0, 10.0, 10.0, 10.0, 15.0, 15.1, 10.0, 10.0, 10.0, 10.0, 90.0, 90.0, 90.0];
+    let values = [10.0, 10.0, 10.0, 90.0, 10.0, 10.0, 10.0, 10.0, 15.0, 15.1, 10.0, 10.0, 10.0, 10.0, 90.0, 90.0, 90.0];
     let lines = run(tags, &series("W.P", &values));
     // Nothing before the window is full; 15 is within `min`; a step passes once it is the median.
-    let spikes: Vec<usize> =
-        (0..values.len()).filter(|&at| verdicts(&lines)[at] == "88 spike").collect();
+    let spikes: Vec<usize> = (0..values.len()).filter(|&at| verdicts(&lines)[at] == "88 spike").collect();
     assert_eq!(spikes, [9, 14, 15]);
 }
 
@@ -92,10 +102,7 @@ fn the_differential_test_holds_each_sample_until_the_next() {
         driver.send(given.time as f64 / 1e6, &[given]);
         seen.push(driver.lines().join(", "));
     }
-    assert_eq!(
-        seen,
-        ["", "0s W.P 1 192", "1s W.P 2 192", "2s W.P 50 88 spike", "3s W.P 3 88 spike", "4s W.P 60 192"]
-    );
+    assert_eq!(seen, ["", "0s W.P 1 192", "1s W.P 2 192", "2s W.P 50 88 spike", "3s W.P 3 88 spike", "4s W.P 60 192"]);
     driver.send(6.0, &[sample("W.P", 6.0, ()).quality(24)]);
     assert_eq!(driver.lines(), ["5s W.P 61 192", "6s W.P null 24"]);
     let site = &bed.site;
@@ -106,8 +113,8 @@ fn the_differential_test_holds_each_sample_until_the_next() {
 #[test]
 fn a_rate_uses_the_real_time() {
     let tags = "W.P: {checks: {rate: 2}}";
-    let samples =
-        [(0.0, 0.0), (1.0, 2.0), (2.0, 4.5), (12.0, 20.0), (12.0, 90.0)].map(|(time, value)| sample("W.P", time, value));
+    let samples = [(0.0, 0.0), (1.0, 2.0), (2.0, 4.5), (12.0, 20.0), (12.0, 90.0)]
+        .map(|(time, value)| sample("W.P", time, value));
     assert_eq!(verdicts(&run(tags, &samples)), ["192", "192", "88 rate", "192", "192"]);
 }
 
@@ -127,7 +134,10 @@ W.D: {scan: 1s, checks: {frozen: on, stale: off}}
     repeats[1].quality = ducto_record::Quality::BAD;
     assert_eq!(verdicts(&run(tags, &repeats)), ["192", "0", "64 frozen", "64 frozen", "192", "192"]);
     let within = run(tags, &series("W.T", &[0.0, 5.0, 5.5, 6.0, 5.2, 6.1, 6.2, 6.3, 6.1]));
-    assert_eq!(verdicts(&within), ["192", "192", "192", "192", "88 frozen", "88 frozen", "88 frozen", "192", "88 frozen"]);
+    assert_eq!(
+        verdicts(&within),
+        ["192", "192", "192", "192", "88 frozen", "88 frozen", "88 frozen", "192", "88 frozen"]
+    );
     let fails = run(tags, &[sample("W.D", 0.0, 1.0), sample("W.D", 299.0, 1.0), sample("W.D", 300.0, 1.0)]);
     assert_eq!(verdicts(&fails), ["192", "192", "16 frozen"]);
 }
@@ -232,7 +242,10 @@ fn an_old_row_gets_the_range_check_only_and_moves_nothing() {
     driver.send(11.0, &[sample("W.P", 5.0, 50.0), sample("W.P", 6.0, 500.0)]);
     driver.send(12.0, &[sample("W.P", 12.0, 60.0).checks(Checks::OUT_OF_ORDER)]);
     driver.put(13.0, "W.P", 11.0);
-    assert_eq!(verdicts(&driver.lines()), ["192", "192 out_of_order", "16 range+out_of_order", "192 out_of_order", "192"]);
+    assert_eq!(
+        verdicts(&driver.lines()),
+        ["192", "192 out_of_order", "16 range+out_of_order", "192 out_of_order", "192"]
+    );
 }
 
 #[test]
@@ -258,8 +271,7 @@ fn integers_repeat_exactly() {
     let tags = "W.N: {as: int64, checks: {frozen: {repeats: 1}}}";
     let big = i64::MAX - 1;
     let values = [big, i64::MAX, i64::MAX, 3, 3, 0, 0, i64::MIN, i64::MIN];
-    let samples: Vec<Given> =
-        values.iter().enumerate().map(|(at, value)| sample("W.N", at as f64, *value)).collect();
+    let samples: Vec<Given> = values.iter().enumerate().map(|(at, value)| sample("W.N", at as f64, *value)).collect();
     assert_eq!(
         verdicts(&run(tags, &samples)),
         ["192", "192", "88 frozen", "192", "88 frozen", "192", "88 frozen", "192", "88 frozen"]
@@ -295,10 +307,7 @@ fn a_node_gives_checks_to_all_tags_and_a_tag_has_its_own() {
             driver.put(second, tag, value);
         }
     }
-    assert_eq!(
-        verdicts(&driver.lines())[3..],
-        ["0 jump", "192", "192", "0 jump", "64 jump", "192"]
-    );
+    assert_eq!(verdicts(&driver.lines())[3..], ["0 jump", "192", "192", "0 jump", "64 jump", "192"]);
 }
 
 #[test]
@@ -401,10 +410,10 @@ W.E: {as: bool, checks: {frozen: {repeats: 2, while: E}}}
             let mut batches: Vec<Batch> = Vec::new();
             let mut start = 0;
             for end in 1..=timed.len() {
-                let kind = |given: &Given| given.tag.chars().last().map_or(0, |c| u8::from(c == 'D') + 2 * u8::from(c == 'E'));
-                let cut = end == timed.len()
-                    || kind(&timed[end]) != kind(&timed[end - 1])
-                    || (cut_batches && entry[end].1);
+                let kind =
+                    |given: &Given| given.tag.chars().last().map_or(0, |c| u8::from(c == 'D') + 2 * u8::from(c == 'E'));
+                let cut =
+                    end == timed.len() || kind(&timed[end]) != kind(&timed[end - 1]) || (cut_batches && entry[end].1);
                 if cut {
                     batches.push(Batch::Samples(driver.batch(&timed[start..end])));
                     start = end;

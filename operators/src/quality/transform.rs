@@ -115,8 +115,7 @@ impl QualityTransform {
                     & (checks[row] == 0)
                     & (number >= limits.low)
                     & (number <= limits.high)
-                    // Not `<=`: before the first good value the distance is NaN.
-                    & !((number - state.last_good).abs() > limits.jump)
+                    & !is_further(number, state.last_good, limits.jump)
                     & (number != f64::from_bits(state.bits))
                     & (time.wrapping_sub(state.newest) as u64 <= limits.gap)
                     & (time.saturating_sub(now) <= limits.lead)
@@ -262,7 +261,15 @@ struct Cold<'a> {
 impl Cold<'_> {
     #[cold]
     #[inline(never)]
-    fn judge(&mut self, samples: &Samples, row: usize, tag: TagId, time: Micros, state: &mut TagState, pass: &mut Pass) {
+    fn judge(
+        &mut self,
+        samples: &Samples,
+        row: usize,
+        tag: TagId,
+        time: Micros,
+        state: &mut TagState,
+        pass: &mut Pass,
+    ) {
         let plan = self.plan;
         let mut sample = Sample {
             tag,
@@ -363,6 +370,12 @@ impl Loose {
     }
 }
 
+/// Whether two values are further apart than a limit; nothing is far from NaN, which stands for no value yet.
+#[inline]
+fn is_further(a: f64, b: f64, limit: f64) -> bool {
+    (a - b).abs() > limit
+}
+
 fn float(values: &Float64Array, row: usize) -> Option<(f64, u64)> {
     values.is_valid(row).then(|| (values.value(row), values.value(row).to_bits()))
 }
@@ -445,8 +458,7 @@ impl Transform for QualityTransform {
                 saved.tags.push(directory.tag_name(tag).to_owned());
                 saved.states.push(state.save());
             }
-            saved.latest =
-                latest.into_iter().map(|(tag, value)| (directory.tag_name(tag).to_owned(), value)).collect();
+            saved.latest = latest.into_iter().map(|(tag, value)| (directory.tag_name(tag).to_owned(), value)).collect();
             SavedState::encode(VERSION, &saved)
         }))
     }
