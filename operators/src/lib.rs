@@ -38,6 +38,7 @@ pub fn registry() -> Registry {
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
     registry.add_section(quality::section());
+    registry.add_section(trends::interpolation());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));
     for (name, text) in PIPELINES {
         registry.add_pipeline(name, text);
@@ -46,8 +47,7 @@ pub fn registry() -> Registry {
 }
 
 /// The pipelines that are built in: those of the folder `pipelines`.
-const PIPELINES: [(&str, &str); 1] =
-    [("well-monitoring", include_str!("../../pipelines/well-monitoring.yaml"))];
+const PIPELINES: [(&str, &str); 1] = [("well-monitoring", include_str!("../../pipelines/well-monitoring.yaml"))];
 
 #[cfg(test)]
 mod tests {

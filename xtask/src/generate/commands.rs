@@ -49,10 +49,7 @@ fn section(page: &mut String, command: &Command, depth: usize, root: bool) {
         .iter()
         .map(|command| {
             let name = command.get_bin_name().unwrap_or(command.get_name());
-            vec![
-                format!("[`{name}`](#{})", name.replace(' ', "-")),
-                command.get_about().map(plain).unwrap_or_default(),
-            ]
+            vec![format!("[`{name}`](#{})", name.replace(' ', "-")), command.get_about().map(plain).unwrap_or_default()]
         })
         .collect();
     table(page, &["Command", ""], &listed);

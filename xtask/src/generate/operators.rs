@@ -77,7 +77,10 @@ fn contents(page: &mut String, registry: &Registry) {
         }
     }
     table(page, &["Type", "", "What it does"], &rows);
-    line!(page, "Also here: [fields of tags](#fields-of-tags), [fields of sites](#fields-of-sites), [values](#values),");
+    line!(
+        page,
+        "Also here: [fields of tags](#fields-of-tags), [fields of sites](#fields-of-sites), [values](#values),"
+    );
     line!(page, "[units](#units), [functions of expressions](#functions-of-expressions).\n");
 }
 
@@ -105,7 +108,10 @@ fn tags(page: &mut String, registry: &Registry) {
 
 fn sites(page: &mut String, registry: &Registry) {
     line!(page, "## Fields of sites\n");
-    line!(page, "What `site.yaml` and the files it includes hold, beside `templates`. The fields of operators stand below.\n");
+    line!(
+        page,
+        "What `site.yaml` and the files it includes hold, beside `templates`. The fields of operators stand below.\n"
+    );
     own(page, |generator| generator.subschema_for::<ducto_graph::load::fields::SiteFields>());
     sections(page, registry, Scope::Site);
     line!(page, "### Templates\n");
@@ -127,9 +133,16 @@ fn sections(page: &mut String, registry: &Registry, scope: Scope) {
 
 fn names(page: &mut String, registry: &Registry) {
     let quoted = |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
-    line!(page, "## Units\n\nNames and aliases that `unit:` takes.\n\n{}\n", quoted(registry.units().names().collect()));
+    line!(
+        page,
+        "## Units\n\nNames and aliases that `unit:` takes.\n\n{}\n",
+        quoted(registry.units().names().collect())
+    );
     line!(page, "## Functions of expressions\n");
-    line!(page, "What `calc`, `filter` and `when:` may call, beside the operators of SQL. No function tells the time of");
+    line!(
+        page,
+        "What `calc`, `filter` and `when:` may call, beside the operators of SQL. No function tells the time of"
+    );
     line!(page, "day or gives a random number: the same log gives the same rows.\n");
     line!(page, "{}", quoted(registry.functions().names().collect()));
 }
