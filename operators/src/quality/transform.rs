@@ -28,6 +28,8 @@ pub(super) struct QualityTransform {
     bounds: plan::Times,
     extras: Extras,
     conditions: Conditions,
+    /// By tag number: how long it may be silent; `Micros::MAX` for ever.
+    patience: Arc<[Micros]>,
     silence: Silence,
     waiting: Vec<Waiting>,
     /// Engine time of the entry whose samples wait.
@@ -81,9 +83,14 @@ struct Loose {
 impl QualityTransform {
     pub(super) fn new(directory: Arc<Directory>, plans: Plans, conditions: Conditions) -> Self {
         let limits = plans.iter().map(|plan| plan.as_ref().map_or(Limits::NEVER, |plan| plan.limits())).collect();
+        let patience = plans
+            .iter()
+            .map(|plan| plan.as_ref().and_then(|plan| plan.stale.as_ref()).map_or(Micros::MAX, |stale| stale.after))
+            .collect();
         Self {
             directory,
             limits,
+            patience,
             bounds: plan::Times::of(&plans),
             plans: Arc::new(plans),
             hot: Dense::new(),
@@ -208,28 +215,25 @@ impl QualityTransform {
     /// Makes the samples of tags that are silent: one at the deadline, and one for each scan that follows.
     fn silent(&mut self, deadline: Micros, out: &mut Output) {
         let mut silent: BTreeMap<ValueKind, Vec<(TagId, Quality)>> = BTreeMap::new();
+        let patience = self.patience.clone();
         for chunk in 0..self.silence.due.len() {
             if self.silence.due[chunk] > deadline {
                 continue;
             }
             let mut due = Micros::MAX;
-            let tags = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.plans.len());
-            for (tag, plan) in tags.clone().zip(&self.plans[tags]) {
-                let Some(stale) = plan.as_ref().and_then(|plan| plan.stale.as_ref()) else { continue };
+            let tags = chunk * CHUNK..((chunk + 1) * CHUNK).min(patience.len());
+            for (tag, &after) in tags.clone().zip(&patience[tags]) {
                 let tag = tag as TagId;
-                let Some(seen) = self.hot.get(tag).map(|hot| hot.seen) else { continue };
-                if seen == Micros::MIN {
+                let seen = self.hot.get(tag).map_or(Micros::MIN, |hot| hot.seen);
+                if seen == Micros::MIN || after == Micros::MAX {
                     continue;
                 }
-                let mut at = seen.saturating_add(stale.after);
-                if at <= deadline {
-                    let kind = plan.as_ref().map_or(ValueKind::Float64, |plan| plan.kind);
-                    silent.entry(kind).or_default().push((tag, stale.verdict));
-                    at = deadline.saturating_add(stale.scan);
-                    let hot = self.hot.get_mut(tag);
-                    self.state.get_mut(tag).silence(hot, kind);
-                    hot.seen = at.saturating_sub(stale.after);
-                    self.conditions.set(tag, Value::Null);
+                let mut at = seen.saturating_add(after);
+                if at <= deadline
+                    && let Some((kind, verdict, again)) = self.fall_silent(tag, deadline)
+                {
+                    silent.entry(kind).or_default().push((tag, verdict));
+                    at = again;
                 }
                 due = due.min(at);
             }
@@ -249,6 +253,21 @@ impl QualityTransform {
                 out.emit(0, Batch::Samples(samples));
             }
         }
+    }
+}
+
+impl QualityTransform {
+    /// A tag has become silent, or still is: its kind, the quality of the sample, and when the next is due.
+    #[cold]
+    fn fall_silent(&mut self, tag: TagId, deadline: Micros) -> Option<(ValueKind, Quality, Micros)> {
+        let plan = self.plans.get(tag as usize)?.as_ref()?;
+        let stale = plan.stale.as_ref()?;
+        let again = deadline.saturating_add(stale.scan);
+        let hot = self.hot.get_mut(tag);
+        self.state.get_mut(tag).silence(hot, plan.kind);
+        hot.seen = again.saturating_sub(stale.after);
+        self.conditions.set(tag, Value::Null);
+        Some((plan.kind, stale.verdict, again))
     }
 }
 
