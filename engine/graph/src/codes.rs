@@ -79,6 +79,24 @@ codes! {
     E0240 AlarmClassUnknown "an alarm's class is none of the site's";
     E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
     E0242 TagOfAssetUnknown "a tag that a setting names is not there";
+    E0250 OperatorUnknown "a `type` is not one of those that can stand here";
+    E0251 InputUnknown "an input names no node of the pipeline";
+    E0252 PortUnknown "an input names a port that the node does not have";
+    E0253 InputsMisplaced "`inputs` stand where nothing is read, or name a node that gives nothing";
+    E0254 Cycle "nodes feed each other in a circle";
+    E0255 NameTaken "two things have one name";
+    E0256 NameReserved "a name has a meaning of its own here";
+    E0257 TemplateUnknown "an asset names no template of the site";
+    E0258 SiteTagUnknown "a tag is not one of the site's";
+    E0259 PipelineUnknown "no pipeline of this name is found";
+    E0260 DatasetUnknown "no node stores the dataset that is read";
+    E0261 DatasetShared "two nodes store one tag in one dataset";
+    E0262 PublishMisplaced "`publish` stands on a node that gives no rows";
+    E0263 PublishAmbiguous "several rows would be published as one tag";
+    E0264 PublishEndless "published tags depend on themselves without end";
+    E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
+    E0266 GivenTwice "something that can be given once is given twice";
+    E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -89,12 +107,26 @@ codes! {
     E0320 ExpressionRefused "an expression uses SQL that cannot stand in one";
     E0321 ExpressionType "the types in an expression do not fit together";
     E0322 ExpressionUnit "the units in an expression do not fit together";
+    E0323 ColumnRepeated "two columns of a node have one name";
+    E0324 ColumnKind "a column is of another type than it is used for";
+    E0325 UnitsDiffer "tags of one column have units that do not convert";
     E0340 LimitUnit "a limit's unit measures something else than the tag";
     E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
     E0342 LimitOrder "the limits of a tag's alarms are not in order";
     E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
     E0345 AlarmSettings "the settings of an alarm do not fit its type";
+    E0350 RangeReversed "the lower end of a range is not below its upper end";
+    E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
+    E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
+    E0353 DatasetMixed "one dataset would hold rows of different columns";
+    E0370 ConditionNotBoolean "a condition gives something other than true or false";
+    E0371 StreamRefused "a sink does not take the stream that comes";
+    E0372 DatasetNameInvalid "a dataset's name makes no folder or needs quotes in SQL";
+    E0373 AddressInvalid "an address cannot be read, or lies outside its table";
+    E0374 AddressOverlap "two values of several registers lie on each other";
+    E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
+    E0376 EndpointInvalid "an endpoint cannot be read";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -110,6 +142,8 @@ codes! {
     E0413 CellNotInteger "a cell is not an integer";
     E0414 CellNotDate "a cell is not a date";
     E0415 CellNotBoolean "a cell is not yes or no";
+    E0420 ColumnMissing "a table lacks a column that it needs";
+    E0421 CellEmpty "a cell that must have a value is empty";
 
     E0501 FileTooLarge "a file is larger than its kind may be";
     E0502 NestingTooDeep "values are nested too deeply";
@@ -118,8 +152,14 @@ codes! {
     E0505 TableTooLarge "a table has too many cells";
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
     E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
+    E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
+
+    W0201 OutputUnused "nothing reads what a node gives";
+    W0270 SelectionEmpty "a condition on tags is true for none";
 
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
+    W0370 AddressShared "several tags read one address";
+
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }
 

@@ -10,6 +10,10 @@
 //!   them;
 //! - an [`OrderedMap`] collects the errors of all its entries in one go.
 //!
+//! Serde itself loses places behind `#[serde(flatten)]` and in tagged and untagged enums: an error in
+//! there is shown at the enum or struct as a whole, and `flatten` also hides which fields are known.
+//! A struct of the configuration does better with a [`Node`] field that is decoded later.
+//!
 //! The message of a custom error (`serde::de::Error::custom`) may have a second line, which becomes
 //! the help of the diagnostic.
 

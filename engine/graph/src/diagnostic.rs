@@ -127,6 +127,11 @@ impl Diagnostics {
         self.found.is_empty()
     }
 
+    /// How many findings of a severity there are.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.found.iter().filter(|found| found.severity() == severity).count()
+    }
+
     /// How many findings there are.
     pub fn len(&self) -> usize {
         self.found.len()

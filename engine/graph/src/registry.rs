@@ -49,6 +49,9 @@ pub struct Section {
     pub scope: Scope,
     pub summary: &'static str,
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// The field that a single value inside the section stands for, where a mapping could be: `limit` for
+    /// `alarms: {H: 2500}`. An override of `alarms.H.on_delay` then keeps the limit.
+    pub shorthand: Option<&'static str>,
     /// Decodes the section; the result is given to operators by [`TagSettings::section`](crate::site::TagSettings).
     pub decode: fn(&Node, &mut Diagnostics) -> Option<Arc<dyn Any + Send + Sync>>,
     /// Looks at a decoded section together with the tag it stands on (units of limits, spans, …). For scope

@@ -11,6 +11,10 @@ use crate::source::{At, Place, Sources};
 /// Longest part of a source line that is shown, in bytes.
 const SHOWN_LINE: usize = 240;
 
+/// Stands for a location while a snippet is laid out. The renderer would count the column from what
+/// it is shown, which may be part of a line, and knows no cells.
+const LOCATION: &str = "\u{E000}";
+
 impl Diagnostics {
     /// The findings for a terminal, sorted, with source lines and carets; empty if there are none.
     pub fn render(&self, sources: &Sources, coloured: bool) -> String {
@@ -20,7 +24,9 @@ impl Diagnostics {
             if !text.is_empty() {
                 text.push('\n');
             }
-            for line in renderer.render(&groups(diagnostic, sources)).lines() {
+            let (groups, locations) = groups(diagnostic, sources);
+            let rendered = fill_in(&renderer.render(&groups), &locations);
+            for line in rendered.lines() {
                 text.push_str(line.trim_end());
                 text.push('\n');
             }
@@ -36,17 +42,20 @@ impl Diagnostics {
     }
 }
 
-fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>> {
+/// The sections of a finding, and what its locations are in their order.
+fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> (Vec<Group<'a>>, Vec<String>) {
     let level = match diagnostic.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
+    let mut locations = Vec::new();
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.id());
     let label = diagnostic.label.as_deref();
-    let mut main = match diagnostic.place {
-        Some(place) => with_place(Group::with_title(title), place, label, sources),
-        None => Group::with_title(title),
-    };
+    let mut main = Group::with_title(title);
+    if let Some(place) = diagnostic.place {
+        main = with_place(main, place, label, sources);
+        locations.push(location(place, sources));
+    }
     for note in diagnostic.notes.iter().filter(|note| note.place.is_none()) {
         main = main.element(Level::NOTE.message(note.message.as_str()));
     }
@@ -58,34 +67,47 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>
         if let Some(place) = note.place {
             let group = Group::with_title(Level::NOTE.secondary_title(note.message.as_str()));
             groups.push(with_place(group, place, None, sources));
+            locations.push(location(place, sources));
         }
     }
-    groups
+    (groups, locations)
+}
+
+/// `path:line:column`, `path [Sheet1!C7]` or `path`.
+fn location(place: Place, sources: &Sources) -> String {
+    let path = sources.path(place.file).display().to_string();
+    let location = match (sources.position(place), sources.cell_name(place)) {
+        (Some(at), _) => format!("{path}:{}:{}", at.line, at.column),
+        (None, Some((sheet, cell))) => format!("{path} [{sheet}!{cell}]"),
+        (None, None) => path,
+    };
+    annotate_snippets::normalize_untrusted_str(&location)
+}
+
+/// Puts the locations where the renderer has put [`LOCATION`] and a line and column of its own.
+fn fill_in(rendered: &str, locations: &[String]) -> String {
+    let mut parts = rendered.split(LOCATION);
+    let mut text = parts.next().unwrap_or("").to_owned();
+    for (part, location) in parts.zip(locations) {
+        text.push_str(location);
+        text.push_str(part.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()));
+    }
+    text
 }
 
 fn with_place<'a>(group: Group<'a>, place: Place, label: Option<&'a str>, sources: &'a Sources) -> Group<'a> {
-    let path = sources.path(place.file).display().to_string();
-    match place.at {
-        At::File => group.element(Origin::path(path)),
-        At::Cell { .. } => {
-            let (sheet, cell) = sources.cell_name(place).unwrap_or_default();
-            let group = group.element(Origin::path(format!("{path} [{sheet}!{cell}]")));
-            let text = window(sources.slice(place), 0, usize::MAX);
-            if text.0.is_empty() {
-                return group;
-            }
-            group.element(Snippet::source(text.0).line_numbering(false).annotation(caret(0..text.0.len(), label)))
-        }
-        At::Text { .. } => {
-            let (Some(line), Some(position)) = (sources.line(place), sources.position(place)) else {
-                return group.element(Origin::path(path));
-            };
+    let snippet = match (place.at, sources.line(place)) {
+        (At::Text { .. }, Some(line)) => {
             let (text, start, end) = window(line.text, line.start, line.end);
-            group
-                .element(Origin::path(path).line(position.line).char_column(position.column))
-                .element(Snippet::source(text).line_start(line.number).annotation(caret(start..end, label)))
+            Snippet::source(text).line_start(line.number).annotation(caret(start..end, label))
         }
-    }
+        (At::Cell { .. }, _) if !sources.slice(place).is_empty() => {
+            let (text, start, end) = window(sources.slice(place), 0, usize::MAX);
+            Snippet::source(text).line_numbering(false).annotation(caret(start..end, label))
+        }
+        _ => return group.element(Origin::path(LOCATION)),
+    };
+    group.element(snippet.path(LOCATION))
 }
 
 fn caret<'a>(range: std::ops::Range<usize>, label: Option<&'a str>) -> Annotation<'a> {

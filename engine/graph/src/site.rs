@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ducto_record::{AssetId, Directory, TagId, Unit, ValueKind};
+use ducto_record::{AssetId, Directory, StreamType, TagId, Unit, ValueKind};
 
 use crate::operator::ConnectionConfig;
 use crate::pipeline::Pipeline;
-use crate::scalar::{ByteSize, Duration, TimeOfDay, TimeZone};
+use crate::scalar::{ByteSize, Duration, TimeOfDay, TimeZone, Timestamp};
 use crate::source::Place;
 use crate::tree::{Node, Spanned};
 
@@ -17,7 +17,7 @@ use crate::tree::{Node, Spanned};
 pub type SectionValue = Arc<dyn Any + Send + Sync>;
 
 /// One installation, as checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Site {
     pub name: String,
     pub tenant: Option<String>,
@@ -41,7 +41,9 @@ pub struct Site {
     /// behind those of the files.
     pub tags: Vec<Arc<TagSettings>>,
     pub directory: Arc<Directory>,
-    /// One per asset that has one.
+    /// What each dataset holds that a node of the site stores.
+    pub datasets: BTreeMap<String, StreamType>,
+    /// One per enabled asset that has one.
     pub connections: Vec<ConnectionSettings>,
     pub pipelines: Vec<Arc<Pipeline>>,
 }
@@ -64,14 +66,19 @@ pub enum NamedBy {
 }
 
 /// An asset with the values its row and its template give it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AssetSettings {
     pub name: Spanned<String>,
     pub id: AssetId,
     pub template: Option<Spanned<String>>,
     /// Its parameters, as the template's text sees them, with the place that each came from.
     pub parameters: BTreeMap<String, Node>,
+    /// Whether its connection is opened.
     pub enabled: bool,
+    /// From when on it is in service.
+    pub from: Option<Timestamp>,
+    /// When it leaves service: polls stop and the history is kept.
+    pub until: Option<Timestamp>,
     /// Tags in the order of the template.
     pub tags: Vec<TagId>,
 }
@@ -83,6 +90,8 @@ pub struct ConnectionSettings {
     /// Its `type`.
     pub operator: &'static str,
     pub config: Arc<dyn ConnectionConfig>,
+    /// Its fields with the asset's parameters in them, `type` left out.
+    pub definition: Arc<Node>,
     pub place: Place,
     pub tags: Vec<TagId>,
 }
@@ -103,14 +112,14 @@ pub struct TagSettings {
     pub envelope: Option<[f64; 2]>,
     /// How often it is polled; `None` where nothing polls it.
     pub scan: Option<Duration>,
-    pub description: BTreeMap<String, String>,
-    pub states: BTreeMap<i64, String>,
-    pub sections: BTreeMap<&'static str, SectionValue>,
+    pub description: Arc<BTreeMap<String, String>>,
+    pub states: Arc<BTreeMap<i64, String>>,
+    pub sections: Arc<BTreeMap<&'static str, SectionValue>>,
     /// The whole merged definition: template, then assets, then overrides, each piece with the place it came from.
     /// `explain` prints its leaves; a connection decodes the fields that are its own.
-    pub definition: Node,
+    pub definition: Arc<Node>,
     /// The fields of the definition that are the connection's own (`address`, `as`, …), as a map node.
-    pub connection_fields: Node,
+    pub connection_fields: Arc<Node>,
     /// The pipeline and node that publish it, for a tag that no connection reads.
     pub published_by: Option<(Arc<str>, Arc<str>)>,
 }
@@ -123,6 +132,49 @@ impl TagSettings {
 }
 
 impl Site {
+    /// The memory budget where a site gives none.
+    pub const DEFAULT_MEMORY: ByteSize = ByteSize::from_bytes(256_000_000);
+
+    /// A site without tags and pipelines, everything else as where its file does not say it.
+    pub fn empty(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            tenant: None,
+            folder: PathBuf::new(),
+            time_zone: TimeZone::utc(),
+            language: "en".to_owned(),
+            contract_day: ContractDay { start: TimeOfDay::MIDNIGHT, named_by: NamedBy::Start },
+            atmospheric_pressure: None,
+            display_units: BTreeMap::new(),
+            memory: Self::DEFAULT_MEMORY,
+            workers: 1,
+            sections: BTreeMap::new(),
+            assets: Vec::new(),
+            tags: Vec::new(),
+            directory: Arc::new(Directory::default()),
+            datasets: BTreeMap::new(),
+            connections: Vec::new(),
+            pipelines: Vec::new(),
+        }
+    }
+
+    /// A site of which only names of tags are known, each a float64: what `replay` and `bench` run on without a site.
+    /// What stands before a name's last dot is its asset.
+    pub fn bare<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::bare_kinds(names.into_iter().map(|name| (name, ValueKind::Float64)))
+    }
+
+    /// As [`Site::bare`], with the kind of value of each tag.
+    pub fn bare_kinds<'a>(tags: impl IntoIterator<Item = (&'a str, ValueKind)>) -> Self {
+        let mut assembly = crate::load::Assembly::new();
+        for (name, kind) in tags {
+            assembly.bare_tag(name, kind);
+        }
+        let mut site = Self::empty("bare");
+        assembly.finish(&mut site);
+        site
+    }
+
     /// A section of the site as its operator decoded it.
     pub fn section<T: Any + Send + Sync>(&self, name: &str) -> Option<&T> {
         self.sections.get(name)?.downcast_ref()

@@ -4,9 +4,9 @@
 //! Reading refuses what cannot be configuration (a directory, a device, a file of 100 MB) before
 //! its bytes are in memory.
 
+mod read;
+
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -190,7 +190,7 @@ impl Sources {
             return Some(*id);
         }
         let bytes = self.read_bytes(path, YAML_LIMIT, named_at, diagnostics)?;
-        match utf8(&bytes) {
+        match read::utf8(&bytes) {
             Ok(text) => {
                 let id = self.add_text(path, text);
                 self.texts.insert(path.to_owned(), id);
@@ -213,7 +213,7 @@ impl Sources {
         named_at: Option<Place>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<u8>> {
-        match read_regular(path, limit) {
+        match read::regular(path, limit) {
             Ok(bytes) => Some(bytes),
             Err(refusal) => {
                 let place = named_at.unwrap_or_else(|| Place::file(self.add_file(path)));
@@ -346,86 +346,10 @@ pub(crate) fn column_letters(column: u32) -> String {
     letters.iter().rev().collect()
 }
 
-/// Decodes UTF-8 and drops a byte-order mark; the error says where the text stops being UTF-8.
-fn utf8(bytes: &[u8]) -> Result<String, String> {
-    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return Err("the file is UTF-16, not UTF-8".to_owned());
-    }
-    let bytes = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => {
-            let offset = error.valid_up_to();
-            let line = bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let byte = bytes.get(offset).copied().unwrap_or(0);
-            Err(format!("the file is not UTF-8: byte 0x{byte:02X} at offset {offset} (line {line})"))
-        }
-    }
-}
-
-enum Refusal {
-    Missing,
-    Directory,
-    NotRegular,
-    TooLarge,
-    Io(std::io::Error),
-}
-
-impl Refusal {
-    fn diagnostic(&self, path: &Path, limit: u64) -> Diagnostic {
-        let path = path.display();
-        match self {
-            Refusal::Missing => Diagnostic::new(Code::FileMissing, format!("the file `{path}` does not exist")),
-            Refusal::Directory => {
-                Diagnostic::new(Code::FileIsDirectory, format!("`{path}` is a directory, and a file is expected"))
-            }
-            Refusal::NotRegular => Diagnostic::new(Code::FileUnreadable, format!("`{path}` is not a regular file"))
-                .help("name a file on disk, not a device, pipe or socket"),
-            Refusal::TooLarge => {
-                Diagnostic::new(Code::FileTooLarge, format!("the file `{path}` is larger than {} MB", limit >> 20))
-                    .help("split the file, or check that it is the one you meant")
-            }
-            Refusal::Io(error) => {
-                Diagnostic::new(Code::FileUnreadable, format!("the file `{path}` cannot be read: {error}"))
-                    .help("check the permissions of the file and of its folders")
-            }
-        }
-    }
-}
-
-impl From<std::io::Error> for Refusal {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Refusal::Missing,
-            ErrorKind::IsADirectory => Refusal::Directory,
-            _ => Refusal::Io(error),
-        }
-    }
-}
-
-fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, Refusal> {
-    // Asked before opening: opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(Refusal::Directory);
-    }
-    if !metadata.is_file() {
-        return Err(Refusal::NotRegular);
-    }
-    if metadata.len() > limit {
-        return Err(Refusal::TooLarge);
-    }
-    let mut bytes = Vec::new();
-    // The file may grow while it is read.
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(Refusal::TooLarge);
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn read(path: &Path) -> (Option<FileId>, Vec<Code>, Sources) {
@@ -479,6 +403,19 @@ mod tests {
         // A sparse file: were it read, the bytes would be there.
         File::create(&path).unwrap().set_len(100 << 20).unwrap();
         assert_eq!(read(&path).1, [Code::FileTooLarge]);
+    }
+
+    #[test]
+    fn a_missing_file_is_reported_where_it_was_named() {
+        let mut sources = Sources::new();
+        let mut diagnostics = Diagnostics::new();
+        let site = sources.add_text("site.yaml", "include: [rtu.yaml]");
+        let named = Place::text(site, 10, 18);
+        let path = Path::new("nowhere/rtu.yaml");
+        sources.read_yaml(path, Some(named), &mut diagnostics);
+        let found = diagnostics.iter().next().unwrap();
+        assert_eq!(found.place, Some(named));
+        assert!(found.message.contains("nowhere/rtu.yaml"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod build;
 mod scalar;
+mod syntax;
 
 use std::fmt;
 use std::ops::Deref;

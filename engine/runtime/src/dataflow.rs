@@ -30,7 +30,7 @@ use crate::sinks::SinkHost;
 use crate::stats::NodeStats;
 
 /// Epochs of one pipeline that may be on their way at once.
-const IN_FLIGHT: u64 = 4;
+const IN_FLIGHT: usize = 4;
 
 /// Engine time between snapshots.
 const SNAPSHOT_EVERY: Micros = 10 * ducto_record::time::SECOND;
@@ -194,9 +194,7 @@ impl Reader {
             if instance.is_fenced() || self.position >= instance.stop_at() {
                 return false;
             }
-            // A pipeline of sources alone has nothing on its way.
-            let done = local.all_done().min(self.position);
-            if self.position - done >= IN_FLIGHT {
+            if self.passing() >= IN_FLIGHT {
                 return false;
             }
             let entry = match instance.log.read(self.position) {
@@ -228,6 +226,16 @@ impl Reader {
             }
         }
         true
+    }
+
+    /// Epochs that are on their way; forgets those that every node has done.
+    fn passing(&self) -> usize {
+        let done = self.local.all_done();
+        let mut passing = self.local.passing.borrow_mut();
+        while passing.front().is_some_and(|passing| passing.epoch <= done) {
+            passing.pop_front();
+        }
+        passing.len()
     }
 
     /// Notes an epoch for the nodes, and decides whether it is one for a snapshot: by engine time alone, so that
@@ -279,14 +287,15 @@ impl Reader {
 
     /// Tells log and intake how far this worker is.
     fn report(&mut self) {
+        let passing = self.passing();
         let local = &self.local;
-        let done = local.all_done().min(self.position);
-        {
-            let mut passing = local.passing.borrow_mut();
-            while passing.front().is_some_and(|passing| passing.epoch <= done) {
-                passing.pop_front();
+        if passing == 0 {
+            // Also what was lost is behind every node now.
+            for done in &local.done {
+                done.set(self.position);
             }
         }
+        let done = local.all_done().min(self.position);
         let earliest = local.deadlines.iter().filter_map(Cell::get).min();
         local.instance.intake.set_deadline(&self.deadline, earliest);
         let closes = local.closes.iter().filter_map(Cell::get).max();
@@ -418,7 +427,7 @@ fn build_node<'scope>(
             if ended {
                 capabilities = None;
             }
-            if moved && ports == 0 || moved && outputs.is_empty() {
+            if moved {
                 reader.activate();
             }
         }

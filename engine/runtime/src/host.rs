@@ -7,9 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use ducto_graph::operator::{BuildContext, Intake, Partition};
+use ducto_graph::operator::{BuildContext, Intake, NodeError, Partition, Sink, SinkConfig};
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
-use ducto_record::{Epoch, Micros, Origin, SavedState};
+use ducto_record::{Batch, Epoch, Micros, Origin, SavedState};
 use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
 
@@ -30,6 +30,31 @@ use crate::views::View;
 
 /// Failures of one node on one epoch after which the node is set aside.
 const PATIENCE: u32 = 3;
+
+/// Which sinks of the pipelines are built.
+#[derive(Clone, Debug)]
+pub enum Sinks {
+    All,
+    /// Those that store one of these datasets; the others discard what they are given. For tests and benches.
+    Storing(BTreeSet<String>),
+}
+
+impl Sinks {
+    fn build(&self, config: &dyn SinkConfig) -> bool {
+        match self {
+            Self::All => true,
+            Self::Storing(datasets) => config.dataset().is_some_and(|dataset| datasets.contains(&*dataset)),
+        }
+    }
+}
+
+struct Discard;
+
+impl Sink for Discard {
+    fn on_batch(&mut self, _input: usize, _epoch: Epoch, _batch: &Batch) -> Result<(), NodeError> {
+        Ok(())
+    }
+}
 
 enum Command {
     Build(Box<Assembly>),
@@ -81,6 +106,7 @@ struct Shared {
     intake: Arc<SiteIntake>,
     replies: Arc<Replies>,
     workers: usize,
+    sinks: Sinks,
     commands: Vec<(Mutex<Sender<Command>>, Thread)>,
     events: Mutex<Sender<Event>>,
     next_instance: AtomicU64,
@@ -93,7 +119,8 @@ struct Shared {
 pub struct Host {
     shared: Arc<Shared>,
     controller: Option<JoinHandle<()>>,
-    guards: Option<WorkerGuards<()>>,
+    /// Behind a lock so that a host can be shared between threads.
+    guards: Mutex<Option<WorkerGuards<()>>>,
 }
 
 impl Host {
@@ -101,7 +128,12 @@ impl Host {
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub fn start(workers: usize, log: Arc<SiteLog>, intake: Arc<SiteIntake>) -> Result<Self, RuntimeError> {
+    pub fn start(
+        workers: usize,
+        sinks: Sinks,
+        log: Arc<SiteLog>,
+        intake: Arc<SiteIntake>,
+    ) -> Result<Self, RuntimeError> {
         let workers = workers.max(1);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel::<Command>()).unzip();
         let receivers = Mutex::new(receivers.into_iter().map(Some).collect::<Vec<_>>());
@@ -136,6 +168,7 @@ impl Host {
             intake,
             replies: Arc::default(),
             workers,
+            sinks,
             commands,
             events: Mutex::new(events),
             next_instance: AtomicU64::new(1),
@@ -145,7 +178,7 @@ impl Host {
         let controlled = shared.clone();
         let controller =
             std::thread::Builder::new().name("ducto-host".into()).spawn(move || controlled.control(&inbox))?;
-        Ok(Self { shared, controller: Some(controller), guards: Some(guards) })
+        Ok(Self { shared, controller: Some(controller), guards: Mutex::new(Some(guards)) })
     }
 
     /// Adds a pipeline, which reads the log from behind its present end. `context` is completed for each node.
@@ -173,11 +206,11 @@ impl Host {
         self.shared.lock().values().map(Running::status).collect()
     }
 
-    /// Opens a tap on a port.
+    /// Opens a tap on a port: `every` for one that misses nothing, however slow its reader.
     ///
     /// # Errors
     /// When there is no such pipeline, node or port.
-    pub fn tap(&self, pipeline: &str, node: &str, port: &str) -> Result<TapReader, RuntimeError> {
+    pub fn tap(&self, pipeline: &str, node: &str, port: &str, every: bool) -> Result<TapReader, RuntimeError> {
         let pipelines = self.shared.lock();
         let running = pipelines.get(pipeline).ok_or_else(|| RuntimeError::NoPipeline(pipeline.into()))?;
         running
@@ -185,7 +218,7 @@ impl Host {
             .iter()
             .find(|shared| *shared.id == *node)
             .and_then(|shared| shared.ports.iter().find(|shared| shared.name == port))
-            .map(|port| port.tap.open())
+            .map(|port| port.tap.open(every))
             .ok_or_else(|| RuntimeError::NoPort { pipeline: pipeline.into(), node: node.into(), port: port.into() })
     }
 
@@ -259,7 +292,7 @@ impl Host {
         if let Some(controller) = self.controller.take() {
             let _ = controller.join();
         }
-        drop(self.guards.take());
+        drop(self.guards.get_mut().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -308,7 +341,11 @@ impl Shared {
         for (index, node) in pipeline.nodes.iter().enumerate() {
             match &node.config {
                 NodeConfig::Sink(config) => {
-                    let sink = config.build(&node_context(context, pipeline, index, 0, self.workers))?;
+                    let sink: Box<dyn Sink> = if self.sinks.build(config.as_ref()) {
+                        config.build(&node_context(context, pipeline, index, 0, self.workers))?
+                    } else {
+                        Box::new(Discard)
+                    };
                     sinks.insert(index, Arc::new(SinkHost::new(sink, position, nodes[index].stats.clone())));
                 }
                 NodeConfig::Transform(_) => keeping += self.workers,

@@ -148,8 +148,9 @@ impl SiteLog {
     pub(crate) fn advance(&self, id: ReaderId, done: Epoch, kept_from: Epoch) {
         let mut inner = self.lock();
         if let Some(reader) = inner.readers.get_mut(&id) {
-            reader.done = done;
-            reader.kept_from = kept_from;
+            // Workers of one pipeline report side by side, and the one that looked first may come last.
+            reader.done = reader.done.max(done);
+            reader.kept_from = reader.kept_from.max(kept_from);
         }
         inner.trim(self.capacity);
         drop(inner);

@@ -15,7 +15,7 @@ use ducto_record::{Action, Epoch, Micros, Value};
 use crate::clock::ClockMode;
 use crate::error::RuntimeError;
 use crate::feeders::{FeederStatus, Feeders};
-use crate::host::{Host, PipelineStatus};
+use crate::host::{Host, PipelineStatus, Sinks};
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
 use crate::taps::TapReader;
@@ -34,6 +34,15 @@ pub struct Options {
     pub resources: Resources,
     /// Whether connections and sources with input of their own run. Off where a caller enters everything itself.
     pub feeders: bool,
+    pub sinks: SinkChoice,
+}
+
+/// Which sinks of the pipelines run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkChoice {
+    All,
+    /// Only those that store a dataset which a source of the site reads; the others discard.
+    DatasetsRead,
 }
 
 /// A site at work.
@@ -53,7 +62,7 @@ impl RunningSite {
     /// # Errors
     /// When a node cannot be built or a thread not started; what had started is stopped again.
     pub fn start(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
-        let Options { mode, last_epoch, mut resources, feeders: with_feeders } = options;
+        let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks } = options;
         let memory = site.memory.bytes();
         let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
         let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch));
@@ -71,6 +80,10 @@ impl RunningSite {
             .collect();
         let brings = !datasets_read.is_empty()
             || site.pipelines.iter().flat_map(|pipeline| &pipeline.nodes).any(|node| !node.publish.is_empty());
+        let sinks = match sinks {
+            SinkChoice::All => Sinks::All,
+            SinkChoice::DatasetsRead => Sinks::Storing(datasets_read.clone()),
+        };
         resources.insert(Arc::new(SiteServices { intake: intake.clone(), datasets_read }));
         let context = BuildContext {
             site: site.clone(),
@@ -87,7 +100,7 @@ impl RunningSite {
         if with_feeders {
             feeders.extend(connections(site, &context)?);
         }
-        let host = Host::start(site.workers, log.clone(), intake.clone())?;
+        let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
             host.add(pipeline, &context)?;
             if with_feeders {
@@ -155,7 +168,15 @@ impl RunningSite {
     /// # Errors
     /// When there is no such port.
     pub fn tap(&self, pipeline: &str, node: &str, port: &str) -> Result<TapReader, RuntimeError> {
-        self.host()?.tap(pipeline, node, port)
+        self.host()?.tap(pipeline, node, port, false)
+    }
+
+    /// As [`RunningSite::tap`], but misses nothing, however slow its reader: for input that ends.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn tap_every(&self, pipeline: &str, node: &str, port: &str) -> Result<TapReader, RuntimeError> {
+        self.host()?.tap(pipeline, node, port, true)
     }
 
     /// Every view, with the pipeline and node it is of.

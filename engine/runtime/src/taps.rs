@@ -1,7 +1,7 @@
 //! Taps: copies of what leaves a port, for whoever looks, at no cost while nobody does.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ducto_record::{Batch, Epoch, Micros};
@@ -27,8 +27,25 @@ pub(crate) struct Tap {
 
 #[derive(Debug)]
 struct Reader {
-    sender: SyncSender<Tapped>,
+    sender: Bounds,
     missed: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Bounds {
+    /// Misses batches when its reader is slow.
+    Bounded(SyncSender<Tapped>),
+    /// Misses nothing: for tests, whose input ends.
+    Unbounded(Sender<Tapped>),
+}
+
+impl Bounds {
+    fn send(&self, tapped: Tapped) -> Result<(), TrySendError<Tapped>> {
+        match self {
+            Self::Bounded(sender) => sender.try_send(tapped),
+            Self::Unbounded(sender) => sender.send(tapped).map_err(|error| TrySendError::Disconnected(error.0)),
+        }
+    }
 }
 
 /// What a reader of a tap holds; dropping it closes the tap.
@@ -46,8 +63,15 @@ impl TapReader {
 }
 
 impl Tap {
-    pub(crate) fn open(&self) -> TapReader {
-        let (sender, batches) = sync_channel(DEPTH);
+    /// A reader that may miss batches, or one that misses none and grows instead.
+    pub(crate) fn open(&self, every: bool) -> TapReader {
+        let (sender, batches) = if every {
+            let (sender, batches) = channel();
+            (Bounds::Unbounded(sender), batches)
+        } else {
+            let (sender, batches) = sync_channel(DEPTH);
+            (Bounds::Bounded(sender), batches)
+        };
         let missed = Arc::new(AtomicU64::new(0));
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.push(Reader { sender, missed: missed.clone() });
@@ -65,7 +89,7 @@ impl Tap {
     #[cold]
     fn send(&self, epoch: Epoch, stamp: Micros, batch: &Batch) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.retain(|reader| match reader.sender.try_send(Tapped { epoch, stamp, batch: batch.clone() }) {
+        readers.retain(|reader| match reader.sender.send(Tapped { epoch, stamp, batch: batch.clone() }) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 reader.missed.fetch_add(1, Ordering::Relaxed);

@@ -1,1 +1,34 @@
-//! (in the making)
+//! Where a site keeps what it measured: the data folder and the historian.
+//!
+//! A [`DataFolder`] is held by one process. A [`Historian`] keeps one dataset in it: batches are appended by
+//! reference, committed to Parquet on a thread of its own, merged hour by hour, and removed by age and size. Queries
+//! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
+
+mod catalog;
+mod commit;
+#[cfg(test)]
+mod crash_tests;
+mod dataset;
+mod error;
+#[cfg(test)]
+mod faults;
+pub mod files;
+mod folder;
+mod historian;
+mod hour;
+mod manifest;
+mod order;
+mod parquet_file;
+mod plan;
+mod recover;
+mod segments;
+mod sort;
+mod stored;
+mod writer;
+
+pub use catalog::{TAGS, tags_table, write_catalog};
+pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION};
+pub use error::{AppendError, FileError, StorageError};
+pub use folder::{DataFolder, dataset_names, dataset_path};
+pub use historian::{Appended, Committed, Historian, HistorianStats, Snapshot};
+pub use manifest::{FileEntry, Level, Manifest};

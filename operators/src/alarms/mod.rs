@@ -115,6 +115,7 @@ pub fn sections() -> [Section; 2] {
             scope: Scope::Tag,
             summary: "Alarms of the tag, by name",
             schema: |generator| generator.subschema_for::<TagAlarms>(),
+            shorthand: Some("limit"),
             decode: |node: &Node, diagnostics: &mut Diagnostics| {
                 decode::<TagAlarms>(&TagAlarms::written_out(node), diagnostics)
                     .map(|alarms| Arc::new(alarms) as Arc<dyn Any + Send + Sync>)
@@ -134,6 +135,7 @@ pub fn sections() -> [Section; 2] {
             scope: Scope::Site,
             summary: "Classes of alarms: uplink priority, latching, who may edit",
             schema: |generator| generator.subschema_for::<AlarmClasses>(),
+            shorthand: None,
             decode: |node: &Node, diagnostics: &mut Diagnostics| {
                 decode::<AlarmClasses>(node, diagnostics).map(|classes| Arc::new(classes) as Arc<dyn Any + Send + Sync>)
             },

@@ -81,6 +81,7 @@ pub fn section() -> Section {
         scope: Scope::Tag,
         summary: "Quality checks of the tag, with their limits",
         schema: |generator| generator.subschema_for::<Checks>(),
+        shorthand: None,
         decode: decode_section,
         check: |check, diagnostics| {
             if let (Some(checks), Some(tag)) = (check.section.downcast_ref::<Checks>(), check.tag) {

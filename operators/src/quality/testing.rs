@@ -97,11 +97,15 @@ impl Bed {
                 span: field("span").map(|node| decode(node, &mut diagnostics).unwrap()),
                 envelope: field("envelope").map(|node| decode(node, &mut diagnostics).unwrap()),
                 scan: field("scan").map(|node| decode::<Duration>(node, &mut diagnostics).unwrap()),
-                description: BTreeMap::new(),
-                states: states.into_iter().map(|(number, text)| (number.parse().unwrap(), text)).collect(),
-                sections,
-                definition: node.clone(),
-                connection_fields: Node::new(Place::NOWHERE, Tree::Map(Vec::new())),
+                description: Arc::default(),
+                states: states
+                    .into_iter()
+                    .map(|(number, text)| (number.parse().unwrap(), text))
+                    .collect::<BTreeMap<_, _>>()
+                    .into(),
+                sections: Arc::new(sections),
+                definition: Arc::new(node.clone()),
+                connection_fields: Arc::new(Node::new(Place::NOWHERE, Tree::Map(Vec::new()))),
                 published_by: None,
             }));
         }
@@ -128,11 +132,12 @@ impl Bed {
             assets: Vec::new(),
             tags: settings,
             directory: Arc::new(builder.build()),
+            datasets: BTreeMap::new(),
             connections: Vec::new(),
             pipelines: Vec::new(),
         });
         for (scope, tag, node) in std::iter::once((Scope::Site, None, &site_node))
-            .chain(site.tags.iter().map(|tag| (Scope::Tag, Some(&**tag), &tag.definition)))
+            .chain(site.tags.iter().map(|tag| (Scope::Tag, Some(&**tag), &*tag.definition)))
         {
             let decoded = tag.map_or(&site.sections, |tag| &tag.sections);
             for section in registry.sections(scope) {

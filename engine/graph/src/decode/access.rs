@@ -3,7 +3,7 @@
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::deserializer::NodeDeserializer;
+use super::deserializer::{Bounds, NodeDeserializer, is_whole, out_of_range};
 use super::error::{DecodeError, Kind};
 use super::stand_in::StandIn;
 use super::{State, handover};
@@ -191,10 +191,11 @@ struct KeyDeserializer<'a> {
 }
 
 macro_rules! parsed_keys {
-    ($($method:ident $visit:ident $expected:literal;)*) => {$(
+    ($($method:ident $visit:ident $type:ty, $expected:literal;)*) => {$(
         fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-            match self.text.parse() {
+            match self.text.parse::<$type>() {
                 Ok(value) => visitor.$visit(value),
+                Err(_) if is_whole(self.text) => Err(out_of_range(self.text, <$type>::bounds())),
                 Err(_) => Err(DecodeError::report(DecodeError::mismatch(
                     $expected,
                     &format!("the key `{}`", crate::tree::shorten(self.text)),
@@ -212,15 +213,14 @@ impl<'a> Deserializer<'a> for KeyDeserializer<'a> {
     }
 
     parsed_keys! {
-        deserialize_bool visit_bool "`true` or `false`";
-        deserialize_i8 visit_i8 "an integer";
-        deserialize_i16 visit_i16 "an integer";
-        deserialize_i32 visit_i32 "an integer";
-        deserialize_i64 visit_i64 "an integer";
-        deserialize_u8 visit_u8 "an integer";
-        deserialize_u16 visit_u16 "an integer";
-        deserialize_u32 visit_u32 "an integer";
-        deserialize_u64 visit_u64 "an integer";
+        deserialize_i8 visit_i8 i8, "an integer";
+        deserialize_i16 visit_i16 i16, "an integer";
+        deserialize_i32 visit_i32 i32, "an integer";
+        deserialize_i64 visit_i64 i64, "an integer";
+        deserialize_u8 visit_u8 u8, "an integer";
+        deserialize_u16 visit_u16 u16, "an integer";
+        deserialize_u32 visit_u32 u32, "an integer";
+        deserialize_u64 visit_u64 u64, "an integer";
     }
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -248,6 +248,14 @@ impl<'a> Deserializer<'a> for KeyDeserializer<'a> {
     ) -> Result<V::Value, DecodeError> {
         use serde::de::value::StrDeserializer;
         visitor.visit_enum(StrDeserializer::new(self.text))
+    }
+
+    fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.text {
+            "true" => visitor.visit_bool(true),
+            "false" => visitor.visit_bool(false),
+            _ => visitor.visit_str(self.text),
+        }
     }
 
     forward_to_deserialize_any! {

@@ -164,12 +164,7 @@ impl<'a> NodeDeserializer<'a> {
     where
         T: TryFrom<i64> + std::str::FromStr + Bounds,
     {
-        let out_of_range = || {
-            DecodeError::report(Diagnostic::new(
-                Code::NumberOutOfRange,
-                format!("`{}` is out of range: {}", self.node.written, T::bounds()),
-            ))
-        };
+        let out_of_range = || out_of_range(&self.node.written, T::bounds());
         match &self.node.value {
             Value::Integer(number) => T::try_from(*number).map_err(|_| out_of_range()),
             Value::Float(_) if is_whole(&self.node.written) => self.node.written.parse().map_err(|_| out_of_range()),
@@ -212,12 +207,17 @@ impl<'a> NodeDeserializer<'a> {
 }
 
 /// Whether a text is an integer, of whatever size.
-fn is_whole(text: &str) -> bool {
-    text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit())
+pub(super) fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+pub(super) fn out_of_range(written: &str, bounds: String) -> DecodeError {
+    DecodeError::report(Diagnostic::new(Code::NumberOutOfRange, format!("`{written}` is out of range: {bounds}")))
 }
 
 /// The range of an integer type in words.
-trait Bounds {
+pub(super) trait Bounds {
     fn bounds() -> String;
 }
 

@@ -31,9 +31,34 @@ pub(super) struct Resolver<'a> {
 }
 
 const AGGREGATES: &[&str] = &[
-    "sum", "avg", "mean", "count", "min", "max", "median", "stddev", "stddev_samp", "stddev_pop", "var", "var_samp",
-    "var_pop", "variance", "first_value", "last_value", "array_agg", "string_agg", "bool_and", "bool_or", "corr",
-    "covar_pop", "covar_samp", "approx_distinct", "approx_median", "approx_percentile_cont", "regr_slope", "grouping",
+    "sum",
+    "avg",
+    "mean",
+    "count",
+    "min",
+    "max",
+    "median",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "var",
+    "var_samp",
+    "var_pop",
+    "variance",
+    "first_value",
+    "last_value",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+    "regr_slope",
+    "grouping",
 ];
 
 const WINDOWS: &[&str] =
@@ -41,8 +66,19 @@ const WINDOWS: &[&str] =
 
 /// What a replay would answer in another way.
 const CLOCKS: &[&str] = &[
-    "now", "current_timestamp", "current_date", "current_time", "localtimestamp", "localtime", "today", "getdate",
-    "sysdate", "timeofday", "clock_timestamp", "transaction_timestamp", "statement_timestamp",
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "localtimestamp",
+    "localtime",
+    "today",
+    "getdate",
+    "sysdate",
+    "timeofday",
+    "clock_timestamp",
+    "transaction_timestamp",
+    "statement_timestamp",
 ];
 const CHANCE: &[&str] = &["random", "rand", "uuid", "gen_random_uuid", "newid"];
 
@@ -266,7 +302,8 @@ impl Resolver<'_> {
             "max" => "greatest".to_owned(),
             _ => name,
         };
-        function.name = ObjectName(vec![ObjectNamePart::Identifier(Ident { span: function.name.span(), ..Ident::new(name) })]);
+        function.name =
+            ObjectName(vec![ObjectNamePart::Identifier(Ident { span: function.name.span(), ..Ident::new(name) })]);
         Ok(())
     }
 
@@ -276,10 +313,17 @@ impl Resolver<'_> {
         let fail = |kind, message: String| Err(self.text.error_at(kind, span, message));
         let mut arguments = children_mut(expr);
         let [value, target] = arguments.as_mut_slice() else {
-            return fail(ErrorKind::Type, "convert takes a value and the name of a unit: `convert(thp, 'kPa')`".to_owned());
+            return fail(
+                ErrorKind::Type,
+                "convert takes a value and the name of a unit: `convert(thp, 'kPa')`".to_owned(),
+            );
         };
-        let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(target), span: target_span }) = &**target else {
-            return fail(ErrorKind::Type, "the unit of convert is a text in single quotes: `convert(thp, 'kPa')`".to_owned());
+        let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(target), span: target_span }) = &**target
+        else {
+            return fail(
+                ErrorKind::Type,
+                "the unit of convert is a text in single quotes: `convert(thp, 'kPa')`".to_owned(),
+            );
         };
         let Some(to) = self.units.get(target) else {
             let error = self.text.error_at(ErrorKind::Unit, *target_span, format!("unknown unit `{target}`"));
@@ -492,12 +536,8 @@ impl Resolver<'_> {
         } else {
             format!("`{left}` and `{right}` measure different things; check that the right columns are meant")
         };
-        self.error(
-            ErrorKind::Unit,
-            expr,
-            format!("a value in `{left}` and a value in `{right}` cannot be {verb}"),
-        )
-        .with_help(help)
+        self.error(ErrorKind::Unit, expr, format!("a value in `{left}` and a value in `{right}` cannot be {verb}"))
+            .with_help(help)
     }
 
     fn call_message(&self, function: &Function, parts: &[Typed], message: &str) -> String {
@@ -506,7 +546,11 @@ impl Resolver<'_> {
         if let Some((_, rest)) = message.split_once("coercion failed with: Error during planning: ") {
             return rest.split(". No function matches").next().unwrap_or(rest).to_owned();
         }
-        if message.contains("Candidate functions") || message.contains("No function matches") || message.contains("coerce") || message.contains("signature") {
+        if message.contains("Candidate functions")
+            || message.contains("No function matches")
+            || message.contains("coerce")
+            || message.contains("signature")
+        {
             return format!("`{name}` cannot be called with ({})", types.join(", "));
         }
         format!("`{name}`: {message}")
@@ -520,7 +564,14 @@ impl Resolver<'_> {
 
 /// The name of a function in lower case.
 fn name_of(function: &Function) -> String {
-    function.name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.to_lowercase()).collect::<Vec<_>>().join(".")
+    function
+        .name
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .map(|ident| ident.value.to_lowercase())
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 fn is_text(kind: &DataType) -> bool {

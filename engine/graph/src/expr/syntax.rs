@@ -6,8 +6,8 @@ use datafusion_sql::sqlparser::ast::{
     CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
-use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::{ErrorKind, ExpressionError};
@@ -223,7 +223,9 @@ pub(super) fn children(expr: &Expr) -> Vec<&Expr> {
         | Expr::IsNotDistinctFrom(left, right)
         | Expr::BinaryOp { left, right, .. } => vec![left, right],
         Expr::AtTimeZone { timestamp, time_zone } => vec![timestamp, time_zone],
-        Expr::Like { expr, pattern, .. } | Expr::ILike { expr, pattern, .. } | Expr::SimilarTo { expr, pattern, .. } => {
+        Expr::Like { expr, pattern, .. }
+        | Expr::ILike { expr, pattern, .. }
+        | Expr::SimilarTo { expr, pattern, .. } => {
             vec![expr, pattern]
         }
         Expr::InList { expr, list, .. } => std::iter::once(&**expr).chain(list).collect(),
@@ -263,7 +265,9 @@ pub(super) fn children_mut(expr: &mut Expr) -> Vec<&mut Expr> {
         | Expr::IsNotDistinctFrom(left, right)
         | Expr::BinaryOp { left, right, .. } => vec![left, right],
         Expr::AtTimeZone { timestamp, time_zone } => vec![timestamp, time_zone],
-        Expr::Like { expr, pattern, .. } | Expr::ILike { expr, pattern, .. } | Expr::SimilarTo { expr, pattern, .. } => {
+        Expr::Like { expr, pattern, .. }
+        | Expr::ILike { expr, pattern, .. }
+        | Expr::SimilarTo { expr, pattern, .. } => {
             vec![expr, pattern]
         }
         Expr::InList { expr, list, .. } => std::iter::once(&mut **expr).chain(list).collect(),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt16Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use ducto_record::{
-    Asset, Dimension, Directory, Layout, Quality, Reference, Samples, Tag, Unit, Units, Value, ValueKind, Values, with_unit,
+    Asset, Dimension, Directory, Layout, Quality, Reference, Samples, Tag, Unit, Units, Value, ValueKind, Values,
+    with_unit,
 };
 use proptest::prelude::*;
 
@@ -132,14 +133,57 @@ fn units_are_kept_where_they_are_known() {
 #[test]
 fn mistakes_say_where_and_what_to_do() {
     let all = [
-        "thp + freq", "thp > flp", "CASE WHEN run THEN thp ELSE freq END", "thp BETWEEN 1 AND freq", "tph > 5",
-        "thp > (plain + tph)", "sqr(thp)", "thp > 'high'", "run = 1", "state = 3", "thp AND run", "NOT thp",
-        "abs(state)", "\"on\" = state", "thp >", "thp > 5)", "(thp > 5", "thp >> > 5", "", "thp > 5 freq", "thp > 5;",
-        "SELECT 1", "(SELECT max(thp))", "thp IN (SELECT 1)", "EXISTS (SELECT 1)", "sum(thp)", "max(thp)",
-        "lag(thp) > 1", "avg(thp) OVER ()", "now()", "CURRENT_TIMESTAMP", "random() > 0.5", "uuid()", "thp ^ 2", "$1 > 2",
-        "'abc", "convert(thp, 'Hz')", "convert(thp, 'psi')", "convert(plain, 'psig')", "convert(thp, 'kPg')", "thp[1]",
-        "[1, 2]", "x -> x", "1e999", "thp LIKE 'a'", "*", "k_of_n()", "abs(DISTINCT thp)", "abs(x => thp)",
-        "repeat('a', 1000000000)", "thp\n  + fraq",
+        "thp + freq",
+        "thp > flp",
+        "CASE WHEN run THEN thp ELSE freq END",
+        "thp BETWEEN 1 AND freq",
+        "tph > 5",
+        "thp > (plain + tph)",
+        "sqr(thp)",
+        "thp > 'high'",
+        "run = 1",
+        "state = 3",
+        "thp AND run",
+        "NOT thp",
+        "abs(state)",
+        "\"on\" = state",
+        "thp >",
+        "thp > 5)",
+        "(thp > 5",
+        "thp >> > 5",
+        "",
+        "thp > 5 freq",
+        "thp > 5;",
+        "SELECT 1",
+        "(SELECT max(thp))",
+        "thp IN (SELECT 1)",
+        "EXISTS (SELECT 1)",
+        "sum(thp)",
+        "max(thp)",
+        "lag(thp) > 1",
+        "avg(thp) OVER ()",
+        "now()",
+        "CURRENT_TIMESTAMP",
+        "random() > 0.5",
+        "uuid()",
+        "thp ^ 2",
+        "$1 > 2",
+        "'abc",
+        "convert(thp, 'Hz')",
+        "convert(thp, 'psi')",
+        "convert(plain, 'psig')",
+        "convert(thp, 'kPg')",
+        "thp[1]",
+        "[1, 2]",
+        "x -> x",
+        "1e999",
+        "thp LIKE 'a'",
+        "*",
+        "k_of_n()",
+        "abs(DISTINCT thp)",
+        "abs(x => thp)",
+        "repeat('a', 1000000000)",
+        "thp\n  + fraq",
     ];
     let report: String = all.iter().map(|text| format!("{text:?}\n  {}\n", refused(text))).collect();
     insta::assert_snapshot!(report);
@@ -153,7 +197,9 @@ fn long_and_deep_texts_are_refused() {
     assert_eq!(kind(&format!("{}thp", "NOT ".repeat(1000))), ErrorKind::Size);
     assert_eq!(kind(&"a".repeat(9000)), ErrorKind::Size);
     assert_eq!(kind(&format!("{}1", "CASE WHEN run THEN ".repeat(400))), ErrorKind::Size);
-    for piece in ["NOT ", "INTERVAL ", "- ", "CAST(", "[", "{", "abs(", "NOT (", "CASE ", "EXISTS (", "x -> ", "ARRAY[", "{fn "] {
+    for piece in
+        ["NOT ", "INTERVAL ", "- ", "CAST(", "[", "{", "abs(", "NOT (", "CASE ", "EXISTS (", "x -> ", "ARRAY[", "{fn "]
+    {
         compile(&piece.repeat(500)).unwrap_err();
         compile(&piece.repeat(8)).unwrap_err();
     }
@@ -190,16 +236,17 @@ fn a_row_that_fails_is_null_and_named() {
 
 #[test]
 fn a_condition_must_be_a_condition() {
-    let error =
-        Expression::compile_condition("thp + 1", rows().schema_ref(), &Arc::default(), &units()).unwrap_err();
+    let error = Expression::compile_condition("thp + 1", rows().schema_ref(), &Arc::default(), &units()).unwrap_err();
     assert_eq!(error.message, "the expression gives a number, and a condition must be true or false");
 }
 
 fn directory() -> Directory {
     let mut builder = Directory::builder();
     for (name, area) in [("WELL-1", Some("north")), ("WELL-2", None)] {
-        let columns: BTreeMap<String, String> =
-            [("flows_to", Some("SEP-1")), ("area", area)].into_iter().filter_map(|(k, v)| Some((k.into(), v?.into()))).collect();
+        let columns: BTreeMap<String, String> = [("flows_to", Some("SEP-1")), ("area", area)]
+            .into_iter()
+            .filter_map(|(k, v)| Some((k.into(), v?.into())))
+            .collect();
         let id = builder.asset(Asset { name: name.into(), kind: "well".into(), columns });
         for variable in ["THP", "CHP"] {
             let unit = units().get("psig").cloned();
@@ -266,13 +313,92 @@ fn functions_can_be_listed() {
 }
 
 const PIECES: &[&str] = &[
-    "thp", "chp", "n", "quality", "state", "run", "plain", "\"W.THP\"", "1", "0", "-1", "2.5", "1e300",
-    "9223372036854775807", "'on'", "''", "NULL", "TRUE", "+", "-", "*", "/", "%", "<", ">=", "=", "<>", "AND", "OR", "NOT",
-    "(", ")", ",", "IN", "BETWEEN", "LIKE", "IS NULL", "CASE", "WHEN", "THEN", "ELSE", "END", "abs(", "round(",
-    "coalesce(", "k_of_n(", "date_trunc('hour',", "to_timestamp(", "date_bin(INTERVAL '1 hour',", "power(", "log(",
-    "regexp_like(", "regexp_replace(", "split_part(", "chr(", "to_hex(", "gcd(", "make_date(", "to_char(", "trunc(", "nullif(", "CAST(",
-    "AS BIGINT)", "AS TEXT)", "AS TIMESTAMP)", "AS DOUBLE)", "::INT", "INTERVAL '1 day'", "TIMESTAMP '2026-01-01'",
-    "EXTRACT(hour FROM", "&", "<<", "||", "~", "[", "]", "{", "::", "@", "$1", "--", "/*", "é", "\u{0}", "\\", "AT TIME ZONE 'UTC'",
+    "thp",
+    "chp",
+    "n",
+    "quality",
+    "state",
+    "run",
+    "plain",
+    "\"W.THP\"",
+    "1",
+    "0",
+    "-1",
+    "2.5",
+    "1e300",
+    "9223372036854775807",
+    "'on'",
+    "''",
+    "NULL",
+    "TRUE",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "<",
+    ">=",
+    "=",
+    "<>",
+    "AND",
+    "OR",
+    "NOT",
+    "(",
+    ")",
+    ",",
+    "IN",
+    "BETWEEN",
+    "LIKE",
+    "IS NULL",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "abs(",
+    "round(",
+    "coalesce(",
+    "k_of_n(",
+    "date_trunc('hour',",
+    "to_timestamp(",
+    "date_bin(INTERVAL '1 hour',",
+    "power(",
+    "log(",
+    "regexp_like(",
+    "regexp_replace(",
+    "split_part(",
+    "chr(",
+    "to_hex(",
+    "gcd(",
+    "make_date(",
+    "to_char(",
+    "trunc(",
+    "nullif(",
+    "CAST(",
+    "AS BIGINT)",
+    "AS TEXT)",
+    "AS TIMESTAMP)",
+    "AS DOUBLE)",
+    "::INT",
+    "INTERVAL '1 day'",
+    "TIMESTAMP '2026-01-01'",
+    "EXTRACT(hour FROM",
+    "&",
+    "<<",
+    "||",
+    "~",
+    "[",
+    "]",
+    "{",
+    "::",
+    "@",
+    "$1",
+    "--",
+    "/*",
+    "é",
+    "\u{0}",
+    "\\",
+    "AT TIME ZONE 'UTC'",
 ];
 
 proptest! {

@@ -119,8 +119,7 @@ impl SampleView {
     /// # Errors
     /// When a tag number is not of the directory.
     pub fn record_batch(&mut self, samples: &Samples) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let columns =
-            (0..self.texts.len()).map(|index| self.column(index, samples)).collect::<Result<Vec<_>, _>>()?;
+        let columns = (0..self.texts.len()).map(|index| self.column(index, samples)).collect::<Result<Vec<_>, _>>()?;
         RecordBatch::try_new(self.schema(samples.kind()).clone(), columns)
     }
 
@@ -189,10 +188,8 @@ pub struct TagTable {
 
 impl TagTable {
     pub fn new(directory: &Directory) -> Self {
-        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = texts(directory)
-            .into_iter()
-            .map(|(name, array)| (Field::new(name, DataType::Utf8, true), array))
-            .unzip();
+        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) =
+            texts(directory).into_iter().map(|(name, array)| (Field::new(name, DataType::Utf8, true), array)).unzip();
         let schema = Arc::new(Schema::new(fields));
         // The columns were made for the schema, and all have one text per tag.
         let rows = RecordBatch::try_new(schema.clone(), columns).unwrap_or_else(|_| RecordBatch::new_empty(schema));

@@ -56,6 +56,27 @@ impl CheckContext<'_> {
         }
     }
 
+    /// As [`CheckContext::expression`] for what must be true or false.
+    pub fn condition(&mut self, text: &Spanned<String>, schema: &Schema) -> Option<Expression> {
+        match Expression::compile_condition(text, schema, self.registry.functions(), self.registry.units()) {
+            Ok(expression) => Some(expression),
+            Err(error) => {
+                self.report(error.diagnostic(text));
+                None
+            }
+        }
+    }
+
+    /// The stream that a dataset holds, where some node of the site stores it; an unknown one is reported with the
+    /// nearest name.
+    pub fn dataset(&mut self, name: &Spanned<String>) -> Option<StreamType> {
+        let found = self.site.datasets.get(&**name).cloned();
+        if found.is_none() {
+            self.report(crate::load::dataset_unknown(name, self.site.datasets.keys().map(String::as_str)));
+        }
+        found
+    }
+
     /// Looks a unit up; an unknown one is reported with the nearest name.
     pub fn unit(&mut self, name: &Spanned<String>) -> Option<Unit> {
         match self.registry.unit(name) {

@@ -11,7 +11,7 @@ mod run;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use ducto_record::{StreamType, TagId};
+use ducto_record::{StreamType, TagId, ValueKind};
 
 pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources, SiteServices};
 pub use drive::{Emitted, Packet, Turn, turn};
@@ -82,7 +82,15 @@ pub trait SourceConfig: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// The datasets whose commits this node wants to see in the log.
+    /// The tags whose values can leave this node, sorted, after [`SourceConfig::check`]; `None` where that is not
+    /// known. From it follow which assets a published name is made for, and that no tag is stored twice in one
+    /// dataset.
+    fn selects(&self, _cx: &mut CheckContext<'_>) -> Option<Vec<TagId>> {
+        None
+    }
+
+    /// The datasets whose commits this node wants to see in the log. The graph has made sure that each is stored by
+    /// some node when [`SourceConfig::check`] is called.
     fn datasets(&self) -> Vec<Spanned<String>> {
         Vec::new()
     }
@@ -143,6 +151,18 @@ pub trait ConnectionConfig: Debug + Send + Sync {
 
     /// How often a tag is polled where the tag itself does not say; `None` where nothing is polled.
     fn scan(&self) -> Option<crate::scalar::Duration>;
+
+    /// The fields of a tag that are this connection's own (`address`, `as`, …). Others are reported as unknown before
+    /// [`ConnectionConfig::check`]. `None` leaves that to the check.
+    fn tag_fields(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
+    /// The kind of value of a tag with these fields, the connection's own ones. Mistakes in them are not reported
+    /// here, but by [`ConnectionConfig::check`].
+    fn value_kind(&self, _fields: &Node) -> ValueKind {
+        ValueKind::Float64
+    }
 
     /// For [`ConnectionConfig::open`], which is given other assets' configs of the same type.
     fn as_any(&self) -> &dyn std::any::Any;

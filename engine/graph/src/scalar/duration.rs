@@ -50,18 +50,17 @@ impl FromStr for Duration {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
+        let write = "write a number and a unit, `500ms`, `5s`, `10m`, `1h30m`, `90d`, `3y`";
         let wrong = |why: &str| {
-            ScalarError::new(
-                format!("`{}` is not a duration: {why}", crate::tree::shorten(text)),
-                "write a number and a unit, `500ms`, `5s`, `10m`, `1h30m`, `90d`, `3y`",
-            )
+            let text = crate::tree::shorten(text);
+            ScalarError::new(format!("`{text}` is not a duration: {why}"), write)
         };
         let mut rest = text.trim();
         if rest == "0" {
             return Ok(Duration(0));
         }
         if rest.is_empty() {
-            return Err(wrong("it is empty"));
+            return Err(ScalarError::new("a duration cannot be empty", write));
         }
         if rest.starts_with('-') {
             return Err(wrong("it is negative"));

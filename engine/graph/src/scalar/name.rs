@@ -14,6 +14,11 @@ pub struct Name(String);
 const LONGEST: usize = 64;
 
 impl Name {
+    /// A name where the one that was written cannot be used.
+    pub(crate) fn placeholder() -> Self {
+        Name("unnamed".to_owned())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -24,15 +29,14 @@ impl FromStr for Name {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let wrong = |why: String| {
-            ScalarError::new(
-                format!("`{}` cannot be a name: {why}", crate::tree::shorten(text)),
-                format!("use letters, digits, `_` and `-`, at most {LONGEST}"),
-            )
-        };
+        let write = format!("use letters, digits, `_` and `-`, at most {LONGEST}");
         if text.is_empty() {
-            return Err(wrong("it is empty".to_owned()));
+            return Err(ScalarError::new("a name cannot be empty", write));
         }
+        let wrong = |why: String| {
+            let text = crate::tree::shorten(text);
+            ScalarError::new(format!("`{text}` cannot be a name: {why}"), &write)
+        };
         if text.chars().nth(LONGEST).is_some() {
             return Err(wrong("it is too long".to_owned()));
         }

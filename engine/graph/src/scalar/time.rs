@@ -12,6 +12,9 @@ pub struct TimeOfDay {
 }
 
 impl TimeOfDay {
+    /// 00:00.
+    pub const MIDNIGHT: TimeOfDay = TimeOfDay { seconds: 0 };
+
     /// Seconds since midnight.
     pub fn seconds(self) -> u32 {
         self.seconds

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
-use super::{DEPTH_LIMIT, Entry, NODE_LIMIT, Node, Spanned, Value, scalar};
+use super::{DEPTH_LIMIT, Entry, NODE_LIMIT, Node, Spanned, Value, scalar, syntax};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::source::{FileId, Place};
@@ -215,7 +215,6 @@ impl<'a> Builder<'a> {
     }
 
     fn merge(&mut self, key: &Node, value: Node, entries: &mut Entries) {
-        let place = value.place;
         let maps = match value.value {
             Value::Map(map) => vec![map],
             Value::List(items) => {
@@ -224,13 +223,13 @@ impl<'a> Builder<'a> {
                     match item.value {
                         Value::Map(map) => maps.push(map),
                         Value::Invalid => {}
-                        _ => self.not_mergeable(item.place),
+                        _ => self.not_mergeable(key.place),
                     }
                 }
                 maps
             }
             Value::Invalid => return,
-            _ => return self.not_mergeable(if place.is_empty() { key.place } else { place }),
+            _ => return self.not_mergeable(key.place),
         };
         entries.merged.extend(maps.into_iter().flatten());
     }
@@ -327,7 +326,7 @@ impl<'a> Builder<'a> {
     }
 
     fn too_deep(&self, span: Span) -> Diagnostic {
-        nesting().at(self.place(span))
+        syntax::too_deep().at(self.place(span))
     }
 
     /// Counts nodes before they are made, so that aliases cannot fill the memory.
@@ -347,36 +346,9 @@ impl<'a> Builder<'a> {
 
     fn syntax(&self, error: &ScanError) -> Diagnostic {
         let start = self.offset(*error.marker());
-        let end = self.text[start..].chars().next().map_or(start, |c| start + c.len_utf8());
-        let place = Place::text(self.file, start, end);
-        let tab = || {
-            Diagnostic::new(Code::TabIndentation, "a tab is used where YAML allows only spaces")
-                .help("indent with spaces; most editors can convert tabs")
-        };
-        match error.kind() {
-            ErrorKind::RecursionLimitExceeded => nesting(),
-            ErrorKind::TabInIndentation
-            | ErrorKind::TabInBlockIndentation
-            | ErrorKind::TabNotAllowed
-            | ErrorKind::TabAtBlockScalarStart
-            | ErrorKind::TabInPlainScalar => tab(),
-            // The parser often stops at the word behind the tab, with another complaint.
-            _ if self.line_is_indented_by_tab(start) => tab(),
-            kind => {
-                let diagnostic = Diagnostic::new(Code::YamlSyntax, format!("invalid YAML: {kind}"));
-                match hint(kind) {
-                    Some(hint) => diagnostic.help(hint),
-                    None => diagnostic,
-                }
-            }
-        }
-        .at(place)
-    }
-
-    fn line_is_indented_by_tab(&self, at: usize) -> bool {
-        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        let indent: &str = self.text[line..].split(|c: char| !c.is_whitespace()).next().unwrap_or("");
-        indent.split(['\n', '\r']).next().unwrap_or("").contains('\t')
+        let next = self.text[start..].chars().next();
+        let end = start + next.map_or(0, char::len_utf8);
+        syntax::diagnostic(error.kind(), &self.text[..start]).at(Place::text(self.file, start, end))
     }
 
     fn place(&self, span: Span) -> Place {
@@ -410,35 +382,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn nesting() -> Diagnostic {
-    Diagnostic::new(Code::NestingTooDeep, format!("lists and mappings are nested more than {DEPTH_LIMIT} deep"))
-}
-
 fn is_non_specific(tag: &Tag) -> bool {
     tag.handle().is_empty() && tag.suffix() == "!" || tag.handle() == "!" && tag.suffix().is_empty()
-}
-
-fn hint(kind: &ErrorKind) -> Option<&'static str> {
-    Some(match kind {
-        ErrorKind::MappingValueNotAllowed => "quote a text that contains `: `, or check the indentation of this line",
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
-            "write `key: value`, with a space behind the colon"
-        }
-        ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::ExpectedFlowMappingSeparator
-        | ErrorKind::ExpectedFlowSequenceSeparator => {
-            "check that each `[` and `{` is closed and that commas separate what is inside"
-        }
-        ErrorKind::UnclosedQuotedScalar => "close the quote",
-        ErrorKind::UnexpectedCharacter { .. } => "quote a text that begins with this character",
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-            "align this line with the others of its mapping"
-        }
-        ErrorKind::UnknownQuotedScalarEscape => "use single quotes where a backslash is meant as such",
-        _ => return None,
-    })
 }
 
 #[derive(Default)]

@@ -17,15 +17,15 @@ use ducto_graph::operator::{
 };
 use ducto_graph::pipeline::{Edge, GraphNode, NodeConfig, Pipeline, Publish};
 use ducto_graph::registry::Registry;
-use ducto_graph::scalar::{ByteSize, TimeOfDay, TimeZone};
-use ducto_graph::site::{ContractDay, NamedBy, Site};
+use ducto_graph::scalar::ByteSize;
+use ducto_graph::site::Site;
 use ducto_graph::source::Place;
 use ducto_record::time::SECOND;
 use ducto_record::{
     Batch, Directory, Entry, Epoch, Micros, Origin, Part, RowType, SampleColumns, Samples, SavedState, StateError,
     StreamType, Tag, Times, Units, ValueKind, Values, with_role,
 };
-use ducto_runtime::{ClockMode, Options, RunningSite};
+use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
 
 /// The tag that `sums` publishes for tag 1.
 pub(crate) const PUBLISHED: u32 = 9;
@@ -330,25 +330,15 @@ impl Bench {
             directory.tag(Tag::named(&format!("T{tag}"), ValueKind::Float64));
         }
         let site = Site {
-            name: "TEST".into(),
-            tenant: None,
-            folder: ".".into(),
-            time_zone: TimeZone::utc(),
-            language: "en".into(),
-            contract_day: ContractDay { start: "00:00".parse::<TimeOfDay>().unwrap(), named_by: NamedBy::Start },
-            atmospheric_pressure: None,
-            display_units: BTreeMap::new(),
             memory: ByteSize::from_bytes(64_000_000),
             workers,
-            sections: BTreeMap::new(),
-            assets: vec![],
-            tags: vec![],
             directory: Arc::new(directory.build()),
-            connections: vec![],
             pipelines: vec![Arc::new(test), Arc::new(reader)],
+            ..Site::empty("TEST")
         };
         let registry = Registry::new(Units::default(), Functions::default());
-        let options = Options { mode, last_epoch: 0, resources: Resources::default(), feeders: false };
+        let options =
+            Options { mode, last_epoch: 0, resources: Resources::default(), feeders: false, sinks: SinkChoice::All };
         let site = RunningSite::start(&Arc::new(site), &registry, options).unwrap();
         Self { site: Some(site), rows, raw }
     }

@@ -1,0 +1,98 @@
+//! The way of a Parquet file to the disk: checksummed while it is written, marked with what it is.
+
+use std::io::Write;
+use std::path::Path;
+
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::error::{FileError, StorageError};
+use crate::files::{self, NewFile};
+use crate::manifest::Level;
+
+/// Bytes on their way into a file.
+pub(crate) struct Sink {
+    file: NewFile,
+    hash: Xxh3,
+    bytes: u64,
+}
+
+/// A file that is whole and on disk under its staged name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) bytes: u64,
+    pub(crate) checksum: String,
+}
+
+impl Sink {
+    pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
+        Ok(Self { file: files::create(path)?, hash: Xxh3::new(), bytes: 0 })
+    }
+
+    pub(crate) fn finish(self) -> Result<Finished, FileError> {
+        self.file.sync()?;
+        Ok(Finished { bytes: self.bytes, checksum: format!("{:016x}", self.hash.digest()) })
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes).map_err(|error| std::io::Error::new(error.source.kind(), error))?;
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Tells a full disk from a defect of the encoder.
+pub(crate) fn encode_failed(path: &Path) -> impl Fn(ParquetError) -> StorageError + '_ {
+    move |source| {
+        if let ParquetError::External(cause) = &source
+            && let Some(error) = cause.downcast_ref::<std::io::Error>()
+        {
+            return FileError::new("write", path, error.kind().into()).into();
+        }
+        StorageError::Encode { path: path.to_owned(), source }
+    }
+}
+
+/// What a file says of itself, so that a start after a crash knows what to do with it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) dataset: String,
+    pub(crate) level: Level,
+    /// Number of the commit or merge.
+    pub(crate) sequence: u64,
+    /// Which of how many files of that commit.
+    pub(crate) part: (usize, usize),
+    pub(crate) epochs: (u64, u64),
+    /// For a commit: every row up to this epoch is on disk once all its parts are.
+    pub(crate) held: u64,
+    pub(crate) times: (i64, i64),
+    pub(crate) written: i64,
+    pub(crate) revised: bool,
+    /// For a merge: the files of the hour that it takes the place of.
+    pub(crate) replaces: Vec<String>,
+}
+
+const KEY: &str = "ducto";
+
+impl Mark {
+    pub(crate) fn metadata(&self) -> Vec<KeyValue> {
+        // A struct of numbers and names always encodes.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        vec![KeyValue::new(KEY.to_owned(), text)]
+    }
+}
+
+/// The mark of a file of ours; `None` for a foreign one.
+pub(crate) fn read_mark(metadata: &ParquetMetaData) -> Option<Mark> {
+    let pairs = metadata.file_metadata().key_value_metadata()?;
+    let text = pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref()?;
+    serde_json::from_str(text).ok()
+}

@@ -1,0 +1,367 @@
+//! `file`: rows and samples as lines of JSON or CSV.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ducto_graph::codes::Code;
+use ducto_graph::decode::decode;
+use ducto_graph::diagnostic::Diagnostic;
+use ducto_graph::operator::{
+    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Sink, SinkConfig,
+};
+use ducto_graph::scalar::ByteSize;
+use ducto_graph::tree::Spanned;
+use ducto_record::{Batch, Directory, Epoch, Micros};
+use ducto_storage::DataFolder;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::append::{Pending, written_columns};
+use super::text::TextFormat;
+
+/// Appends what comes to a file, a line a sample or row, with the names of tags and assets. A corrected row comes
+/// again with a higher `revision`. What an epoch brings is written at once when the epoch ends.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSink {
+    /// The file; a relative path lies in the data folder. Folders on the way are made.
+    path: Spanned<String>,
+    /// `jsonl` or `csv`; by default as the file's ending says.
+    format: Option<TextFormat>,
+    /// When to begin a new file. By default never.
+    rotate: Option<Rotate>,
+}
+
+/// When a file is closed and a new one begun. The old one gets the time of the change in its name:
+/// `alarms.20260101T000000Z.jsonl`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Rotate {
+    /// At this size, `100MB`.
+    size: Option<ByteSize>,
+    /// At midnight by the site's clock.
+    daily: bool,
+}
+
+pub fn operator() -> Operator {
+    Operator {
+        name: "file",
+        summary: "Rows and samples as lines of JSON or CSV",
+        schema: |generator| generator.subschema_for::<FileSink>(),
+        examples: &[
+            "events: {type: file, inputs: [alarms], path: alarms.jsonl}",
+            "export: {type: file, inputs: [minutes], path: /srv/export/minutes.csv, rotate: {daily: true, size: 100MB}}",
+        ],
+        decode: Decode::Sink(|node, diagnostics| {
+            decode::<FileSink>(node, diagnostics).map(|config| Arc::new(config) as Arc<dyn SinkConfig>)
+        }),
+    }
+}
+
+impl FileSink {
+    fn format(&self) -> Option<TextFormat> {
+        self.format.or_else(|| TextFormat::of(&self.path))
+    }
+}
+
+impl SinkConfig for FileSink {
+    fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) {
+        let Some(format) = self.format() else {
+            let message = format!("the ending of `{}` says neither JSONL nor CSV", *self.path);
+            let help = "end it in .jsonl or .csv, or set `format: jsonl` or `format: csv`";
+            cx.report(Diagnostic::new(Code::ValueInvalid, message).at(self.path.place).help(help));
+            return;
+        };
+        if format == TextFormat::Csv
+            && let Some((first, rest)) = inputs.split_first()
+        {
+            let columns = written_columns(&first.stream);
+            for input in rest.iter().filter(|input| written_columns(&input.stream) != columns) {
+                let message = format!(
+                    "`{}` has other columns than `{}`, and a CSV file has one header",
+                    *input.from, *first.from
+                );
+                let help = "give each a file of its own, or write JSONL";
+                cx.report(Diagnostic::new(Code::StreamRefused, message).at(input.from.place).help(help));
+            }
+        }
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
+        let base = cx.resources.get::<DataFolder>().map(|data| data.path().to_owned());
+        let path = base.as_deref().unwrap_or(&cx.site.folder).join(&*self.path);
+        let format = self.format().unwrap_or(TextFormat::Jsonl);
+        let columns = cx.inputs.first().map(|input| written_columns(&input.stream)).unwrap_or_default();
+        let output = Output::open(path, format.header(&columns)).map_err(|error| cx.error(error.to_string()))?;
+        Ok(Box::new(FileWriter {
+            output,
+            format,
+            rotate: self.rotate.unwrap_or_default(),
+            zone: cx.site.time_zone.zone().clone(),
+            day: None,
+            inputs: cx.inputs.clone(),
+            directory: cx.directory.clone(),
+            pending: Pending::default(),
+        }))
+    }
+}
+
+/// What went wrong with the file.
+#[derive(Debug, Error)]
+enum FileSinkError {
+    #[error("cannot {operation} {}: {source}; check that the folder exists, may be written and has room", path.display())]
+    Io { operation: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{} begins with the header `{found}` and not with `{expected}`; move it away, or write to another file", path.display())]
+    Header { path: PathBuf, expected: String, found: String },
+}
+
+/// An open file that only ever grows by whole lines.
+struct Output {
+    path: PathBuf,
+    header: Vec<u8>,
+    file: File,
+    length: u64,
+}
+
+impl Output {
+    fn open(path: PathBuf, header: Vec<u8>) -> Result<Self, FileSinkError> {
+        let failed = |operation, source| FileSinkError::Io { operation, path: path.clone(), source };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|source| failed("make the folder of", source))?;
+        }
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.create(true).read(true).append(true).open(&path).map_err(|source| failed("open", source))?;
+        let length = whole_lines(&mut file).map_err(|source| failed("read", source))?;
+        if length < file.metadata().map_err(|source| failed("read", source))?.len() {
+            tracing::warn!(path = %path.display(), "the last line was cut short by a crash and is removed");
+            file.set_len(length).map_err(|source| failed("shorten", source))?;
+        }
+        if length > 0 && !header.is_empty() {
+            let mut found = vec![0; header.len()];
+            file.rewind().map_err(|source| failed("read", source))?;
+            let read = file.read(&mut found).map_err(|source| failed("read", source))?;
+            if found[..read] != header[..] {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned();
+                return Err(FileSinkError::Header { expected: text(&header), found: text(&found[..read]), path });
+            }
+        }
+        Ok(Self { path, header, file, length })
+    }
+
+    /// All of it or nothing: what a full disk took of it is cut off again.
+    fn write(&mut self, text: &[u8]) -> Result<(), FileSinkError> {
+        let whole;
+        let bytes = match self.length {
+            0 if !self.header.is_empty() => {
+                whole = [&self.header, text].concat();
+                whole.as_slice()
+            }
+            _ => text,
+        };
+        if let Err(source) = self.file.write_all(bytes) {
+            if let Err(error) = self.file.set_len(self.length) {
+                tracing::warn!(path = %self.path.display(), %error, "a line that was written in part cannot be removed");
+            }
+            return Err(FileSinkError::Io { operation: "write to", path: self.path.clone(), source });
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), FileSinkError> {
+        let failed = |source| FileSinkError::Io { operation: "sync", path: self.path.clone(), source };
+        self.file.sync_all().map_err(failed)
+    }
+
+    /// Gives the file a name with this time, and begins a new one.
+    fn rotate(&mut self, now: Micros) -> Result<(), FileSinkError> {
+        self.sync()?;
+        let to = dated(&self.path, now);
+        fs::rename(&self.path, &to).map_err(|source| FileSinkError::Io {
+            operation: "rename",
+            path: self.path.clone(),
+            source,
+        })?;
+        *self = Self::open(self.path.clone(), std::mem::take(&mut self.header))?;
+        Ok(())
+    }
+}
+
+/// Bytes up to and with the last line end.
+fn whole_lines(file: &mut File) -> std::io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut block = vec![0; 64 << 10];
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let block = &mut block[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(block)?;
+        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// A name that is not taken: `alarms.20260101T000000Z.jsonl`, then `alarms.20260101T000000Z-2.jsonl`.
+fn dated(path: &Path, now: Micros) -> PathBuf {
+    let stamp = jiff::Timestamp::from_microsecond(now).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
+    let name = |suffix: &str| path.with_file_name(format!("{stem}.{stamp}{suffix}{ending}"));
+    let mut dated = name("");
+    for number in 2.. {
+        if !dated.exists() {
+            break;
+        }
+        dated = name(&format!("-{number}"));
+    }
+    dated
+}
+
+struct FileWriter {
+    output: Output,
+    format: TextFormat,
+    rotate: Rotate,
+    zone: TimeZone,
+    /// Of the newest line.
+    day: Option<Date>,
+    inputs: Arc<[Input]>,
+    directory: Arc<Directory>,
+    pending: Pending,
+}
+
+impl FileWriter {
+    fn rotate_if_due(&mut self, now: Micros) -> Result<(), FileSinkError> {
+        let full = self.rotate.size.is_some_and(|size| self.output.length >= size.bytes().max(1));
+        let today = jiff::Timestamp::from_microsecond(now).ok().map(|now| self.zone.to_datetime(now).date());
+        let over = self.rotate.daily && self.day.is_some() && self.day != today;
+        self.day = today;
+        if (full || over) && self.output.length > 0 { self.output.rotate(now) } else { Ok(()) }
+    }
+}
+
+fn node_error(error: FileSinkError) -> NodeError {
+    NodeError::Other(Box::new(error))
+}
+
+impl Sink for FileWriter {
+    fn on_batch(&mut self, input: usize, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
+        self.pending.push(input, epoch, batch);
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, epoch: Epoch, now: Micros) -> Result<(), NodeError> {
+        let batches = self.pending.take(epoch, &self.inputs, &self.directory)?;
+        let mut text = Vec::new();
+        for batch in &batches {
+            self.format.write(batch, &mut text)?;
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.rotate_if_due(now).map_err(node_error)?;
+        self.output.write(&text).map_err(node_error)
+    }
+
+    fn finish(&mut self) -> Result<(), NodeError> {
+        self.output.sync().map_err(node_error)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::super::append::tests::{input, row_type, rows};
+    use super::*;
+    use crate::sources::testing::{context, directory, sample, site};
+    use ducto_record::time::DAY;
+    use ducto_record::{StreamType, ValueKind};
+
+    fn config(path: &str, rotate: Option<Rotate>) -> FileSink {
+        FileSink { path: Spanned::from(path.to_owned()), format: None, rotate }
+    }
+
+    fn build(config: &FileSink, folder: &Path, stream: StreamType) -> Result<Box<dyn Sink>, BuildError> {
+        let directory = directory();
+        let mut cx = context(&directory);
+        cx.site = Arc::new(site(&directory, folder.to_owned()));
+        cx.inputs = Arc::new([input(stream)]);
+        config.build(&cx)
+    }
+
+    fn samples() -> StreamType {
+        StreamType::Samples(vec![ValueKind::Float64])
+    }
+
+    #[test]
+    fn lines_are_appended_across_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config("out/x.csv", None);
+        for epoch in [1, 2] {
+            let mut sink = build(&config, folder.path(), samples()).unwrap();
+            sink.on_batch(0, epoch, &Batch::Samples(sample(epoch as i64 * 1_000_000, 0, 1.5))).unwrap();
+            sink.end_epoch(epoch, 0).unwrap();
+            sink.finish().unwrap();
+            // A crash in the middle of a line.
+            let path = folder.path().join("out/x.csv");
+            OpenOptions::new().append(true).open(path).unwrap().write_all(b"1970-01").unwrap();
+        }
+        drop(build(&config, folder.path(), samples()).unwrap());
+        let text = fs::read_to_string(folder.path().join("out/x.csv")).unwrap();
+        assert_eq!(
+            text,
+            "time,tag,value,quality,checks\n1970-01-01T00:00:01Z,W1.THP,1.5,192,0\n1970-01-01T00:00:02Z,W1.THP,1.5,192,0\n"
+        );
+        let error = build(&config, folder.path(), StreamType::Rows(row_type())).err().unwrap();
+        assert!(error.to_string().contains("begins with the header"), "{error}");
+    }
+
+    #[test]
+    fn rows_are_lines_with_a_revision() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = build(&config("x.jsonl", None), folder.path(), StreamType::Rows(row_type())).unwrap();
+        sink.on_batch(0, 9, &Batch::Rows(rows(&[(0, 0, 1.0, -1), (0, 0, 2.0, 1)]))).unwrap();
+        sink.end_epoch(9, 0).unwrap();
+        assert_eq!(
+            fs::read_to_string(folder.path().join("x.jsonl")).unwrap(),
+            "{\"time\":\"1970-01-01T00:00:00Z\",\"asset\":\"W1\",\"mean\":2.0,\"quality\":192,\"reason\":null,\"revision\":9}\n"
+        );
+    }
+
+    #[test]
+    fn a_new_file_by_size_and_by_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let rotate = Rotate { size: Some(ByteSize::from_bytes(60)), daily: true };
+        let mut sink = build(&config("x.csv", Some(rotate)), folder.path(), samples()).unwrap();
+        for (epoch, now) in [(1, 0), (2, 1), (3, 1), (4, DAY)] {
+            sink.on_batch(0, epoch, &Batch::Samples(sample(now, 0, 1.0))).unwrap();
+            sink.end_epoch(epoch, now).unwrap();
+        }
+        let mut names: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["x.19700101T000000Z-2.csv", "x.19700101T000000Z.csv", "x.19700102T000000Z.csv", "x.csv"]);
+        for name in names {
+            let text = fs::read_to_string(folder.path().join(name)).unwrap();
+            assert_eq!(text.lines().count(), 2);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_said_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("taken"), "").unwrap();
+        let error = build(&config("taken/x.csv", None), folder.path(), samples()).err().unwrap();
+        assert!(error.to_string().contains("taken/x.csv"), "{error}");
+    }
+}

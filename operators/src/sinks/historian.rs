@@ -1,0 +1,422 @@
+//! `historian`: keeps samples and rows as Parquet.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration as StdDuration, Instant};
+
+use ducto_graph::codes::Code;
+use ducto_graph::decode::decode;
+use ducto_graph::diagnostic::Diagnostic;
+use ducto_graph::operator::{
+    BuildContext, BuildError, CheckContext, Decode, Input, Intake, NodeError, Operator, Sink, SinkConfig, SiteServices,
+};
+use ducto_graph::pipeline::NodeConfig;
+use ducto_graph::scalar::{ByteSize, Duration};
+use ducto_graph::tree::Spanned;
+use ducto_record::{Batch, Directory, Epoch, Micros, StreamType, ValueKind};
+use ducto_storage::{AppendError, DatasetConfig, DatasetSchema, Historian, Keep};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::historians::{Announcer, Historians};
+
+/// Stores samples or rows as Parquet in the data folder, by date and hour, sorted by tag and time, where DuckDB,
+/// Polars, pandas and Spark open them as they lie. Samples of whole numbers, booleans and texts become datasets of
+/// their own beside it: `history_int64`, `history_bool`, `history_text`. A corrected row is stored with a higher
+/// `revision`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistorianSink {
+    /// Name of the dataset, which becomes a folder and a table in queries: lower-case letters, digits and `_`.
+    dataset: Spanned<String>,
+    /// How long and how much is kept; the oldest hour goes first. By default everything is kept.
+    #[serde(default)]
+    keep: KeepConfig,
+    /// Time between commits; what is younger is in memory, where queries see it too.
+    #[serde(default = "commit_every")]
+    commit_every: Duration,
+    /// Size in memory at which a commit does not wait for its time.
+    #[serde(default = "commit_size")]
+    commit_size: ByteSize,
+}
+
+/// Limits of a dataset.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct KeepConfig {
+    /// Hours older than this are removed: `90d`.
+    age: Option<Duration>,
+    /// The oldest hours are removed while the files are larger than this: `100GB`.
+    size: Option<ByteSize>,
+}
+
+fn commit_every() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn commit_size() -> ByteSize {
+    ByteSize::from_bytes(64_000_000)
+}
+
+pub fn operator() -> Operator {
+    Operator {
+        name: "historian",
+        summary: "Keeps samples and rows as Parquet",
+        schema: |generator| generator.subschema_for::<HistorianSink>(),
+        examples: &[
+            "history: {type: historian, inputs: [checked], dataset: history, keep: {age: 90d, size: 100GB}}",
+            "tier: {type: historian, inputs: [minutes], dataset: minutes, keep: {age: 3y}, commit_every: 5m}",
+        ],
+        decode: Decode::Sink(|node, diagnostics| {
+            decode::<HistorianSink>(node, diagnostics).map(|config| Arc::new(config) as Arc<dyn SinkConfig>)
+        }),
+    }
+}
+
+/// The dataset that samples of a kind are stored in: `value` has one type in all files of a dataset.
+pub fn dataset_of_kind(dataset: &str, kind: ValueKind) -> String {
+    match kind {
+        ValueKind::Float64 => dataset.to_owned(),
+        kind => format!("{dataset}_{kind}"),
+    }
+}
+
+fn is_dataset_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+}
+
+impl HistorianSink {
+    fn config(&self, name: &str, schema: DatasetSchema) -> DatasetConfig {
+        let commit_bytes = usize::try_from(self.commit_size.bytes()).unwrap_or(usize::MAX).max(1);
+        DatasetConfig {
+            keep: Keep { age: self.keep.age.map(Duration::micros), size: self.keep.size.map(ByteSize::bytes) },
+            commit_every: self.commit_every.micros(),
+            commit_bytes,
+            buffer_bytes: commit_bytes.saturating_mul(2),
+            ..DatasetConfig::new(name, schema)
+        }
+    }
+}
+
+impl SinkConfig for HistorianSink {
+    fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) {
+        if !is_dataset_name(&self.dataset) {
+            let message = format!("`{}` cannot name a dataset", *self.dataset);
+            let help = "use lower-case letters, digits and `_`, with a letter first";
+            cx.report(Diagnostic::new(Code::DatasetNameInvalid, message).at(self.dataset.place).help(help));
+        }
+        if self.commit_every == Duration::ZERO {
+            let message = "`commit_every` is 0, which would be a file for each entry";
+            cx.report(Diagnostic::new(Code::NumberOutOfRange, message).at(cx.place).help("the default is `60s`"));
+        }
+        let Some((first, rest)) = inputs.split_first() else { return };
+        for input in rest {
+            let fits = match (&first.stream, &input.stream) {
+                (StreamType::Samples(_), StreamType::Samples(_)) => true,
+                (StreamType::Rows(a), StreamType::Rows(b)) => a == b,
+                _ => false,
+            };
+            if !fits {
+                let message =
+                    format!("`{}` has other columns than `{}`, and a dataset has one type", *input.from, *first.from);
+                let help = "store it in a dataset of its own";
+                cx.report(Diagnostic::new(Code::StreamRefused, message).at(input.from.place).help(help));
+            }
+        }
+        if let StreamType::Samples(_) = &first.stream {
+            for kind in [ValueKind::Int64, ValueKind::Bool, ValueKind::Text] {
+                let beside = dataset_of_kind(&self.dataset, kind);
+                if cx.site.datasets.contains_key(&beside) {
+                    let message = format!("samples of {kind} would be stored in `{beside}`, which another sink stores");
+                    let help = "rename one of the two datasets";
+                    cx.report(Diagnostic::new(Code::DatasetNameInvalid, message).at(self.dataset.place).help(help));
+                }
+            }
+        }
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
+        let historians = cx
+            .resources
+            .get::<Historians>()
+            .ok_or_else(|| cx.error("the site has no data folder; name one with `--data`"))?;
+        let services = cx.resources.get::<SiteServices>();
+        let (writer, writers) = self.share(cx);
+        let mut sink = HistorianWriter {
+            config: self.clone(),
+            dataset: self.dataset.as_str().into(),
+            intake: services
+                .filter(|services| services.datasets_read.contains(self.dataset.as_str()))
+                .map(|services| services.intake.clone()),
+            historians,
+            directory: cx.directory.clone(),
+            writer,
+            writers,
+            open: Vec::new(),
+            pending: Vec::new(),
+            epoch: 0,
+        };
+        // Opened now, so that a folder that cannot be written is known before anything runs.
+        let mut schemas: Vec<DatasetSchema> = Vec::new();
+        for input in cx.inputs.iter() {
+            match &input.stream {
+                StreamType::Samples(kinds) => {
+                    let kinds: BTreeSet<ValueKind> = kinds.iter().copied().collect();
+                    schemas.extend(kinds.into_iter().map(DatasetSchema::Samples));
+                }
+                StreamType::Rows(rows) => schemas.push(DatasetSchema::Rows(rows.clone())),
+            }
+        }
+        for schema in schemas {
+            sink.open(schema).map_err(|error| cx.error(error.to_string()))?;
+        }
+        Ok(Box::new(sink))
+    }
+
+    fn dataset(&self) -> Option<Spanned<String>> {
+        Some(self.dataset.clone())
+    }
+}
+
+impl HistorianSink {
+    /// Which of the sinks that store this dataset this node is, and how many there are: an epoch is whole when each
+    /// has brought its part.
+    fn share(&self, cx: &BuildContext) -> (usize, usize) {
+        let sinks = cx.site.pipelines.iter().flat_map(|pipeline| {
+            pipeline.nodes.iter().filter_map(move |node| match &node.config {
+                NodeConfig::Sink(config) if config.dataset().as_ref() == Some(&self.dataset) => {
+                    Some((pipeline.id.clone(), node.id.clone()))
+                }
+                _ => None,
+            })
+        });
+        let sinks: Vec<_> = sinks.collect();
+        let own = sinks.iter().position(|(pipeline, node)| *pipeline == cx.pipeline && *node == cx.node);
+        (own.unwrap_or(0), sinks.len().max(1))
+    }
+}
+
+/// How long a sink waits for the disk before it says so again.
+const PATIENCE: StdDuration = StdDuration::from_secs(60);
+
+/// How often a waiting sink looks whether the site stops.
+const LOOK: StdDuration = StdDuration::from_millis(200);
+
+struct HistorianWriter {
+    config: HistorianSink,
+    dataset: Arc<str>,
+    /// Where commits are offered, if some pipeline reads the dataset.
+    intake: Option<Arc<dyn Intake>>,
+    historians: Arc<Historians>,
+    directory: Arc<Directory>,
+    writer: usize,
+    writers: usize,
+    open: Vec<(DatasetSchema, Historian, Option<Arc<Announcer>>)>,
+    /// What came of the epoch that is open.
+    pending: Vec<Batch>,
+    epoch: Epoch,
+}
+
+impl HistorianWriter {
+    /// The historian of a schema, opened where it is not yet.
+    fn open(&mut self, schema: DatasetSchema) -> Result<Historian, ducto_storage::StorageError> {
+        if let Some((_, historian, _)) = self.open.iter().find(|(open, _, _)| *open == schema) {
+            return Ok(historian.clone());
+        }
+        let name = match &schema {
+            DatasetSchema::Samples(kind) => dataset_of_kind(&self.dataset, *kind),
+            DatasetSchema::Rows(_) => self.dataset.to_string(),
+        };
+        let config = self.config.config(&name, schema.clone());
+        let (historian, announcer) = self.historians.open(config, self.writers, &self.dataset, self.intake.as_ref())?;
+        self.open.push((schema, historian.clone(), announcer));
+        Ok(historian)
+    }
+
+    fn historian_of(&mut self, batch: &Batch) -> Result<Historian, NodeError> {
+        let schema = match batch {
+            Batch::Samples(samples) => DatasetSchema::Samples(samples.kind()),
+            Batch::Rows(_) => match self.open.first() {
+                Some((schema @ DatasetSchema::Rows(_), _, _)) => schema.clone(),
+                _ => return Err(NodeError::Stream { expected: "samples", found: "rows" }),
+            },
+        };
+        self.open(schema).map_err(|error| NodeError::Other(Box::new(error)))
+    }
+
+    /// Appends, and waits for the disk where it is behind: a dataflow waits for that and for nothing else.
+    fn append(&self, historian: &Historian, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
+        let mut said: Option<Instant> = None;
+        loop {
+            match historian.append(epoch, batch, &self.directory) {
+                Ok(()) => return Ok(()),
+                Err(error @ AppendError::Full { .. }) => {
+                    if self.historians.is_closing() {
+                        return Err(NodeError::Other(Box::new(error)));
+                    }
+                    if said.is_none_or(|said| said.elapsed() >= PATIENCE) {
+                        said = Some(Instant::now());
+                        tracing::warn!(dataset = &*self.dataset, "{error}; the pipeline waits");
+                    }
+                    historian.wait_for_room(LOOK);
+                }
+                Err(error) => return Err(NodeError::Other(Box::new(error))),
+            }
+        }
+    }
+
+    fn give(&mut self, epoch: Epoch) -> Result<(), NodeError> {
+        for batch in std::mem::take(&mut self.pending) {
+            let historian = self.historian_of(&batch)?;
+            self.append(&historian, epoch, &batch)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for HistorianWriter {
+    fn on_batch(&mut self, _input: usize, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
+        if self.epoch != epoch {
+            self.pending.clear();
+            self.epoch = epoch;
+        }
+        self.pending.push(batch.clone());
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, epoch: Epoch, now: Micros) -> Result<(), NodeError> {
+        if self.epoch != epoch {
+            self.pending.clear();
+        }
+        if let Err(error) = self.give(epoch) {
+            // The epoch will be given again from its first batch.
+            if self.writers == 1 {
+                self.open.iter().for_each(|(_, historian, _)| historian.restart());
+            }
+            return Err(error);
+        }
+        for (_, historian, _) in &self.open {
+            historian.end_epoch_of(self.writer, epoch, now);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        for (_, historian, announcer) in &self.open {
+            if let Some(announcer) = announcer {
+                historian.wait_for_commits();
+                announcer.settle();
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), NodeError> {
+        let mut result = Ok(());
+        for (_, historian, _) in &self.open {
+            if let Err(error) = historian.commit() {
+                result = Err(NodeError::Other(Box::new(error)));
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::append::tests::{input, row_type, rows};
+    use super::*;
+    use crate::sources::testing::{Collected, context, directory, sample};
+    use ducto_record::time::{MINUTE, SECOND};
+    use ducto_record::{Origin, Part, Quality, Samples, Value};
+    use ducto_storage::DataFolder;
+    use std::path::Path;
+
+    fn config(dataset: &str) -> HistorianSink {
+        HistorianSink {
+            dataset: Spanned::from(dataset.to_owned()),
+            keep: KeepConfig::default(),
+            commit_every: commit_every(),
+            commit_size: commit_size(),
+        }
+    }
+
+    fn historians(folder: &Path) -> Arc<Historians> {
+        Arc::new(Historians::new(Arc::new(DataFolder::open(folder).unwrap())))
+    }
+
+    fn build(
+        config: &HistorianSink,
+        historians: &Arc<Historians>,
+        stream: StreamType,
+        read: Option<&Arc<Collected>>,
+    ) -> Box<dyn Sink> {
+        let mut cx = context(&directory());
+        cx.inputs = Arc::new([input(stream)]);
+        cx.resources.insert(historians.clone());
+        if let Some(collected) = read {
+            let datasets_read = [config.dataset.value.clone()].into();
+            cx.resources.insert(Arc::new(SiteServices { intake: collected.clone(), datasets_read }));
+        }
+        config.build(&cx).unwrap()
+    }
+
+    fn samples() -> StreamType {
+        StreamType::Samples(vec![ValueKind::Float64, ValueKind::Bool])
+    }
+
+    #[test]
+    fn kinds_are_datasets_of_their_own_and_commits_enter_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let historians = historians(folder.path());
+        let collected = Arc::new(Collected::default());
+        let mut sink = build(&config("history"), &historians, samples(), Some(&collected));
+        let flag = Samples::single(1, 1, &Value::Bool(true), ValueKind::Bool, Quality::GOOD);
+        sink.on_batch(0, 1, &Batch::Samples(sample(1, 0, 1.5))).unwrap();
+        sink.on_batch(0, 1, &Batch::Samples(flag)).unwrap();
+        sink.end_epoch(1, SECOND).unwrap();
+        sink.settle();
+        assert!(collected.parts().is_empty(), "nothing is committed before its time");
+        assert_eq!(historians.get("history").unwrap().snapshot().appended().len(), 1);
+        assert_eq!(historians.get("history_bool").unwrap().snapshot().appended().len(), 1);
+
+        sink.end_epoch(2, 2 * MINUTE).unwrap();
+        sink.settle();
+        let parts = collected.parts();
+        assert_eq!(parts.len(), 2);
+        for (_, part) in parts {
+            assert!(matches!(part, Part::Samples { origin: Origin::Dataset(name), .. } if *name == *"history"));
+        }
+        sink.finish().unwrap();
+        assert_eq!(historians.get("history").unwrap().committed(), 2);
+        drop(sink);
+        drop(historians);
+        assert_eq!(Historians::last_epoch(folder.path()).unwrap(), 2);
+    }
+
+    #[test]
+    fn rows_are_stored_with_their_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let historians = historians(folder.path());
+        let mut sink = build(&config("minutes"), &historians, StreamType::Rows(row_type()), None);
+        // An epoch that failed above is given again from its first batch.
+        sink.on_batch(0, 1, &Batch::Rows(rows(&[(0, 0, 9.0, 1)]))).unwrap();
+        sink.on_batch(0, 2, &Batch::Rows(rows(&[(0, 0, 1.0, 1), (0, 1, 2.0, 1)]))).unwrap();
+        sink.end_epoch(2, 0).unwrap();
+        sink.finish().unwrap();
+        let snapshot = historians.get("minutes").unwrap().snapshot();
+        assert!(snapshot.appended().is_empty());
+        assert_eq!(snapshot.manifest.rows(), 2);
+    }
+
+    #[test]
+    fn names_that_make_no_table_are_known() {
+        for name in ["history", "a1_b"] {
+            assert!(is_dataset_name(name), "{name}");
+        }
+        for name in ["", "History", "1a", "a-b", "año", "a.b", "../x"] {
+            assert!(!is_dataset_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The historians that are open in a site, by dataset: shared by the sinks that store into them and by queries, which
+//! read their live tail.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use ducto_graph::operator::Intake;
+use ducto_record::{Batch, Epoch, Origin, Part};
+use ducto_storage::{
+    Committed, DataFolder, DatasetConfig, FileError, Historian, Manifest, StorageError, dataset_names,
+};
+
+/// The open historians. The site makes one over its data folder and gives it to nodes as a resource.
+#[derive(Debug)]
+pub struct Historians {
+    folder: Arc<DataFolder>,
+    open: Mutex<BTreeMap<String, Open>>,
+    closing: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Open {
+    historian: Historian,
+    announcer: Option<Arc<Announcer>>,
+}
+
+impl Historians {
+    pub fn new(folder: Arc<DataFolder>) -> Self {
+        Self { folder, open: Mutex::default(), closing: AtomicBool::new(false) }
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Arc<DataFolder> {
+        &self.folder
+    }
+
+    /// The historian of a dataset by its own name: `history`, `history_int64`.
+    pub fn get(&self, dataset: &str) -> Option<Historian> {
+        self.lock().get(dataset).map(|open| open.historian.clone())
+    }
+
+    /// Every open historian, by dataset.
+    pub fn all(&self) -> Vec<(String, Historian)> {
+        self.lock().iter().map(|(name, open)| (name.clone(), open.historian.clone())).collect()
+    }
+
+    /// The last epoch that any dataset in a data folder holds: a site that starts numbers its entries above it.
+    ///
+    /// # Errors
+    /// When a manifest cannot be read.
+    pub fn last_epoch(data: &Path) -> Result<Epoch, StorageError> {
+        let mut last = 0;
+        for name in dataset_names(data)? {
+            if let Some(manifest) = Manifest::load(data, &name)? {
+                last = last.max(manifest.held);
+            }
+        }
+        Ok(last)
+    }
+
+    /// Sinks that wait for room on the disk give up: for a stop while the disk is full.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Opens a dataset, or gives the one that another sink has opened. Its commits are offered to `intake` as commits
+    /// of `dataset`, the name that graphs know it by.
+    pub(super) fn open(
+        &self,
+        config: DatasetConfig,
+        writers: usize,
+        dataset: &Arc<str>,
+        intake: Option<&Arc<dyn Intake>>,
+    ) -> Result<(Historian, Option<Arc<Announcer>>), StorageError> {
+        let mut open = self.lock();
+        if let Some(open) = open.get(&config.name) {
+            return Ok((open.historian.clone(), open.announcer.clone()));
+        }
+        let name = config.name.clone();
+        let historian = Historian::open(&self.folder, config)?;
+        historian.set_writers(writers);
+        let announcer = match intake {
+            None => None,
+            Some(intake) => {
+                let (announcer, commits) = Announcer::start(intake.clone(), dataset.clone())
+                    .map_err(|error| FileError::new("start the announcer of", self.folder.path(), error))?;
+                let counted = announcer.clone();
+                historian.on_commit(move |committed| counted.take(&commits, committed));
+                Some(announcer)
+            }
+        };
+        open.insert(name, Open { historian: historian.clone(), announcer: announcer.clone() });
+        Ok((historian, announcer))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Brings commits into the site log, on a thread of its own: the writer of a historian must not wait for pipelines that
+/// wait for its disk.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    taken: AtomicU64,
+    given: Mutex<u64>,
+    progress: Condvar,
+}
+
+impl Announcer {
+    fn start(intake: Arc<dyn Intake>, dataset: Arc<str>) -> std::io::Result<(Arc<Self>, Sender<Committed>)> {
+        let announcer = Arc::new(Self { taken: AtomicU64::new(0), given: Mutex::new(0), progress: Condvar::new() });
+        let (commits, waiting) = channel::<Committed>();
+        let counted = announcer.clone();
+        // Ends when the historian, which holds the sender, has gone.
+        std::thread::Builder::new().name("announcer".into()).spawn(move || {
+            for commit in waiting {
+                for appended in commit.rows.iter() {
+                    let origin = Origin::Dataset(dataset.clone());
+                    let part = match &appended.batch {
+                        Batch::Samples(samples) => Part::Samples { origin, samples: samples.clone() },
+                        Batch::Rows(rows) => Part::Rows { origin, rows: rows.clone() },
+                    };
+                    // A site that stops reads nothing any more; its next start computes from what is on disk.
+                    let _ = intake.offer_waiting(part);
+                }
+                *counted.given.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                counted.progress.notify_all();
+            }
+        })?;
+        Ok((announcer, commits))
+    }
+
+    fn take(&self, commits: &Sender<Committed>, committed: &Committed) {
+        if commits.send(committed.clone()).is_ok() {
+            self.taken.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Waits until every commit so far has been offered.
+    pub(super) fn settle(&self) {
+        let taken = self.taken.load(Ordering::Acquire);
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        while *given < taken {
+            given = self.progress.wait(given).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

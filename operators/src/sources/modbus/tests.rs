@@ -1,0 +1,342 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration as StdDuration;
+
+use ducto_graph::operator::{Intake, NodeError};
+use ducto_graph::site::TagSettings;
+use ducto_graph::source::Sources;
+use ducto_record::{Directory, Part, Tag, Value};
+use modbus::value::Value as Raw;
+use modbus::{Address, Exception, Fault, Registers, Server, Table, ValueType};
+
+use super::*;
+use crate::sources::testing::{Collected, context};
+
+/// A device on a runtime of its own.
+struct Plant {
+    registers: Arc<Registers>,
+    server: Server,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Plant {
+    fn new() -> Self {
+        Self::at("127.0.0.1:0")
+    }
+
+    fn at(address: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let registers = Arc::new(Registers::new());
+        let server = runtime.block_on(Server::bind(address, registers.clone())).unwrap();
+        Self { registers, server, _runtime: runtime }
+    }
+
+    fn set(&self, unit: u8, offset: u16, kind: ValueType, value: Raw) {
+        let at = Address { table: Table::HoldingRegisters, offset };
+        self.registers.set_value(unit, at, kind, Order::Cdab, &value).unwrap();
+    }
+}
+
+fn node(yaml: &str) -> Node {
+    let mut sources = Sources::new();
+    let file = sources.add_text("t.yaml", yaml);
+    Node::parse(file, &sources, &mut Diagnostics::new()).unwrap()
+}
+
+/// A feeder at work, and what it offers.
+struct Polling {
+    collected: Arc<Collected>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<(), NodeError>>>,
+    directory: Arc<Directory>,
+}
+
+impl Polling {
+    /// `units`: for each the connection's fields but the endpoint, and tags as name and fields.
+    fn start(address: &str, units: &[(&str, &[(&str, &str)])]) -> Self {
+        let mut directory = Directory::builder();
+        let mut members = Vec::new();
+        for (fields, tags) in units {
+            let config = node(&format!("{{endpoint: \"tcp://{address}\", order: CDAB, {fields}}}"));
+            let mut diagnostics = Diagnostics::new();
+            let config: Modbus = decode(&config, &mut diagnostics).unwrap_or_else(|| panic!("{diagnostics:?}"));
+            let mut settings = Vec::new();
+            for (name, fields) in *tags {
+                let fields = Arc::new(node(fields));
+                let kind = config.value_kind(&fields);
+                let id = directory.tag(Tag::named(name, kind));
+                settings.push(Arc::new(TagSettings {
+                    id,
+                    name: Spanned::from((*name).to_owned()),
+                    asset: None,
+                    variable: (*name).into(),
+                    kind,
+                    unit: None,
+                    span: None,
+                    envelope: None,
+                    scan: None,
+                    description: Arc::default(),
+                    states: Arc::default(),
+                    sections: Arc::default(),
+                    definition: fields.clone(),
+                    connection_fields: fields,
+                    published_by: None,
+                }));
+            }
+            members.push(ConnectionMember { asset: "W".into(), config: Arc::new(config), tags: settings });
+        }
+        let directory = Arc::new(directory.build());
+        let config = members[0].config.clone();
+        let mut feeder = config.open(members, &context(&directory)).unwrap();
+        let collected = Arc::new(Collected::default());
+        let intake: Arc<dyn Intake> = collected.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || feeder.run(&intake, &stopped));
+        Self { collected, stop, thread: Some(thread), directory }
+    }
+
+    /// Waits until a tag has given this value and quality after the first `skip` parts.
+    fn wait_behind(&self, skip: usize, tag: &str, value: &Value, quality: u16) {
+        let id = self.directory.tag_id(tag).unwrap();
+        self.collected.wait(&format!("{tag} = {value} @ {quality}"), |parts| {
+            parts.iter().skip(skip).any(|(_, part)| match part {
+                Part::Samples { samples, .. } => (0..samples.len()).any(|row| {
+                    samples.tags()[row] == id
+                        && samples.values().get(row) == *value
+                        && samples.quality()[row] == quality
+                }),
+                _ => false,
+            })
+        });
+    }
+
+    fn wait(&self, tag: &str, value: &Value, quality: u16) {
+        self.wait_behind(0, tag, value, quality);
+    }
+
+    /// Qualities that a tag has given, each change once.
+    fn qualities(&self, tag: &str) -> Vec<u16> {
+        let id = self.directory.tag_id(tag).unwrap();
+        let mut qualities = Vec::new();
+        for (_, part) in self.collected.parts() {
+            let Part::Samples { samples, .. } = part else { continue };
+            for row in (0..samples.len()).filter(|row| samples.tags()[*row] == id) {
+                qualities.push(samples.quality()[row]);
+            }
+        }
+        qualities.dedup();
+        qualities
+    }
+
+    fn count(&self) -> usize {
+        self.collected.parts().len()
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let result = self.thread.take().unwrap().join();
+        if !std::thread::panicking() {
+            result.unwrap().unwrap();
+        }
+    }
+}
+
+const SCAN: &str = "scan: 100ms, response_timeout: 300ms";
+const F32: ValueType = ValueType::F32;
+
+#[test]
+fn values_of_every_kind_come_as_scans_with_one_time() {
+    let plant = Plant::new();
+    plant.set(1, 0, F32, Raw::Float(1250.5));
+    plant.set(1, 2, ValueType::U16, Raw::Int(2048));
+    plant.set(1, 3, ValueType::I16, Raw::Int(-32768));
+    plant.set(1, 4, ValueType::U32, Raw::Int(4_000_000_000));
+    plant.set(1, 6, ValueType::U16, Raw::Int(0b1000));
+    plant.set(1, 7, ValueType::String(2), Raw::Text("ESP".into()));
+    plant.registers.set_bits(1, Address { table: Table::DiscreteInputs, offset: 0 }, &[true]);
+    let polling = Polling::start(
+        &plant.server.local_addr().to_string(),
+        &[(
+            SCAN,
+            &[
+                ("THP", "{address: 40001, as: f32}"),
+                ("LEVEL", "{address: 40003, as: u16, raw: [0, 4096], engineering: [0, 100]}"),
+                ("DEAD", "{address: 40004, as: i16, scale: 0.1, sentinel: -32768}"),
+                ("COUNT", "{address: 40005, as: u32}"),
+                ("BIT", "{address: 40007, bit: 3}"),
+                ("NAME", "{address: 40008, length: 4}"),
+                ("RUN", "{address: 10001, as: bool}"),
+            ],
+        )],
+    );
+    polling.wait("THP", &Value::Float64(1250.5), 192);
+    polling.wait("LEVEL", &Value::Float64(50.0), 192);
+    polling.wait("DEAD", &Value::Null, 16);
+    polling.wait("COUNT", &Value::Int64(4_000_000_000), 192);
+    polling.wait("BIT", &Value::Bool(true), 192);
+    polling.wait("NAME", &Value::Text("ESP".into()), 192);
+    polling.wait("RUN", &Value::Bool(true), 192);
+    assert_eq!(polling.qualities("THP").last(), Some(&192));
+    let mut layouts = Vec::new();
+    for (_, part) in polling.collected.parts() {
+        let Part::Samples { samples, .. } = part else { panic!("only samples are offered") };
+        layouts.push((samples.kind(), samples.layout().cloned().expect("a scan")));
+    }
+    let (kind, layout) = layouts[0].clone();
+    assert!(layouts.iter().filter(|(other, _)| *other == kind).all(|(_, other)| Arc::ptr_eq(other, &layout)));
+}
+
+#[test]
+fn a_tag_waits_is_not_connected_and_then_has_a_value() {
+    // A port that nothing listens on, until something does.
+    let address = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    let polling = Polling::start(&address, &[(SCAN, &[("THP", "{address: 40001, as: f32}")])]);
+    polling.wait("THP", &Value::Null, 32);
+    polling.wait("THP", &Value::Null, 8);
+    let plant = Plant::at(&address);
+    plant.set(1, 0, F32, Raw::Float(7.0));
+    polling.wait("THP", &Value::Float64(7.0), 192);
+    let silent_from = polling.count();
+    drop(plant);
+    polling.wait_behind(silent_from, "THP", &Value::Null, 24);
+    assert_eq!(polling.qualities("THP")[..4], [32, 8, 192, 24]);
+}
+
+#[test]
+fn exceptions_become_qualities() {
+    let plant = Plant::new();
+    plant.set(1, 0, F32, Raw::Float(1.0));
+    let polling =
+        Polling::start(&plant.server.local_addr().to_string(), &[(SCAN, &[("THP", "{address: 40001, as: f32}")])]);
+    polling.wait("THP", &Value::Float64(1.0), 192);
+    for (exception, quality) in [
+        (Exception::IllegalFunction, 4),
+        (Exception::IllegalDataValue, 4),
+        (Exception::DeviceFailure, 12),
+        (Exception::GatewayPathUnavailable, 24),
+    ] {
+        let skip = polling.count();
+        plant.registers.set_fault(1, Some(Fault::Exception(exception)));
+        polling.wait_behind(skip, "THP", &Value::Null, quality);
+        let skip = polling.count();
+        plant.registers.set_fault(1, None);
+        polling.wait_behind(skip, "THP", &Value::Float64(1.0), 192);
+    }
+}
+
+#[test]
+fn registers_that_are_not_there_cost_only_their_own_tags() {
+    let plant = Plant::new();
+    plant.set(1, 0, F32, Raw::Float(1.0));
+    plant.set(1, 20, F32, Raw::Float(2.0));
+    plant.set(1, 30, F32, Raw::Float(3.0));
+    let polling = Polling::start(
+        &plant.server.local_addr().to_string(),
+        &[(
+            SCAN,
+            &[
+                ("A", "{address: 40001, as: f32}"),
+                ("GONE", "{address: 40011, as: f32}"),
+                ("B", "{address: 40021, as: f32}"),
+                ("C", "{address: 40031, as: f32}"),
+            ],
+        )],
+    );
+    for (tag, value) in [("A", 1.0), ("B", 2.0), ("C", 3.0)] {
+        polling.wait(tag, &Value::Float64(value), 192);
+    }
+    polling.wait("GONE", &Value::Null, 4);
+    // Once learned, a scan takes the same few requests: nothing is bisected again.
+    let before = plant.registers.requests();
+    let scans = polling.count();
+    polling.collected.wait("ten more scans", |parts| parts.len() >= scans + 10);
+    let requests = plant.registers.requests() - before;
+    assert!(requests <= 4 * 12, "{requests} requests in about ten scans of three reads");
+}
+
+#[test]
+fn a_dead_unit_costs_the_others_little() {
+    let plant = Plant::new();
+    plant.set(1, 0, F32, Raw::Float(1.0));
+    plant.set(2, 0, F32, Raw::Float(2.0));
+    plant.registers.set_fault(2, Some(Fault::NoAnswer));
+    let polling = Polling::start(
+        &plant.server.local_addr().to_string(),
+        &[
+            (&format!("unit_id: 1, {SCAN}"), &[("ALIVE", "{address: 40001, as: f32}")]),
+            (&format!("unit_id: 2, {SCAN}"), &[("DEAD", "{address: 40001, as: f32}")]),
+        ],
+    );
+    polling.wait("ALIVE", &Value::Float64(1.0), 192);
+    polling.wait("DEAD", &Value::Null, 24);
+    let scans = polling.count();
+    polling.collected.wait("twenty more scans", |parts| parts.len() >= scans + 20);
+    assert!(polling.qualities("ALIVE").iter().all(|quality| [32, 192].contains(quality)));
+    assert_eq!(plant.server.accepted(), 1, "the units share one socket, which is not given up for one of them");
+    plant.registers.set_fault(2, None);
+    polling.wait("DEAD", &Value::Float64(2.0), 192);
+}
+
+#[test]
+fn garbage_and_a_broken_connection_are_got_over() {
+    let plant = Plant::new();
+    plant.set(1, 0, F32, Raw::Float(1.0));
+    let polling =
+        Polling::start(&plant.server.local_addr().to_string(), &[(SCAN, &[("THP", "{address: 40001, as: f32}")])]);
+    polling.wait("THP", &Value::Float64(1.0), 192);
+    for fault in [
+        Fault::Garbage(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        Fault::WrongUnit,
+        Fault::WrongTransaction,
+        Fault::Close,
+    ] {
+        let skip = polling.count();
+        plant.registers.set_fault(1, Some(fault));
+        polling.wait_behind(skip, "THP", &Value::Null, 24);
+        let skip = polling.count();
+        plant.registers.set_fault(1, None);
+        polling.wait_behind(skip, "THP", &Value::Float64(1.0), 192);
+    }
+    let skip = polling.count();
+    plant.server.disconnect_all();
+    polling.wait_behind(skip, "THP", &Value::Float64(1.0), 192);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_silent_device() {
+    let plant = Plant::new();
+    plant.registers.set_fault(1, Some(Fault::NoAnswer));
+    let mut polling = Polling::start(
+        &plant.server.local_addr().to_string(),
+        &[("scan: 100ms, response_timeout: 60s", &[("THP", "{address: 40001, as: f32}")])],
+    );
+    polling.wait("THP", &Value::Null, 32);
+    let started = Instant::now();
+    polling.stop.store(true, Ordering::Relaxed);
+    polling.thread.take().unwrap().join().unwrap().unwrap();
+    assert!(started.elapsed() < StdDuration::from_secs(10), "{:?}", started.elapsed());
+    polling.thread = Some(std::thread::spawn(|| Ok(())));
+}
+
+#[test]
+fn endpoints() {
+    let address = |text: &str| {
+        let config = node(&format!("{{endpoint: \"{text}\"}}"));
+        decode::<Modbus>(&config, &mut Diagnostics::new()).unwrap().address()
+    };
+    assert_eq!(address("tcp://10.0.0.5").as_deref(), Ok("10.0.0.5:502"));
+    assert_eq!(address("tcp://RTU-7.field:1502/").as_deref(), Ok("rtu-7.field:1502"));
+    assert_eq!(address("tcp://[::1]:502").as_deref(), Ok("[::1]:502"));
+    assert_eq!(address("tcp://[::1]").as_deref(), Ok("[::1]:502"));
+    for text in ["", "10.0.0.5:502", "rtu:///dev/ttyS0", "tcp://", "tcp://a:0", "tcp://a:99999", "tcp://a b:1"] {
+        assert!(address(text).is_err(), "{text}");
+    }
+}

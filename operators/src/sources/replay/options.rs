@@ -1,0 +1,186 @@
+//! How a recorded file is read: what it holds where, and how its times and numbers are written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// One sample a row, or one time a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// Columns `time`, `tag`, `value` and, where there is one, `quality`: one sample a row.
+    Long,
+    /// A column `time`; every other column is a tag.
+    Wide,
+}
+
+/// How times are written where they are not of a type of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum TimeFormat {
+    /// `2026-01-01T00:00:00Z`, with any offset; with `time_zone`, also `2026-01-01 00:00:00` by its clock.
+    #[default]
+    #[serde(rename = "rfc3339")]
+    Rfc3339,
+    /// Seconds since 1970-01-01 in UTC, decimals allowed.
+    #[serde(rename = "s")]
+    Seconds,
+    /// Milliseconds since 1970-01-01 in UTC.
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// Microseconds since 1970-01-01 in UTC.
+    #[serde(rename = "us", alias = "µs")]
+    Microseconds,
+}
+
+/// The sign before the decimals of numbers written as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Decimal {
+    #[default]
+    #[serde(rename = ".")]
+    Point,
+    #[serde(rename = ",")]
+    Comma,
+}
+
+/// How recorded files are read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `None`: long where the columns of tag and value are there, wide otherwise.
+    pub shape: Option<Shape>,
+    /// Name of the column of times.
+    pub time: String,
+    /// Name of the column of tag names (long).
+    pub tag: String,
+    /// Name of the column of values (long).
+    pub value: String,
+    /// Name of the column of quality codes; a file without one is Good throughout.
+    pub quality: String,
+    pub time_format: TimeFormat,
+    /// Of times that name no offset; without it such a time is a mistake.
+    pub time_zone: Option<TimeZone>,
+    pub decimal: Decimal,
+    /// Of CSV; `None` takes the one that the first line shows.
+    pub delimiter: Option<u8>,
+    /// Names in the file that are other names on the site.
+    pub rename: BTreeMap<String, String>,
+    /// Rows sorted in memory at once where a file is not in the order of time; more go through a temporary file.
+    pub sort_rows: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shape: None,
+            time: "time".into(),
+            tag: "tag".into(),
+            value: "value".into(),
+            quality: "quality".into(),
+            time_format: TimeFormat::default(),
+            time_zone: None,
+            decimal: Decimal::default(),
+            delimiter: None,
+            rename: BTreeMap::new(),
+            sort_rows: 1 << 20,
+        }
+    }
+}
+
+impl Options {
+    /// The site's name of what the file calls `name`.
+    pub(super) fn renamed<'a>(&'a self, name: &'a str) -> &'a str {
+        self.rename.get(name).map_or(name, String::as_str)
+    }
+}
+
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileKind {
+    Csv,
+    Jsonl,
+    Parquet,
+}
+
+impl FileKind {
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" | "tsv" | "txt" => Self::Csv,
+            "jsonl" | "ndjson" => Self::Jsonl,
+            "parquet" | "pq" => Self::Parquet,
+            _ => return None,
+        })
+    }
+}
+
+/// Why a recording cannot be read, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    #[error("`{pattern}` matches no file in {}; check the path", base.display())]
+    NoFile { pattern: String, base: PathBuf },
+    #[error("`{pattern}` is no file pattern: {message}; use `*`, `?` and `**`")]
+    Pattern { pattern: String, message: String },
+    #[error("{} is neither CSV, JSONL nor Parquet by its name; give it the ending .csv, .jsonl or .parquet", path.display())]
+    Kind { path: PathBuf },
+    #[error("cannot read {}: {source}; check that it exists and may be read", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{} is no readable Parquet file: {message}", path.display())]
+    Parquet { path: PathBuf, message: String },
+    #[error("{} has no column `{column}`; it has {}. Name the column that is meant, such as `{field}: {}`", path.display(), list(found), found.first().map_or("timestamp", String::as_str))]
+    Column { path: PathBuf, field: &'static str, column: String, found: Vec<String> },
+    #[error("{}: the column `{column}` has the type {data_type}, which holds no {what}", path.display())]
+    ColumnType { path: PathBuf, column: String, data_type: String, what: &'static str },
+    #[error("cannot sort {} in a temporary file: {source}; make room in the folder for temporary files", path.display())]
+    Sort { path: PathBuf, source: std::io::Error },
+}
+
+impl RecordingError {
+    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+}
+
+/// "`a`, `b` and 3 more".
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.is_empty() {
+        text.push_str("no columns at all");
+    } else if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+/// The files of patterns: plain paths, or with `*`, `?` and `**`. Relative ones lie in `base`. Sorted within a
+/// pattern, each file once.
+///
+/// # Errors
+/// A pattern that is none, or that matches nothing.
+pub fn expand(patterns: &[String], base: &Path) -> Result<Vec<PathBuf>, RecordingError> {
+    let mut files = Vec::new();
+    for pattern in patterns {
+        let path = base.join(pattern);
+        if !pattern.contains(['*', '?', '[']) {
+            files.push(path);
+            continue;
+        }
+        let bad = |message: String| RecordingError::Pattern { pattern: pattern.clone(), message };
+        let text = path.to_str().ok_or_else(|| bad("it is not UTF-8".into()))?;
+        let before = files.len();
+        for found in glob::glob(text).map_err(|error| bad(error.msg.into()))? {
+            let found = found.map_err(|error| RecordingError::io(error.path(), error.error().kind().into()))?;
+            if found.is_file() {
+                files.push(found);
+            }
+        }
+        if files.len() == before {
+            return Err(RecordingError::NoFile { pattern: pattern.clone(), base: base.to_owned() });
+        }
+        files[before..].sort();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    Ok(files)
+}

@@ -1,0 +1,535 @@
+//! `aggregate`: one row per tag and window.
+
+mod calendar;
+mod rows;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod transform;
+mod weights;
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use ducto_graph::codes::Code;
+use ducto_graph::decode::decode;
+use ducto_graph::diagnostic::{Diagnostic, did_you_mean};
+use ducto_graph::operator::{
+    BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
+};
+use ducto_graph::scalar::{Duration, Percent};
+use ducto_graph::site::Site;
+use ducto_graph::tree::Spanned;
+use ducto_record::time::{DAY, HOUR, SECOND};
+use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role, with_unit};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Interpolation, is_sloped};
+use calendar::Calendar;
+use sums::Needs;
+
+/// Gives one row per tag and window, a little after the window's end: `time` is the window's start, `tag` the tag, then
+/// the outputs in the order in which they are named. A tag without an accepted sample in a window has no row there.
+/// Samples that come late correct their window (the old row is taken back, the new one given) until `cutoff`; what
+/// comes later leaves by the port `late`. Numbers are float64: integers beyond 2⁵³ are rounded, `true` is 1.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AggregateConfig {
+    /// Length of the windows, from `1s` to `1d`; or `contract_day`, or `month` (from the first contract day of a month),
+    /// which follow the site's time zone and daylight saving. The two have a column `day` with the day's name.
+    pub every: Spanned<Every>,
+    /// Where windows that are shorter than a day begin: multiples of `every` from midnight in `utc`, or from midnight in
+    /// the time zone of the `site`.
+    #[serde(default)]
+    pub aligned: Aligned,
+    /// The columns, by the names of OPC UA Part 13.
+    #[serde(default = "default_outputs")]
+    pub outputs: Vec<Spanned<Output>>,
+    /// Whether Uncertain samples count.
+    #[serde(default)]
+    pub accept: Accept,
+    /// A row whose tag was good for less than this share of the window is Uncertain. Without it, all rows keep the
+    /// quality of their samples.
+    #[serde(default)]
+    pub percent_good: Option<Percent>,
+    /// How values change between samples, for the outputs that weigh time; goes before what tags say. Without it a
+    /// tag's own `interpolation` counts, and else float64 is sloped and all other kinds are stepped. The last value of
+    /// a window holds until its end where the next is not known yet.
+    #[serde(default)]
+    pub interpolation: Option<Interpolation>,
+    /// The time unit of rates that `total` sums up: `1d` for stb/d, so that the total is in stb.
+    #[serde(default = "default_total_per")]
+    pub total_per: Spanned<Duration>,
+    /// How long after its end a window is closed.
+    #[serde(default = "default_wait")]
+    pub wait: Duration,
+    /// How long after its end a window is still corrected. For time-weighted outputs the samples of this time, and of an
+    /// hour or a window before it, are kept in memory.
+    #[serde(default = "default_cutoff")]
+    pub cutoff: Duration,
+}
+
+fn default_outputs() -> Vec<Spanned<Output>> {
+    [Output::TimeAverage, Output::Minimum, Output::Maximum, Output::Last].into_iter().map(Spanned::from).collect()
+}
+
+fn default_total_per() -> Spanned<Duration> {
+    Duration::from_secs(1).into()
+}
+
+fn default_wait() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn default_cutoff() -> Duration {
+    Duration::from_secs(3600)
+}
+
+/// How long windows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Every {
+    Length(Duration),
+    ContractDay,
+    Month,
+}
+
+impl FromStr for Every {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "contract_day" => Ok(Self::ContractDay),
+            "month" => Ok(Self::Month),
+            other => match other.parse::<Duration>() {
+                Ok(length) => Ok(Self::Length(length)),
+                Err(error) => Err(match did_you_mean(other, ["contract_day", "month"]) {
+                    Some(nearest) => format!("`{other}` is no length of a window\ndid you mean `{nearest}`?"),
+                    None => error.to_string(),
+                }),
+            },
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Every {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Every {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Every".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "a duration such as `1m`, `contract_day` or `month`",
+            "examples": ["1m", "1h", "contract_day", "month"],
+        })
+    }
+}
+
+/// Where windows begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Aligned {
+    /// Multiples since midnight in UTC.
+    #[default]
+    Utc,
+    /// Multiples since midnight in the site's time zone.
+    Site,
+}
+
+/// Which samples count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Accept {
+    /// Good ones.
+    #[default]
+    Good,
+    /// Good and Uncertain ones.
+    Usable,
+}
+
+impl Accept {
+    /// The bits of a quality code that must be set.
+    pub(crate) const fn mask(self) -> u16 {
+        match self {
+            Self::Good => 0xC0,
+            Self::Usable => 0x40,
+        }
+    }
+}
+
+/// A figure of a window. *Accepted* samples are those of the quality that `accept` names, with a finite value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Mean of the accepted samples, whatever their distance in time.
+    Average,
+    /// Mean over time: each value weighs as long as it lasts; times without an accepted value are left out.
+    TimeAverage,
+    /// Integral over time, per `total_per`: times without an accepted value add nothing.
+    Total,
+    Minimum,
+    /// When the minimum was first reached.
+    MinimumTime,
+    Maximum,
+    /// When the maximum was first reached.
+    MaximumTime,
+    /// Maximum less minimum.
+    Range,
+    /// Accepted samples.
+    Count,
+    /// The first sample whatever its quality; null where it is not accepted.
+    Start,
+    /// The last sample whatever its quality; null where it is not accepted.
+    End,
+    /// The first accepted sample by time.
+    First,
+    FirstTime,
+    /// The last accepted sample by time.
+    Last,
+    LastTime,
+    /// Last less first.
+    Delta,
+    /// Seconds with an accepted value.
+    DurationGood,
+    /// Share of the window with an accepted value, in percent.
+    PercentGood,
+    /// Changes between zero and not zero, the one from the window before included.
+    NumberOfTransitions,
+    /// Seconds with the accepted value zero, `false`.
+    DurationInStateZero,
+    /// Seconds with an accepted value other than zero, `true`.
+    DurationInStateNonzero,
+    /// Of the accepted samples, with n − 1; null for one sample.
+    StandardDeviation,
+    /// The worst quality of all samples.
+    WorstQuality,
+}
+
+impl Output {
+    #[cfg(test)]
+    const ALL: [Self; 23] = [
+        Self::Average,
+        Self::TimeAverage,
+        Self::Total,
+        Self::Minimum,
+        Self::MinimumTime,
+        Self::Maximum,
+        Self::MaximumTime,
+        Self::Range,
+        Self::Count,
+        Self::Start,
+        Self::End,
+        Self::First,
+        Self::FirstTime,
+        Self::Last,
+        Self::LastTime,
+        Self::Delta,
+        Self::DurationGood,
+        Self::PercentGood,
+        Self::NumberOfTransitions,
+        Self::DurationInStateZero,
+        Self::DurationInStateNonzero,
+        Self::StandardDeviation,
+        Self::WorstQuality,
+    ];
+
+    /// The column's name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Average => "average",
+            Self::TimeAverage => "time_average",
+            Self::Total => "total",
+            Self::Minimum => "minimum",
+            Self::MinimumTime => "minimum_time",
+            Self::Maximum => "maximum",
+            Self::MaximumTime => "maximum_time",
+            Self::Range => "range",
+            Self::Count => "count",
+            Self::Start => "start",
+            Self::End => "end",
+            Self::First => "first",
+            Self::FirstTime => "first_time",
+            Self::Last => "last",
+            Self::LastTime => "last_time",
+            Self::Delta => "delta",
+            Self::DurationGood => "duration_good",
+            Self::PercentGood => "percent_good",
+            Self::NumberOfTransitions => "number_of_transitions",
+            Self::DurationInStateZero => "duration_in_state_zero",
+            Self::DurationInStateNonzero => "duration_in_state_nonzero",
+            Self::StandardDeviation => "standard_deviation",
+            Self::WorstQuality => "worst_quality",
+        }
+    }
+
+    /// Whether it weighs values by the time they last.
+    pub(crate) const fn is_weighted(self) -> bool {
+        matches!(
+            self,
+            Self::TimeAverage
+                | Self::Total
+                | Self::DurationGood
+                | Self::PercentGood
+                | Self::NumberOfTransitions
+                | Self::DurationInStateZero
+                | Self::DurationInStateNonzero
+        )
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::MinimumTime | Self::MaximumTime | Self::FirstTime | Self::LastTime => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+            }
+            Self::Count | Self::NumberOfTransitions => DataType::Int64,
+            Self::WorstQuality => DataType::UInt16,
+            _ => DataType::Float64,
+        }
+    }
+
+    /// The column. A unit is named where it is sure: `common` is that of all tags, if they have one in common. A total
+    /// has none, since the unit of a rate's integral depends on `total_per`.
+    fn field(self, common: Option<&str>) -> Field {
+        let field = Field::new(self.name(), self.data_type(), true);
+        match self {
+            Self::PercentGood => with_unit(field, "%"),
+            Self::DurationGood | Self::DurationInStateZero | Self::DurationInStateNonzero => with_unit(field, "s"),
+            Self::Average
+            | Self::TimeAverage
+            | Self::Minimum
+            | Self::Maximum
+            | Self::Start
+            | Self::End
+            | Self::First
+            | Self::Last => match common {
+                Some(unit) => with_unit(field, unit),
+                None => field,
+            },
+            _ => field,
+        }
+    }
+}
+
+/// The kinds of value that become numbers.
+const KINDS: [ValueKind; 3] = [ValueKind::Float64, ValueKind::Int64, ValueKind::Bool];
+
+/// The operator `aggregate`.
+pub fn operator() -> Operator {
+    Operator {
+        name: "aggregate",
+        summary: "Windows of each tag: average, minimum, maximum, time average, totals, durations, transitions",
+        schema: |generator| generator.subschema_for::<AggregateConfig>(),
+        examples: &[
+            "minutes: {type: aggregate, inputs: [checked], every: 1m, outputs: [time_average, minimum, maximum, last, percent_good]}",
+            "days:\n  type: aggregate\n  inputs: [checked]\n  every: contract_day\n  outputs: [total, duration_in_state_nonzero, count]\n  total_per: 1d\n  percent_good: 80\n",
+            "hours: {type: aggregate, inputs: [checked], every: 1h, aligned: site, accept: usable, interpolation: stepped}",
+        ],
+        decode: Decode::Transform(|node, diagnostics| {
+            decode::<AggregateConfig>(node, diagnostics).map(|config| Arc::new(config) as Arc<dyn TransformConfig>)
+        }),
+    }
+}
+
+/// What a node computes, as its instances share it.
+#[derive(Debug)]
+struct Settings {
+    outputs: Vec<Output>,
+    needs: Needs,
+    calendar: Calendar,
+    named_by: ducto_graph::site::NamedBy,
+    has_day: bool,
+    mask: u16,
+    threshold: Option<f64>,
+    total_per: Micros,
+    wait: Micros,
+    cutoff: Micros,
+    /// How long before the cutoff samples are kept for weighing: a window, an hour at most.
+    keep: Micros,
+    row: RowType,
+    /// Says which settings a saved state was made with.
+    fingerprint: String,
+}
+
+impl AggregateConfig {
+    fn calendar(&self, site: &Site) -> Calendar {
+        let zone = site.time_zone.zone().clone();
+        match (*self.every, self.aligned) {
+            (Every::ContractDay, _) => calendar::of_days(zone, site.contract_day),
+            (Every::Month, _) => Calendar::Month { zone, start: site.contract_day.start },
+            (Every::Length(every), Aligned::Utc) => Calendar::Utc { every: every.micros().max(1) },
+            (Every::Length(every), Aligned::Site) => Calendar::Local { every: every.micros().max(1), zone },
+        }
+    }
+
+    /// About how long a window is.
+    fn length(&self) -> Micros {
+        match *self.every {
+            Every::Length(every) => every.micros().max(1),
+            Every::ContractDay => DAY,
+            Every::Month => 31 * DAY,
+        }
+    }
+
+    fn row_type(&self, site: &Site) -> RowType {
+        let mut fields = vec![with_role(Field::new("tag", DataType::UInt32, false), "tag")];
+        if matches!(*self.every, Every::ContractDay | Every::Month) {
+            fields.push(Field::new("day", DataType::Date32, true));
+        }
+        let common = common_unit(site);
+        fields.extend(self.outputs.iter().map(|output| output.field(common.as_deref())));
+        RowType::new(fields, &["tag"])
+    }
+
+    fn settings(&self, site: &Site) -> Settings {
+        let outputs: Vec<Output> = self.outputs.iter().map(|output| **output).collect();
+        Settings {
+            needs: Needs::of(&outputs, self.accept == Accept::Usable, self.percent_good.is_some()),
+            calendar: self.calendar(site),
+            named_by: site.contract_day.named_by,
+            has_day: matches!(*self.every, Every::ContractDay | Every::Month),
+            mask: self.accept.mask(),
+            threshold: self.percent_good.map(Percent::percent),
+            total_per: self.total_per.micros().max(1),
+            wait: self.wait.micros(),
+            cutoff: self.cutoff.micros(),
+            keep: self.length().min(HOUR),
+            row: self.row_type(site),
+            fingerprint: format!("{:?} {:?} {:?} {outputs:?}", *self.every, self.aligned, self.accept),
+            outputs,
+        }
+    }
+}
+
+/// The unit that all tags with numbers have in common.
+fn common_unit(site: &Site) -> Option<String> {
+    let mut units = site.tags.iter().filter(|tag| KINDS.contains(&tag.kind)).map(|tag| tag.unit.as_ref());
+    let first = units.next()??;
+    units.all(|unit| unit == Some(first)).then(|| first.symbol.to_string())
+}
+
+impl TransformConfig for AggregateConfig {
+    fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) -> Option<Vec<Port>> {
+        let mut kinds = Vec::new();
+        for input in inputs {
+            match &input.stream {
+                StreamType::Samples(found) => kinds.extend(found.iter().copied()),
+                StreamType::Rows(_) => {
+                    cx.report(
+                        Diagnostic::new(
+                            Code::StreamUnfit,
+                            format!("`aggregate` reads samples, and `{}` gives rows", *input.from),
+                        )
+                        .at(input.from.place)
+                        .help("let it read samples, or aggregate rows with a transform of type `sql`"),
+                    );
+                    return None;
+                }
+            }
+        }
+        if !kinds.is_empty() && !kinds.iter().any(|kind| KINDS.contains(kind)) {
+            cx.report(
+                Diagnostic::new(
+                    Code::StreamUnfit,
+                    "`aggregate` reads numbers and booleans, and only text arrives here",
+                )
+                .at(cx.place)
+                .help("let it read a node that gives float64, int64 or bool"),
+            );
+        }
+        if let Every::Length(every) = *self.every {
+            let every = every.micros();
+            if !(SECOND..=DAY).contains(&every) {
+                cx.report(
+                    Diagnostic::new(Code::NumberOutOfRange, "windows last from `1s` to `1d`")
+                        .at(self.every.place)
+                        .help("for days write `contract_day`, for months `month`"),
+                );
+            } else if self.aligned == Aligned::Site && DAY % every != 0 {
+                cx.report(
+                    Diagnostic::new(Code::ValueInvalid, "windows aligned on the site's day must divide a day evenly")
+                        .at(self.every.place)
+                        .help("write `10m`, `1h`, `6h`, or align on UTC"),
+                );
+            }
+        }
+        if self.total_per.micros() == 0 {
+            cx.report(
+                Diagnostic::new(Code::NumberOutOfRange, "`total_per` must be longer than zero")
+                    .at(self.total_per.place)
+                    .help("write the time unit of the rate: `1d` for stb/d, `1h` for m3/h"),
+            );
+        }
+        if self.outputs.is_empty() {
+            cx.report(
+                Diagnostic::new(Code::LengthWrong, "`outputs` names no output")
+                    .at(cx.place)
+                    .help("name some, such as `[time_average, minimum, maximum, last]`"),
+            );
+        }
+        for (index, output) in self.outputs.iter().enumerate() {
+            if self.outputs[..index].contains(output) {
+                cx.report(
+                    Diagnostic::new(Code::ColumnRepeated, format!("the output `{}` is named twice", output.name()))
+                        .at(output.place)
+                        .help("remove one of the two"),
+                );
+            }
+        }
+        self.check_memory(cx);
+        kinds.sort();
+        kinds.dedup();
+        Some(vec![
+            Port::main(StreamType::Rows(self.row_type(cx.site))),
+            Port { name: "late", stream: StreamType::Samples(kinds) },
+        ])
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Transform>, BuildError> {
+        let sloped = cx
+            .site
+            .tags
+            .iter()
+            .map(|tag| self.interpolation.map_or_else(|| is_sloped(tag), |said| said == Interpolation::Sloped))
+            .collect();
+        Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped)))
+    }
+}
+
+impl AggregateConfig {
+    /// Windows that may still be corrected are kept for every tag: that must fit.
+    fn check_memory(&self, cx: &mut CheckContext<'_>) {
+        let outputs: Vec<Output> = self.outputs.iter().map(|output| **output).collect();
+        let needs = Needs::of(&outputs, self.accept == Accept::Usable, self.percent_good.is_some());
+        let tags = cx.site.tags.len() as i64;
+        let windows = 2 + self.cutoff.micros().saturating_add(self.wait.micros()) / self.length();
+        let bytes = windows.saturating_mul(tags).saturating_mul(needs.bytes() as i64);
+        let memory = cx.site.memory.bytes() as i64;
+        if bytes > memory {
+            cx.report(
+                Diagnostic::new(
+                    Code::StateTooLarge,
+                    format!(
+                        "windows that may still be corrected take {} MB for {tags} tags, more than the site's memory of {} MB",
+                        bytes >> 20,
+                        memory >> 20
+                    ),
+                )
+                .at(self.every.place)
+                .help("lengthen `every`, shorten `cutoff`, or raise `memory` in site.yaml"),
+            );
+        }
+    }
+}

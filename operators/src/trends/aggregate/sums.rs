@@ -1,0 +1,394 @@
+//! What a window keeps of each tag: one array per figure, only those that its outputs need.
+
+use std::sync::Arc;
+
+use ducto_record::{Micros, Quality};
+use serde::{Deserialize, Serialize};
+
+use super::Output;
+use super::calendar::Window;
+use super::weights::Weights;
+
+/// A tag's place in this node's arrays: given in the order in which tags first appear, so that the rows of a scan are
+/// neighbours whatever the order of its tags.
+pub(super) type Slot = u32;
+
+/// Which figures are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Needs {
+    sum: bool,
+    minimum: bool,
+    maximum: bool,
+    first: bool,
+    last: bool,
+    edges: bool,
+    deviation: bool,
+    pub(super) worst: bool,
+    /// The worst of the accepted samples: Good where only Good ones are.
+    pub(super) quality: bool,
+    pub(super) weights: bool,
+}
+
+impl Needs {
+    pub(super) fn of(outputs: &[Output], usable: bool, threshold: bool) -> Self {
+        let any = |wanted: &[Output]| outputs.iter().any(|output| wanted.contains(output));
+        Self {
+            sum: any(&[Output::Average]),
+            minimum: any(&[Output::Minimum, Output::MinimumTime, Output::Range]),
+            maximum: any(&[Output::Maximum, Output::MaximumTime, Output::Range]),
+            first: any(&[Output::First, Output::FirstTime, Output::Delta]),
+            last: any(&[Output::Last, Output::LastTime, Output::Delta]),
+            edges: any(&[Output::Start, Output::End]),
+            deviation: any(&[Output::StandardDeviation]),
+            worst: any(&[Output::WorstQuality]),
+            quality: usable,
+            weights: threshold || outputs.iter().any(|output| output.is_weighted()),
+        }
+    }
+
+    /// Bytes that a tag takes in each window.
+    pub(super) fn bytes(self) -> usize {
+        let of = |needed: bool, bytes: usize| if needed { bytes } else { 0 };
+        4 + of(self.sum, 8)
+            + of(self.minimum, 16)
+            + of(self.maximum, 16)
+            + of(self.first, 16)
+            + of(self.last, 16)
+            + of(self.edges, 34)
+            + of(self.deviation, 16)
+            + of(self.worst, 2)
+            + of(self.quality, 2)
+            + of(self.weights, 36)
+    }
+}
+
+/// One sample on its way into a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) slot: Slot,
+    pub(super) time: Micros,
+    pub(super) value: f64,
+    pub(super) quality: Quality,
+    /// Its quality is accepted and its value is a number.
+    pub(super) accepted: bool,
+}
+
+/// The figures of a window, one of each per slot. Arrays of figures that no output needs stay empty.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Sums {
+    pub(super) start: Micros,
+    pub(super) end: Micros,
+    /// Its rows were given: what comes now is a correction.
+    pub(super) closed: bool,
+    /// The newest time of all its samples: as long as times rise, no slot's own need be compared.
+    newest: Micros,
+    pub(super) count: Vec<u32>,
+    sum: Vec<f64>,
+    minimum: Vec<f64>,
+    minimum_time: Vec<Micros>,
+    maximum: Vec<f64>,
+    maximum_time: Vec<Micros>,
+    first: Vec<f64>,
+    first_time: Vec<Micros>,
+    last: Vec<f64>,
+    last_time: Vec<Micros>,
+    /// The first and the last sample whatever their quality: NaN where it was not accepted.
+    edge_start: Vec<f64>,
+    edge_start_time: Vec<Micros>,
+    edge_end: Vec<f64>,
+    edge_end_time: Vec<Micros>,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+    worst: Vec<u16>,
+    quality: Vec<u16>,
+    pub(super) weights: Weights,
+}
+
+/// No sample yet: any class is worse.
+const NONE: u16 = u16::MAX;
+
+impl Sums {
+    pub(super) fn new(window: Window) -> Self {
+        Self {
+            start: window.start,
+            end: window.end,
+            closed: false,
+            newest: Micros::MIN,
+            count: Vec::new(),
+            sum: Vec::new(),
+            minimum: Vec::new(),
+            minimum_time: Vec::new(),
+            maximum: Vec::new(),
+            maximum_time: Vec::new(),
+            first: Vec::new(),
+            first_time: Vec::new(),
+            last: Vec::new(),
+            last_time: Vec::new(),
+            edge_start: Vec::new(),
+            edge_start_time: Vec::new(),
+            edge_end: Vec::new(),
+            edge_end_time: Vec::new(),
+            mean: Vec::new(),
+            squares: Vec::new(),
+            worst: Vec::new(),
+            quality: Vec::new(),
+            weights: Weights::default(),
+        }
+    }
+
+    pub(super) fn window(&self) -> Window {
+        Window { start: self.start, end: self.end }
+    }
+
+    /// Room for this many slots.
+    pub(super) fn grow(&mut self, slots: usize, needs: Needs) {
+        if self.count.len() >= slots {
+            return;
+        }
+        self.count.resize(slots, 0);
+        if needs.sum {
+            self.sum.resize(slots, 0.0);
+        }
+        if needs.minimum {
+            self.minimum.resize(slots, f64::INFINITY);
+            self.minimum_time.resize(slots, 0);
+        }
+        if needs.maximum {
+            self.maximum.resize(slots, f64::NEG_INFINITY);
+            self.maximum_time.resize(slots, 0);
+        }
+        if needs.first {
+            self.first.resize(slots, f64::NAN);
+            self.first_time.resize(slots, Micros::MAX);
+        }
+        if needs.last {
+            self.last.resize(slots, f64::NAN);
+            self.last_time.resize(slots, Micros::MIN);
+        }
+        if needs.edges {
+            self.edge_start.resize(slots, f64::NAN);
+            self.edge_start_time.resize(slots, Micros::MAX);
+            self.edge_end.resize(slots, f64::NAN);
+            self.edge_end_time.resize(slots, Micros::MIN);
+        }
+        if needs.deviation {
+            self.mean.resize(slots, 0.0);
+            self.squares.resize(slots, 0.0);
+        }
+        if needs.worst {
+            self.worst.resize(slots, NONE);
+        }
+        if needs.quality {
+            self.quality.resize(slots, NONE);
+        }
+        if needs.weights {
+            self.weights.grow(slots);
+        }
+    }
+
+    /// Accepted samples of neighbouring slots at one time: the whole of a scan, mostly. A loop per figure, which the
+    /// compiler turns into vectors.
+    pub(super) fn add_run(&mut self, first: Slot, values: &[f64], time: Micros) {
+        let slots = first as usize..first as usize + values.len();
+        for count in &mut self.count[slots.clone()] {
+            *count += 1;
+        }
+        if !self.sum.is_empty() {
+            for (sum, value) in self.sum[slots.clone()].iter_mut().zip(values) {
+                *sum += value;
+            }
+        }
+        if !self.minimum.is_empty() {
+            let figures = self.minimum[slots.clone()].iter_mut().zip(&mut self.minimum_time[slots.clone()]);
+            for ((minimum, at), &value) in figures.zip(values) {
+                // Among equals the earliest time is kept, also when it comes late.
+                let better = (value < *minimum) | ((value == *minimum) & (time < *at));
+                *minimum = if better { value } else { *minimum };
+                *at = if better { time } else { *at };
+            }
+        }
+        if !self.maximum.is_empty() {
+            let figures = self.maximum[slots.clone()].iter_mut().zip(&mut self.maximum_time[slots.clone()]);
+            for ((maximum, at), &value) in figures.zip(values) {
+                let better = (value > *maximum) | ((value == *maximum) & (time < *at));
+                *maximum = if better { value } else { *maximum };
+                *at = if better { time } else { *at };
+            }
+        }
+        if !self.first.is_empty() {
+            let figures = self.first[slots.clone()].iter_mut().zip(&mut self.first_time[slots.clone()]);
+            for ((first, at), &value) in figures.zip(values) {
+                let earlier = time < *at;
+                *first = if earlier { value } else { *first };
+                *at = if earlier { time } else { *at };
+            }
+        }
+        if !self.last.is_empty() {
+            if time >= self.newest {
+                self.last[slots.clone()].copy_from_slice(values);
+                self.last_time[slots.clone()].fill(time);
+            } else {
+                let figures = self.last[slots.clone()].iter_mut().zip(&mut self.last_time[slots.clone()]);
+                for ((last, at), &value) in figures.zip(values) {
+                    let later = time >= *at;
+                    *last = if later { value } else { *last };
+                    *at = if later { time } else { *at };
+                }
+            }
+        }
+        if !self.edge_start.is_empty() {
+            for (slot, &value) in slots.clone().zip(values) {
+                self.edge(slot, time, value);
+            }
+        }
+        if !self.mean.is_empty() {
+            for (slot, &value) in slots.zip(values) {
+                self.deviate(slot, value);
+            }
+        }
+        self.newest = self.newest.max(time);
+    }
+
+    /// The qualities of accepted samples, where they are kept.
+    pub(super) fn add_qualities(&mut self, first: Slot, qualities: &[u16]) {
+        let slots = first as usize..first as usize + qualities.len();
+        for kept in [&mut self.worst, &mut self.quality] {
+            if !kept.is_empty() {
+                for (worst, &quality) in kept[slots.clone()].iter_mut().zip(qualities) {
+                    *worst = worse(*worst, quality);
+                }
+            }
+        }
+    }
+
+    /// One sample, of any quality.
+    pub(super) fn add(&mut self, sample: Sample) {
+        let Sample { slot, time, value, quality, accepted } = sample;
+        let at = slot as usize;
+        if accepted {
+            self.add_run(slot, &[value], time);
+            self.add_qualities(slot, &[quality.0]);
+            return;
+        }
+        if !self.worst.is_empty() {
+            self.worst[at] = worse(self.worst[at], quality.0);
+        }
+        if !self.edge_start.is_empty() {
+            self.edge(at, time, f64::NAN);
+        }
+    }
+
+    fn edge(&mut self, slot: usize, time: Micros, value: f64) {
+        if time < self.edge_start_time[slot] {
+            self.edge_start_time[slot] = time;
+            self.edge_start[slot] = value;
+        }
+        if time >= self.edge_end_time[slot] {
+            self.edge_end_time[slot] = time;
+            self.edge_end[slot] = value;
+        }
+    }
+
+    /// Welford's update; `count` holds the sample already.
+    fn deviate(&mut self, slot: usize, value: f64) {
+        let step = value - self.mean[slot];
+        self.mean[slot] += step / f64::from(self.count[slot]);
+        self.squares[slot] += step * (value - self.mean[slot]);
+    }
+
+    /// Whether a row stands for this slot: it has an accepted sample.
+    pub(super) fn has_row(&self, slot: Slot) -> bool {
+        self.count.get(slot as usize).is_some_and(|count| *count > 0)
+    }
+
+    /// The worst quality of the accepted samples.
+    pub(super) fn quality_of(&self, slot: Slot) -> Quality {
+        match self.quality.get(slot as usize) {
+            Some(&quality) if quality != NONE => Quality(quality),
+            _ => Quality::GOOD,
+        }
+    }
+
+    /// An output as a number: times are µs, which a float64 holds exactly until the year 2255.
+    pub(super) fn value(&self, output: Output, slot: Slot, total_per: Micros) -> Option<f64> {
+        let at = slot as usize;
+        let count = self.count.get(at).copied().unwrap_or_default();
+        let figure = |figures: &[f64]| figures.get(at).copied().filter(|_| count > 0);
+        let time = |times: &[Micros]| times.get(at).map(|time| *time as f64).filter(|_| count > 0);
+        let edge = |figures: &[f64]| figures.get(at).copied().filter(|value| value.is_finite());
+        let seconds = |micros: i64| micros as f64 / 1e6;
+        let length = self.end.saturating_sub(self.start);
+        let good = self.weights.good(slot);
+        match output {
+            Output::Count => Some(f64::from(count)),
+            Output::Average => figure(&self.sum).map(|sum| sum / f64::from(count)),
+            Output::Minimum => figure(&self.minimum),
+            Output::Maximum => figure(&self.maximum),
+            Output::MinimumTime => time(&self.minimum_time),
+            Output::MaximumTime => time(&self.maximum_time),
+            Output::Range => Some(figure(&self.maximum)? - figure(&self.minimum)?),
+            Output::First => figure(&self.first),
+            Output::FirstTime => time(&self.first_time),
+            Output::Last => figure(&self.last),
+            Output::LastTime => time(&self.last_time),
+            Output::Delta => Some(figure(&self.last)? - figure(&self.first)?),
+            Output::Start => edge(&self.edge_start),
+            Output::End => edge(&self.edge_end),
+            Output::StandardDeviation => {
+                (count > 1).then(|| self.squares[at] / f64::from(count - 1)).map(|variance| variance.max(0.0).sqrt())
+            }
+            Output::WorstQuality => self.worst.get(at).filter(|worst| **worst != NONE).map(|worst| f64::from(*worst)),
+            Output::TimeAverage => (good > 0).then(|| self.weights.integral(slot) / good as f64),
+            Output::Total => (good > 0).then(|| self.weights.integral(slot) / total_per as f64),
+            Output::DurationGood => Some(seconds(good)),
+            Output::PercentGood => Some(if length > 0 { 100.0 * good as f64 / length as f64 } else { 0.0 }),
+            Output::NumberOfTransitions => Some(f64::from(self.weights.transitions(slot))),
+            Output::DurationInStateZero => Some(seconds(good - self.weights.nonzero(slot))),
+            Output::DurationInStateNonzero => Some(seconds(self.weights.nonzero(slot))),
+        }
+        // An infinite sum of finite values is no figure.
+        .filter(|value| value.is_finite())
+    }
+
+    /// The same figures with slots given anew: `from[new]` is the slot of this one.
+    pub(super) fn permuted(&self, from: &[Option<Slot>], needs: Needs) -> Self {
+        let mut result = Self::new(self.window());
+        result.closed = self.closed;
+        result.newest = self.newest;
+        result.grow(from.len(), needs);
+        fn gather<T: Copy>(to: &mut [T], kept: &[T], from: &[Option<Slot>]) {
+            for (to, slot) in to.iter_mut().zip(from) {
+                if let Some(value) = slot.and_then(|slot| kept.get(slot as usize)) {
+                    *to = *value;
+                }
+            }
+        }
+        gather(&mut result.count, &self.count, from);
+        gather(&mut result.sum, &self.sum, from);
+        gather(&mut result.minimum, &self.minimum, from);
+        gather(&mut result.minimum_time, &self.minimum_time, from);
+        gather(&mut result.maximum, &self.maximum, from);
+        gather(&mut result.maximum_time, &self.maximum_time, from);
+        gather(&mut result.first, &self.first, from);
+        gather(&mut result.first_time, &self.first_time, from);
+        gather(&mut result.last, &self.last, from);
+        gather(&mut result.last_time, &self.last_time, from);
+        gather(&mut result.edge_start, &self.edge_start, from);
+        gather(&mut result.edge_start_time, &self.edge_start_time, from);
+        gather(&mut result.edge_end, &self.edge_end, from);
+        gather(&mut result.edge_end_time, &self.edge_end_time, from);
+        gather(&mut result.mean, &self.mean, from);
+        gather(&mut result.squares, &self.squares, from);
+        gather(&mut result.worst, &self.worst, from);
+        gather(&mut result.quality, &self.quality, from);
+        result.weights.take_from(&self.weights, from);
+        result
+    }
+}
+
+fn worse(worst: u16, quality: u16) -> u16 {
+    if worst == NONE { quality } else { Quality(worst).worst(Quality(quality)).0 }
+}
+
+/// Windows by start, the newest last.
+pub(super) type Windows = Vec<Arc<Sums>>;
