@@ -353,6 +353,40 @@ W.N: {as: int64, scan: 1s, checks: {jump: 1, frozen: {repeats: 1}}}
     assert_eq!(driver.batches().len(), 5 * 10);
 }
 
+#[test]
+fn what_holds_samples_back_is_refused_before_an_alarm() {
+    use ducto_graph::operator::Port;
+    use ducto_graph::pipeline::{Edge, GraphNode, NodeConfig, Pipeline};
+    use ducto_graph::source::Place;
+    use ducto_record::StreamType;
+
+    let bed = Bed::new(
+        "W.P: {alarms: {H: 5}, checks: {spike: {differential: 10}}}\nW.Q: {checks: {spike: {differential: 10}}}",
+    );
+    let samples = StreamType::Samples(vec![ducto_record::ValueKind::Float64]);
+    let node = |id: &str, operator: &'static str, edges: &[usize]| GraphNode {
+        id: id.into(),
+        operator,
+        config: NodeConfig::Transform(bed.config(operator, "", &samples).unwrap()),
+        edges: edges.iter().map(|&node| Edge { node, port: 0 }).collect(),
+        inputs: [].into(),
+        ports: vec![Port::main(samples.clone())],
+        publish: Vec::new(),
+        place: Place::NOWHERE,
+    };
+    let check = |nodes: Vec<GraphNode>| {
+        let pipeline = Pipeline { id: "p".into(), name: "p".into(), nodes, place: Place::NOWHERE };
+        let mut diagnostics = ducto_graph::diagnostic::Diagnostics::new();
+        pipeline.check_held(&bed.site, &mut diagnostics);
+        diagnostics.iter().map(|found| found.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        check(vec![node("checked", "quality", &[]), node("again", "quality", &[0]), node("alarms", "alarm", &[1])]),
+        ["`alarms` would see each sample of `W.P` only when the next one comes"]
+    );
+    assert!(check(vec![node("checked", "quality", &[]), node("alarms", "alarm", &[])]).is_empty());
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;
