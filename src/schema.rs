@@ -1,9 +1,10 @@
 //! `ducto schema`.
 
 use ducto_graph::diagnostic::suggestion;
-use ducto_graph::registry::Role;
+use ducto_graph::registry::{Registry, Role};
 use ducto_graph::schema;
-use serde_json::json;
+use schemars::SchemaGenerator;
+use serde_json::{Value as Json, json};
 
 use crate::cli::SchemaArgs;
 use crate::output::{Exit, Failure, Output};
@@ -31,8 +32,8 @@ pub(crate) fn run(args: &SchemaArgs, output: &Output) -> Result<Exit, Failure> {
         }
         Some("site") => schema::site(&registry),
         Some("pipeline") => schema::pipeline(&registry),
-        Some("test") => schema::test(),
-        Some(name) => schema::operator(&registry, name).ok_or_else(|| {
+        Some("test") => schema::test(&registry),
+        Some(name) => operator(&registry, name).ok_or_else(|| {
             let known: Vec<&str> = FILES.into_iter().chain(ROLES.into_iter().flat_map(names)).collect();
             let help = suggestion(name, known).unwrap_or_else(|| "`ducto schema` lists what has one".to_owned());
             Failure::new(Exit::Usage, format!("nothing is called `{name}`; {help}"))
@@ -44,4 +45,17 @@ pub(crate) fn run(args: &SchemaArgs, output: &Output) -> Result<Exit, Failure> {
         output.line(&format!("{found:#}"));
     }
     Ok(Exit::Done)
+}
+
+/// The schema of an operator's own fields.
+fn operator(registry: &Registry, name: &str) -> Option<Json> {
+    let operator = ROLES.iter().find_map(|role| registry.operator(*role, name))?;
+    let mut generator = SchemaGenerator::default();
+    let schema = (operator.schema)(&mut generator).to_value();
+    let mut whole = serde_json::Map::new();
+    whole.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    whole.insert("title".to_owned(), json!(operator.summary));
+    whole.extend(schema.as_object().cloned().unwrap_or_default());
+    whole.insert("$defs".to_owned(), Json::Object(generator.take_definitions(true).into_iter().collect()));
+    Some(Json::Object(whole))
 }

@@ -1,234 +1,169 @@
-//! JSON Schemas of the files that users write, for editors: completion, hover, and the first mistakes.
-//!
-//! They are made from the structs that the files are decoded into, and from what the registry's operators say of
-//! their own fields.
+//! JSON Schemas of the files that users write, from the structs that decode them: an editor completes and explains
+//! with these. What they cannot say (cycles, units, references) `check` says.
 
-use schemars::{JsonSchema, SchemaGenerator};
-use serde_json::{Map, Value as Json, json};
+mod insertions;
+mod nodes;
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
 
 use crate::load::fields::{PipelineFields, SiteFields, TagFields, TemplateFields};
-use crate::operator::Operator;
 use crate::registry::{Registry, Role, Scope};
 use crate::scenario::TestFields;
 
-/// Version of JSON Schema that all schemas follow.
-const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-
-/// Of `site.yaml`, and of the files that it includes.
-pub fn site(registry: &Registry) -> Json {
-    let mut schema = Schema::default();
-    let mut site = schema.of::<SiteFields>();
+/// Schema of `site.yaml` and of the files it includes. Of these only the first needs `site:`, so the schema does not
+/// ask for it.
+pub fn site(registry: &Registry) -> Value {
+    let mut file = File::new();
+    let mut site = file.object::<SiteFields>();
+    file.object::<TemplateFields>();
+    let tag = file.tag(registry);
     for section in registry.sections(Scope::Site) {
-        let mut own = schema.add(section.schema);
-        describe(&mut own, section.summary);
-        set(&mut site, "properties", section.name, own);
+        let schema = described((section.schema)(&mut file.generator).into(), section.summary);
+        site.properties().insert(section.name.to_owned(), schema);
     }
-    let mut template = schema.of::<TemplateFields>();
-    let connection = schema.one_of(registry, Role::Connection);
-    set(&mut template, "properties", "connection", connection);
-    let mut tag = schema.of::<TagFields>();
-    for section in registry.sections(Scope::Tag) {
-        let mut own = schema.add(section.schema);
-        describe(&mut own, section.summary);
-        set(&mut tag, "properties", section.name, own);
+    site.properties().insert(
+        "templates".to_owned(),
+        json!({
+            "description": "What the assets of one type have in common, by the template's name.",
+            "type": "object",
+            "additionalProperties": {"$ref": "#/$defs/TemplateFields"},
+        }),
+    );
+    let connection = nodes::choice(registry, Role::Connection, &mut file);
+    let mut definitions = file.finish();
+    insertions::allow_in_all(&mut definitions, &["ParameterFields"]);
+    let mut root = Value::Object(site.0);
+    insertions::allow_below(&mut root, &definitions);
+    let mut tag = Value::Object(tag.0);
+    insertions::allow_below(&mut tag, &definitions);
+    connection.add_to(&mut definitions);
+    definitions.insert("tag".to_owned(), tag);
+    definitions.insert("insertion".to_owned(), insertions::schema());
+    if let Some(template) = definitions.get_mut("TemplateFields").and_then(|schema| schema.get_mut("properties")) {
+        template["connection"] = described(json!({"$ref": "#/$defs/connection"}), text(&template["connection"]));
+        template["tags"]["additionalProperties"] = json!({"anyOf": [{"$ref": "#/$defs/tag"}, {"type": "null"}]});
     }
-    if let Some(tag) = tag.as_object_mut() {
-        // The other fields belong to the connection: where the tag is in its device.
-        tag.insert("additionalProperties".to_owned(), json!(true));
+    if let Some(root) = root.as_object_mut() {
+        root.remove("required");
     }
-    set(&mut template, "properties", "tags", json!({"type": "object", "additionalProperties": tag}));
-    describe_property(&mut template, "tags", "What is measured, by the variable's name.");
-    let templates = json!({
-        "description": "What the assets of one type have in common, by the template's name.",
-        "type": "object",
-        "additionalProperties": template,
-    });
-    set(&mut site, "properties", "templates", templates);
-    // Files that a site includes have some of its fields.
-    if let Some(site) = site.as_object_mut() {
-        site.remove("required");
-    }
-    schema.finish(site, "Ducto site")
+    document("Ducto site", root, definitions)
 }
 
-/// Of a pipeline.
-pub fn pipeline(registry: &Registry) -> Json {
-    let mut schema = Schema::default();
-    let mut pipeline = schema.of::<PipelineFields>();
-    for (field, role, description) in [
-        ("sources", Role::Source, "Where batches come from, by the node's id."),
-        ("transforms", Role::Transform, "What is made of them, by the node's id."),
-        ("sinks", Role::Sink, "Where they leave, by the node's id."),
+/// Schema of a pipeline's file: each node by its `type`.
+pub fn pipeline(registry: &Registry) -> Value {
+    let mut file = File::new();
+    let mut pipeline = file.object::<PipelineFields>();
+    let mut choices = Vec::new();
+    for (list, role, about) in [
+        ("sources", Role::Source, "What brings samples and rows into the graph, by the node's name."),
+        ("transforms", Role::Transform, "What is done with them, by the node's name."),
+        ("sinks", Role::Sink, "Where samples and rows leave the graph, by the node's name."),
     ] {
-        let node = schema.one_of(registry, role);
-        let nodes = json!({"description": description, "type": "object", "additionalProperties": node});
-        set(&mut pipeline, "properties", field, nodes);
+        choices.push(nodes::choice(registry, role, &mut file));
+        let node = format!("#/$defs/{}", role.name());
+        let list_schema = json!({"description": about, "type": "object", "additionalProperties": {"$ref": node}});
+        pipeline.properties().insert(list.to_owned(), list_schema);
     }
-    schema.finish(pipeline, "Ducto pipeline")
+    let mut definitions = file.finish();
+    insertions::allow_in_all(&mut definitions, &["ParameterFields"]);
+    for choice in choices {
+        choice.add_to(&mut definitions);
+    }
+    definitions.insert("insertion".to_owned(), insertions::schema());
+    document("Ducto pipeline", Value::Object(pipeline.0), definitions)
 }
 
-/// Of a test file.
-pub fn test() -> Json {
-    let mut schema = Schema::default();
-    let test = schema.of::<TestFields>();
-    schema.finish(test, "Ducto test")
+/// Schema of a file of tests.
+pub fn test(registry: &Registry) -> Value {
+    let mut file = File::new();
+    let tests = file.object::<TestFields>();
+    let tag = file.tag(registry);
+    let mut definitions = file.finish();
+    definitions.insert("tag".to_owned(), Value::Object(tag.0));
+    if let Some(scenario) = definitions.get_mut("ScenarioFields").and_then(|schema| schema.get_mut("properties")) {
+        scenario["tags"]["additionalProperties"] = json!({"anyOf": [{"$ref": "#/$defs/tag"}, {"type": "null"}]});
+    }
+    document("Ducto tests of a pipeline", Value::Object(tests.0), definitions)
 }
 
-/// Of one operator's fields; `None` where there is none of this name. A name that several roles have gives the first
-/// in the order source, transform, sink, connection.
-pub fn operator(registry: &Registry, name: &str) -> Option<Json> {
-    let (role, operator) = ROLES.iter().find_map(|role| Some((*role, registry.operator(*role, name)?)))?;
-    let mut schema = Schema::default();
-    let mut own = schema.node(operator, role);
-    describe(&mut own, operator.summary);
-    Some(schema.finish(own, &format!("Ducto {} {name}", role.name())))
+fn document(title: &str, mut root: Value, definitions: Map<String, Value>) -> Value {
+    root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    root["title"] = title.into();
+    root["$defs"] = Value::Object(definitions);
+    root
 }
 
-/// In the order in which a pipeline names them.
-const ROLES: [Role; 4] = [Role::Source, Role::Transform, Role::Sink, Role::Connection];
-
-/// A schema in the making: its own text and the definitions it refers to.
-#[derive(Default)]
-struct Schema {
+/// One schema file while it is put together.
+struct File {
     generator: SchemaGenerator,
 }
 
-impl Schema {
-    /// The schema of a struct, written out so that properties can be added.
-    fn of<T: JsonSchema>(&mut self) -> Json {
-        self.add(|generator| generator.subschema_for::<T>())
+impl File {
+    fn new() -> Self {
+        Self { generator: SchemaSettings::draft2020_12().into_generator() }
     }
 
-    fn add(&mut self, schema: impl FnOnce(&mut SchemaGenerator) -> schemars::Schema) -> Json {
-        let schema = schema(&mut self.generator).to_value();
-        let name = schema.get("$ref").and_then(Json::as_str).and_then(|name| name.rsplit('/').next());
-        match name.and_then(|name| self.generator.definitions().get(name)) {
-            Some(definition) => definition.clone(),
-            None => schema,
-        }
+    /// The schema of a struct itself, where a reference to it would stand.
+    fn object<T: schemars::JsonSchema>(&mut self) -> Object {
+        let schema = self.generator.subschema_for::<T>();
+        self.resolved(schema.into())
     }
 
-    /// A node of an operator: its fields, and those that the graph gives to every node of its role.
-    fn node(&mut self, operator: &Operator, role: Role) -> Json {
-        let mut node = self.add(operator.schema);
-        let kind = json!({"description": operator.summary, "const": operator.name});
-        set(&mut node, "properties", "type", kind);
-        require(&mut node, "type");
-        if matches!(role, Role::Transform | Role::Sink) {
-            let one_or_more = json!({"type": ["string", "array"], "items": {"type": "string"}});
-            set(
-                &mut node,
-                "properties",
-                "inputs",
-                json!({
-                    "description": "The nodes it reads: `[checked]`, `[minutes.late]`, or by name: `{left: days}`.",
-                    "anyOf": [
-                        {"type": "array", "items": {"type": "string"}},
-                        {"type": "object", "additionalProperties": one_or_more},
-                    ],
-                }),
-            );
-            require(&mut node, "inputs");
-        }
-        if role == Role::Transform {
-            set(
-                &mut node,
-                "properties",
-                "publish",
-                json!({
-                    "description": "Columns that become tags: `{score: \"{asset}.ANOMALY_SCORE\"}`.",
-                    "type": "object",
-                }),
-            );
-        }
-        node
+    /// The object that a reference names.
+    fn resolved(&self, schema: Value) -> Object {
+        let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+        let found = name.and_then(|name| self.generator.definitions().get(name)).cloned().unwrap_or(schema);
+        Object(if let Value::Object(object) = found { object } else { Map::new() })
     }
 
-    /// Any operator of a role, told apart by `type`.
-    fn one_of(&mut self, registry: &Registry, role: Role) -> Json {
-        let names: Vec<&str> = registry.operators(role).map(|operator| operator.name).collect();
-        let choices: Vec<Json> = registry
-            .operators(role)
-            .map(|operator| {
-                let node = self.node(operator, role);
-                json!({"if": {"properties": {"type": {"const": operator.name}}, "required": ["type"]}, "then": node})
-            })
-            .collect();
-        json!({
-            "type": "object",
-            "properties": {"type": {"enum": names}},
-            "required": ["type"],
-            "allOf": choices,
-        })
+    /// A tag: its own fields, the sections of operators, and whatever its connection reads.
+    fn tag(&mut self, registry: &Registry) -> Object {
+        let mut tag = self.object::<TagFields>();
+        for section in registry.sections(Scope::Tag) {
+            let schema = described((section.schema)(&mut self.generator).into(), section.summary);
+            tag.properties().insert(section.name.to_owned(), schema);
+        }
+        // The fields of its connection (`address`, …) differ from type to type.
+        tag.0.insert("additionalProperties".to_owned(), true.into());
+        tag.0.insert("description".to_owned(), "What is measured, and how it is read.".into());
+        tag
     }
 
-    fn finish(mut self, schema: Json, title: &str) -> Json {
-        let mut definitions = Json::Object(self.generator.take_definitions(true).into_iter().collect());
-        let mut schema = schema;
-        allow_references(&mut schema);
-        allow_references(&mut definitions);
-        let mut whole = Map::new();
-        whole.insert("$schema".to_owned(), json!(DIALECT));
-        whole.insert("title".to_owned(), json!(title));
-        if let Json::Object(schema) = schema {
-            whole.extend(schema);
-        }
-        if definitions.as_object().is_some_and(|definitions| !definitions.is_empty()) {
-            whole.insert("$defs".to_owned(), definitions);
-        }
-        Json::Object(whole)
+    fn finish(mut self) -> Map<String, Value> {
+        self.generator.take_definitions(true)
     }
 }
 
-/// Wherever a number or a boolean can stand, `${name}` can too.
-fn allow_references(schema: &mut Json) {
+/// The schema of a mapping.
+struct Object(Map<String, Value>);
+
+impl Object {
+    fn properties(&mut self) -> &mut Map<String, Value> {
+        let properties = self.0.entry("properties").or_insert_with(|| json!({}));
+        if !properties.is_object() {
+            *properties = json!({});
+        }
+        match properties {
+            Value::Object(properties) => properties,
+            _ => unreachable!("it was made an object just above"),
+        }
+    }
+}
+
+/// The schema with this description, which stands beside a reference.
+fn described(schema: Value, description: &str) -> Value {
     match schema {
-        Json::Object(object) => {
-            let scalar = |kind: &Json| matches!(kind.as_str(), Some("integer" | "number" | "boolean"));
-            let kinds = match object.get("type") {
-                Some(Json::Array(kinds)) => kinds.clone(),
-                Some(kind @ Json::String(_)) => vec![kind.clone()],
-                _ => Vec::new(),
-            };
-            let has_text = kinds.iter().any(|kind| kind == "string");
-            if kinds.iter().any(scalar) && !has_text && !object.contains_key("enum") {
-                let kinds: Vec<Json> = kinds.into_iter().chain([json!("string")]).collect();
-                object.insert("type".to_owned(), Json::Array(kinds));
-                object.insert("pattern".to_owned(), json!(r"^\$\{.+\}$"));
-            }
-            object.values_mut().for_each(allow_references);
+        Value::Object(mut schema) => {
+            schema.entry("description").or_insert_with(|| description.into());
+            Value::Object(schema)
         }
-        Json::Array(items) => items.iter_mut().for_each(allow_references),
-        _ => {}
+        other => other,
     }
 }
 
-fn set(schema: &mut Json, field: &str, name: &str, value: Json) {
-    if let Some(object) = schema.as_object_mut() {
-        let inner = object.entry(field).or_insert_with(|| json!({}));
-        if let Some(inner) = inner.as_object_mut() {
-            inner.insert(name.to_owned(), value);
-        }
-    }
-}
-
-fn require(schema: &mut Json, name: &str) {
-    if let Some(object) = schema.as_object_mut() {
-        let required = object.entry("required").or_insert_with(|| json!([]));
-        if let Some(required) = required.as_array_mut() {
-            required.insert(0, json!(name));
-        }
-    }
-}
-
-fn describe(schema: &mut Json, text: &str) {
-    if let Some(object) = schema.as_object_mut() {
-        object.entry("description").or_insert_with(|| json!(text));
-    }
-}
-
-fn describe_property(schema: &mut Json, name: &str, text: &str) {
-    if let Some(property) = schema.get_mut("properties").and_then(|properties| properties.get_mut(name)) {
-        describe(property, text);
-    }
+/// Its description.
+fn text(schema: &Value) -> &str {
+    schema.get("description").and_then(Value::as_str).unwrap_or_default()
 }

@@ -115,8 +115,7 @@ impl QualityTransform {
                     & (checks[row] == 0)
                     & (number >= limits.low)
                     & (number <= limits.high)
-                    // Not `<=`: before the first good value the distance is NaN.
-                    & !((number - state.last_good).abs() > limits.jump)
+                    & !is_further(number, state.last_good, limits.jump)
                     & (number != f64::from_bits(state.bits))
                     & (time.wrapping_sub(state.newest) as u64 <= limits.gap)
                     & (time.saturating_sub(now) <= limits.lead)
@@ -369,6 +368,12 @@ impl Loose {
         }
         Ok(())
     }
+}
+
+/// Whether two values are further apart than a limit; nothing is far from NaN, which stands for no value yet.
+#[inline]
+fn is_further(a: f64, b: f64, limit: f64) -> bool {
+    (a - b).abs() > limit
 }
 
 fn float(values: &Float64Array, row: usize) -> Option<(f64, u64)> {
