@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt16Type};
 use ducto_graph::decode::OrderedMap;
@@ -177,7 +177,7 @@ fn compare(folder: &Path, samples: u64, jumps: u64, windows: &Windows) {
 #[test]
 fn skab_equals_a_plain_computation() {
     let Some(folder) = shared("sensors/skab/valve1") else { return };
-    let form = Form { time: "datetime".into(), time_zone: Some(TimeZone::utc()), ..Form::default() };
+    let form = Form { time: "datetime".into(), time_zone: Some(TimeZone::utc().zone().clone()), ..Form::default() };
     let files = csv_files(&folder);
     let mut rows: Vec<_> = files.iter().flat_map(|file| plain_rows(file, ';')).collect();
     rows.sort_by_key(|(time, _)| *time);
@@ -192,7 +192,7 @@ fn skab_equals_a_plain_computation() {
 #[test]
 fn nab_equals_a_plain_computation() {
     let Some(folder) = shared("sensors/nab/data/realKnownCause") else { return };
-    let form = Form { time: "timestamp".into(), time_zone: Some(TimeZone::utc()), ..Form::default() };
+    let form = Form { time: "timestamp".into(), time_zone: Some(TimeZone::utc().zone().clone()), ..Form::default() };
     for file in csv_files(&folder) {
         let rows = plain_rows(&file, ',');
         let (jumps, windows) = plain(&rows, 5.0, 60 * MINUTE);
