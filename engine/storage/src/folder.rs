@@ -1,7 +1,7 @@
 //! The data folder of a site: one process at a time writes it.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{FileError, StorageError};
@@ -101,12 +101,7 @@ fn lock(folder: &Path) -> Result<File, StorageError> {
         }
         Err(TryLockError::Error(error)) => return Err(FileError::new("lock", &path, error).into()),
     }
-    let write = |file: &mut File| {
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        writeln!(file, "{}", std::process::id())
-    };
-    write(&mut file).map_err(|error| FileError::new("write", &path, error))?;
+    files::overwrite(&mut file, &path, format!("{}\n", std::process::id()).as_bytes())?;
     Ok(file)
 }
 
