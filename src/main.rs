@@ -1,1 +1,5 @@
-fn main() {}
+//! The `ducto` command.
+
+fn main() -> std::process::ExitCode {
+    ducto::main()
+}

@@ -2,6 +2,8 @@
 //!
 //! One operator is one file; [`registry`] lists them all.
 
+pub mod alarms;
+pub mod quality;
 pub mod sinks;
 pub mod sources;
 pub mod trends;
@@ -17,18 +19,20 @@ use ducto_graph::registry::Registry;
 pub fn registry() -> Registry {
     let mut registry = Registry::new(units::units(), Functions::default());
     let operators = [
+        alarms::operator(),
+        quality::operator(),
         sources::dataset::operator(),
         sources::modbus::operator(),
         sources::replay::operator(),
         sources::tags::operator(),
-        trends::aggregate::operator(),
         sinks::file::operator(),
         sinks::historian::operator(),
         sinks::log::operator(),
+        trends::aggregate::operator(),
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
-    // quality::register(&mut registry);   sections and transforms of quality and alarms
-    // trends::register(&mut registry);    transforms of trends, features and rows
+    registry.add_section(quality::section());
+    alarms::sections().into_iter().for_each(|section| registry.add_section(section));
     registry
 }
 

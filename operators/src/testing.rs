@@ -14,8 +14,8 @@ use ducto_graph::operator::{
     Transform, TransformConfig, Turn, turn,
 };
 use ducto_graph::registry::Registry;
-use ducto_graph::scalar::TimeZone;
-use ducto_graph::site::{ContractDay, NamedBy, Site, TagSettings};
+use ducto_graph::scalar::{ByteSize, TimeZone};
+use ducto_graph::site::{ContractDay, Interpolation, NamedBy, Site, TagSettings};
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
 use ducto_record::time::format as format_time;
@@ -77,6 +77,7 @@ impl TestSite {
                 scan: None,
                 description: Arc::default(),
                 states: Arc::default(),
+                interpolation: if *kind == ValueKind::Float64 { Interpolation::Sloped } else { Interpolation::Stepped },
                 sections: Arc::default(),
                 definition: nowhere.clone(),
                 connection_fields: nowhere.clone(),
@@ -84,7 +85,6 @@ impl TestSite {
             }));
         }
         let site = Site {
-            folder: ".".into(),
             time_zone: zone.parse::<TimeZone>().unwrap(),
             contract_day: ContractDay { start: day.parse().unwrap(), named_by: NamedBy::Start },
             tags: settings,

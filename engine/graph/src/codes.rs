@@ -76,6 +76,9 @@ codes! {
     E0206 UnitUnknown "a unit is not one of those known";
     E0220 ExpressionColumnUnknown "an expression names a column that is not there";
     E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
+    E0240 AlarmClassUnknown "an alarm's class is none of the site's";
+    E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
+    E0242 TagOfAssetUnknown "a tag that a setting names is not there";
     E0250 OperatorUnknown "a `type` is not one of those that can stand here";
     E0251 InputUnknown "an input names no node of the pipeline";
     E0252 PortUnknown "an input names a port that the node does not have";
@@ -106,7 +109,12 @@ codes! {
     E0322 ExpressionUnit "the units in an expression do not fit together";
     E0323 ColumnRepeated "two columns of a node have one name";
     E0324 ColumnKind "a column is of another type than it is used for";
+    E0340 LimitUnit "a limit's unit measures something else than the tag";
+    E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
+    E0342 LimitOrder "the limits of a tag's alarms are not in order";
+    E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
+    E0345 AlarmSettings "the settings of an alarm do not fit its type";
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
@@ -144,10 +152,12 @@ codes! {
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
     E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
     E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
+    E0530 TooManyParts "a file defines more of something than is taken";
 
     W0201 OutputUnused "nothing reads what a node gives";
     W0270 SelectionEmpty "a condition on tags is true for none";
 
+    W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
     W0370 AddressShared "several tags read one address";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";

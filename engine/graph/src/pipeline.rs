@@ -1,11 +1,15 @@
 //! A pipeline as it is known once its file is read and checked: nodes in an order in which each stands behind its
 //! inputs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ducto_record::{TagId, ValueKind};
 
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::operator::{Input, Port, SinkConfig, SourceConfig, TransformConfig};
+use crate::site::Site;
 use crate::source::Place;
 
 /// One graph.
@@ -67,6 +71,40 @@ pub struct Publish {
 }
 
 impl Pipeline {
+    /// Reports nodes that must see every sample at once and stand behind one that holds samples back.
+    pub fn check_held(&self, site: &Site, diagnostics: &mut Diagnostics) {
+        // By node: the tags that are held before it or by it, each with the node that holds them.
+        let mut held: Vec<BTreeMap<TagId, usize>> = Vec::with_capacity(self.nodes.len());
+        for (index, node) in self.nodes.iter().enumerate() {
+            let before = node.edges.iter().filter_map(|edge| held.get(edge.node)).flatten();
+            let mut tags: BTreeMap<TagId, usize> = before.map(|(&tag, &by)| (tag, by)).collect();
+            if let NodeConfig::Transform(config) = &node.config {
+                let refused = tags.iter().find(|(tag, _)| config.needs_at_once(**tag, site));
+                if let Some((&tag, &by)) = refused {
+                    let holder = &self.nodes[by];
+                    diagnostics.push(
+                        Diagnostic::new(
+                            Code::HeldSamples,
+                            format!(
+                                "`{}` would see each sample of `{}` only when the next one comes",
+                                node.id,
+                                site.directory.tag_name(tag)
+                            ),
+                        )
+                        .at(node.place)
+                        .note_at(holder.place, format!("`{}` holds its samples back", holder.id))
+                        .help(format!(
+                            "let `{}` read a node before `{}`, or use a check that does not wait",
+                            node.id, holder.id
+                        )),
+                    );
+                }
+                tags.extend(config.holds(site).into_iter().map(|tag| (tag, index)));
+            }
+            held.push(tags);
+        }
+    }
+
     pub fn node(&self, id: &str) -> Option<&GraphNode> {
         self.nodes.iter().find(|node| *node.id == *id)
     }

@@ -14,6 +14,7 @@ mod node;
 mod partition;
 mod publish;
 mod replies;
+pub mod scenario;
 mod sinks;
 mod site;
 mod snapshots;

@@ -4,6 +4,7 @@
 //! reference, committed to Parquet on a thread of its own, merged hour by hour, and removed by age and size. Queries
 //! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
 
+mod catalog;
 mod commit;
 #[cfg(test)]
 mod crash_tests;
@@ -24,6 +25,7 @@ mod sort;
 mod stored;
 mod writer;
 
+pub use catalog::{TAGS, tags_table, write_catalog};
 pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION};
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};

@@ -250,7 +250,11 @@ impl Writer<'_> {
         }
         // What the plan removes now is removed at the next start if this process ends before.
         next.garbage.clear();
+        let first = manifest.files.is_empty() && !next.files.is_empty();
         self.shared.committed(next, begun.commits);
+        if first && let Err(error) = crate::catalog::write_views(&self.shared.data) {
+            tracing::warn!(%error, "`views.sql` is without a view until the next start");
+        }
         begun.plan.clean();
         Ok(())
     }

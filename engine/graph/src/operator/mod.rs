@@ -18,6 +18,7 @@ pub use drive::{Emitted, Packet, Turn, turn};
 pub use run::{Feeder, Intake, IntakeError, NodeError, Output, Reply, Sink, Snapshot, Source, Transform};
 
 use crate::diagnostic::Diagnostics;
+use crate::site::Site;
 use crate::tree::{Node, Spanned};
 
 /// The port that `inputs: [node]` means; `inputs: [node.late]` names another.
@@ -105,6 +106,16 @@ pub trait TransformConfig: Debug + Send + Sync {
     /// # Errors
     /// Only what the check could not see.
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Transform>, BuildError>;
+
+    /// The tags whose samples this node holds back until the next one comes.
+    fn holds(&self, _site: &Site) -> Vec<TagId> {
+        Vec::new()
+    }
+
+    /// Whether this node must see every sample of a tag at once, so that no node before it may hold them back.
+    fn needs_at_once(&self, _tag: TagId, _site: &Site) -> bool {
+        false
+    }
 }
 
 /// A sink as configured.

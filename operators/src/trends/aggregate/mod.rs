@@ -27,8 +27,8 @@ use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role, with_unit}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Interpolation;
 use calendar::Calendar;
+use ducto_graph::site::Interpolation;
 use sums::Needs;
 
 /// Gives one row per tag and window, a little after the window's end: `time` is the window's start, `tag` the tag, then
@@ -501,10 +501,7 @@ impl TransformConfig for AggregateConfig {
             .site
             .tags
             .iter()
-            .map(|tag| {
-                let said = self.interpolation.or_else(|| tag.section::<Interpolation>("interpolation").copied());
-                said.map_or(tag.kind == ValueKind::Float64, |said| said == Interpolation::Sloped)
-            })
+            .map(|tag| self.interpolation.unwrap_or(tag.interpolation) == Interpolation::Sloped)
             .collect();
         Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped)))
     }

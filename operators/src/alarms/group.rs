@@ -1,0 +1,71 @@
+//! First-out: which alarm of a group came first.
+
+use std::collections::BTreeMap;
+
+use ducto_record::AssetId;
+
+/// An alarm of a node: which tag of its list, and which of the tag's alarms.
+pub(super) type Member = (u32, u32);
+
+/// The groups of a node. A group is of one asset; of tags without an asset each has its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Groups {
+    known: BTreeMap<(Option<AssetId>, Option<u32>, String), usize>,
+    groups: Vec<Group>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    /// The alarm that was raised while all others were normal.
+    first: Option<Member>,
+    /// How many are not normal.
+    standing: u32,
+}
+
+impl Groups {
+    /// The number of a group; `slot` stands in for the asset of a tag that has none.
+    pub(super) fn add(&mut self, asset: Option<AssetId>, slot: u32, name: &str) -> usize {
+        let next = self.groups.len();
+        let own = asset.is_none().then_some(slot);
+        let index = *self.known.entry((asset, own, name.to_owned())).or_insert(next);
+        if index == next {
+            self.groups.push(Group::default());
+        }
+        index
+    }
+
+    /// An alarm went from or to normal, or stayed on one side. Says whether it is the first of its group.
+    pub(super) fn moved(&mut self, group: usize, member: Member, was_normal: bool, is_normal: bool) -> bool {
+        let Some(group) = self.groups.get_mut(group) else { return false };
+        match (was_normal, is_normal) {
+            (true, false) => {
+                group.standing += 1;
+                if group.first.is_none() {
+                    group.first = Some(member);
+                }
+            }
+            (false, true) => {
+                group.standing = group.standing.saturating_sub(1);
+                if group.standing == 0 {
+                    group.first = None;
+                }
+            }
+            _ => {}
+        }
+        group.first == Some(member)
+    }
+
+    pub(super) fn is_first(&self, group: usize, member: Member) -> bool {
+        self.groups.get(group).is_some_and(|group| group.first == Some(member))
+    }
+
+    /// For a restored state: an alarm that is not normal.
+    pub(super) fn restore(&mut self, group: usize, member: Member, first: bool) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.standing += 1;
+            if first {
+                group.first = Some(member);
+            }
+        }
+    }
+}

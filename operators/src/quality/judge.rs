@@ -1,0 +1,466 @@
+//! One sample judged check by check: the part of the operator that is not in a hurry.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ducto_record::{Checks, Dense, Micros, Quality, TagId, Value, ValueKind};
+use serde::{Deserialize, Serialize};
+
+use super::flat::FlatRun;
+use super::plan::{CLOCK_TOLERANCE, FrozenPlan, JumpPlan, LONGEST_WINDOW, Plan, SpikeForm};
+
+/// What is kept of every tag: one cache line.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(super) struct TagState {
+    /// Time of the newest sample; `Micros::MIN` before the first.
+    pub(super) newest: Micros,
+    /// Engine time at which the last sample came.
+    pub(super) seen: Micros,
+    /// The value that the next is compared with for a jump; NaN before the first.
+    pub(super) last_good: f64,
+    /// The value that a jump check rejected last.
+    candidate: f64,
+    /// Bits of the last value, whatever its quality.
+    pub(super) bits: u64,
+    /// Bits of the value of the flat run.
+    flat: u64,
+    /// Time at which the flat run began. Like `flat` and `run` it is written only while `busy`.
+    since: Micros,
+    /// How often the last value has been repeated bit by bit.
+    run: u32,
+    /// Agreeing rejections of the jump check in a row.
+    rejections: u16,
+    line: Line,
+    /// The next sample must be judged check by check.
+    pub(super) busy: bool,
+}
+
+/// Whether there is a value that the next can repeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Line {
+    /// No value has come.
+    #[default]
+    Empty,
+    /// There was a sample without a reading since the last value: a flat line begins anew.
+    Broken,
+    Standing,
+}
+
+impl Default for TagState {
+    fn default() -> Self {
+        Self {
+            newest: Micros::MIN,
+            seen: Micros::MIN,
+            last_good: f64::NAN,
+            candidate: f64::NAN,
+            bits: 0,
+            flat: 0,
+            since: 0,
+            run: 0,
+            rejections: 0,
+            line: Line::Empty,
+            busy: true,
+        }
+    }
+}
+
+/// What only the rarer checks keep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Extra {
+    /// Time and value of the last sample that was not Bad, for the rate.
+    #[serde(default)]
+    before: Option<(Micros, f64)>,
+    /// The last values that were not Bad, for Hampel's test.
+    #[serde(default)]
+    window: VecDeque<f64>,
+    /// For frozen with a tolerance.
+    #[serde(default)]
+    flat: FlatRun,
+    /// The sample that waits for the next one, for the differential test.
+    #[serde(default)]
+    held: Option<Held>,
+    /// The value before the one that waits.
+    #[serde(default)]
+    before_held: Option<f64>,
+}
+
+/// A sample that waits for the next one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) time: Micros,
+    pub(super) value: Value,
+    pub(super) quality: Quality,
+    pub(super) checks: Checks,
+    number: f64,
+}
+
+/// The rarer state by tag; a snapshot shares it.
+pub(super) type Extras = Dense<Option<Arc<Extra>>>;
+
+/// A value as the checks see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    pub(super) number: f64,
+    /// What makes two values the same: the bits of a float, the number of an integer.
+    pub(super) bits: u64,
+    pub(super) kind: ValueKind,
+}
+
+impl Reading {
+    /// Bits by which values are compared for flatness: −0 is 0.
+    fn flat(self) -> u64 {
+        if self.kind == ValueKind::Float64 && self.number == 0.0 { 0 } else { self.bits }
+    }
+}
+
+/// A sample on its way through the checks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) tag: TagId,
+    pub(super) time: Micros,
+    pub(super) reading: Option<Reading>,
+    pub(super) quality: Quality,
+    pub(super) checks: Checks,
+}
+
+/// Where a sample stands in time among those of its tag.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Arrival {
+    /// Older than the newest: it moves nothing.
+    OutOfOrder,
+    /// After this much time, where there was one before.
+    InOrder { after: Option<Micros> },
+}
+
+/// What a condition of a check says of the moment.
+pub(super) type Verdicts<'a> = &'a mut dyn FnMut(usize) -> Option<bool>;
+
+impl Sample {
+    fn fail(&mut self, check: Checks, verdict: Quality) {
+        self.checks = self.checks.with(check);
+        self.quality = self.quality.worst(verdict);
+    }
+
+    fn is_judged(&self) -> bool {
+        !self.quality.is_bad()
+    }
+}
+
+/// Takes note that a sample has come, and says whether it is in order. `now` is engine time.
+pub(super) fn arrive(plan: &Plan, state: &mut TagState, sample: &Sample, now: Micros) -> Arrival {
+    if sample.checks.contains(Checks::OUT_OF_ORDER) {
+        return Arrival::OutOfOrder;
+    }
+    if sample.time < state.newest {
+        // A device whose clock was ahead and has been put right: its newest time is no measure.
+        let tolerance = plan.future.map_or(CLOCK_TOLERANCE, |(tolerance, _)| tolerance);
+        if state.newest <= now.saturating_add(tolerance) {
+            return Arrival::OutOfOrder;
+        }
+    }
+    if !state.busy {
+        // So far the fast path alone has written this record.
+        state.since = state.newest;
+        state.flat = flat_bits(plan.kind, state.bits);
+        state.run = 0;
+    }
+    let after = (state.newest != Micros::MIN).then(|| sample.time.saturating_sub(state.newest));
+    state.newest = sample.time;
+    state.seen = now;
+    state.busy = true;
+    Arrival::InOrder { after }
+}
+
+fn flat_bits(kind: ValueKind, bits: u64) -> u64 {
+    if kind == ValueKind::Float64 && f64::from_bits(bits) == 0.0 { 0 } else { bits }
+}
+
+/// Judges a sample that has arrived, in the order range, jump, spike, rate, cross_check, frozen, gap, future.
+/// A check judges what is not yet Bad, and never makes a quality better.
+pub(super) fn judge(
+    plan: &Plan,
+    state: &mut TagState,
+    extras: &mut Extras,
+    sample: &mut Sample,
+    arrival: Arrival,
+    now: Micros,
+    conditions: Verdicts<'_>,
+) {
+    let came = sample.quality;
+    let Arrival::InOrder { after } = arrival else {
+        range(plan, sample);
+        sample.checks = sample.checks.with(Checks::OUT_OF_ORDER);
+        return;
+    };
+    let Some(reading) = sample.reading else {
+        state.interrupt();
+        if plan.frozen.as_ref().is_some_and(|frozen| frozen.tolerance > 0.0) {
+            extra(extras, sample.tag).flat.clear();
+        }
+        times(plan, sample, after, now);
+        return;
+    };
+    // A sample of any quality counts as a repeat.
+    let repeats = state.line != Line::Empty && reading.bits == state.bits;
+    state.run = if repeats { state.run.saturating_add(1) } else { 0 };
+    state.bits = reading.bits;
+    if state.line == Line::Empty {
+        state.line = Line::Broken;
+    }
+    range(plan, sample);
+    if sample.is_judged() {
+        jump(plan.jump.as_ref(), state, sample, reading.number, came);
+    }
+    if sample.is_judged() && (plan.spike.is_some() || plan.rate.is_some()) {
+        spike_and_rate(plan, extra(extras, sample.tag), sample, reading.number);
+    }
+    if sample.is_judged()
+        && let Some((condition, verdict)) = plan.cross
+        && conditions(condition) == Some(false)
+    {
+        sample.fail(Checks::CROSS_CHECK, verdict);
+    }
+    let usable = sample.is_judged();
+    if usable {
+        let flat = reading.flat();
+        if state.line != Line::Standing || flat != state.flat {
+            state.since = sample.time;
+            state.flat = flat;
+            state.line = Line::Standing;
+        }
+    }
+    if let Some(frozen) = &plan.frozen {
+        self::frozen(frozen, state, extras, sample, reading.number, conditions);
+    }
+    times(plan, sample, after, now);
+    let settled = usable && state.run == 0 && state.rejections == 0 && state.since == sample.time;
+    state.busy = !settled;
+}
+
+fn range(plan: &Plan, sample: &mut Sample) {
+    let Some(Reading { number, .. }) = sample.reading else { return };
+    if !sample.is_judged() {
+        return;
+    }
+    if !number.is_finite() {
+        sample.fail(Checks::RANGE, Quality::BAD);
+        return;
+    }
+    let outside = |limits: Option<[f64; 2]>| limits.is_some_and(|[low, high]| !(number >= low && number <= high));
+    if outside(plan.span) {
+        sample.fail(Checks::RANGE, plan.span_verdict);
+    }
+    if sample.is_judged() && outside(plan.envelope) {
+        sample.fail(Checks::ENVELOPE, plan.envelope_verdict);
+    }
+}
+
+fn jump(plan: Option<&JumpPlan>, state: &mut TagState, sample: &mut Sample, number: f64, came: Quality) {
+    let limit = plan.map_or(f64::INFINITY, |plan| plan.limit);
+    // NaN before the first good value: nothing is far from it.
+    if let Some(plan) = plan.filter(|_| (number - state.last_good).abs() > limit) {
+        let agrees = state.rejections > 0 && (number - state.candidate).abs() <= limit;
+        state.rejections = if agrees { state.rejections.saturating_add(1) } else { 1 };
+        state.candidate = number;
+        if u32::from(state.rejections) >= plan.rearm {
+            // The new level is real. This sample was still rejected; the next is compared with it.
+            state.last_good = number;
+            state.rejections = 0;
+        }
+        sample.fail(Checks::JUMP, plan.verdict);
+        return;
+    }
+    state.rejections = 0;
+    if came.is_good() {
+        state.last_good = number;
+    }
+}
+
+fn spike_and_rate(plan: &Plan, extra: &mut Extra, sample: &mut Sample, number: f64) {
+    if let Some((SpikeForm::Hampel { min, k, window }, verdict)) = plan.spike {
+        extra.window.push_back(number);
+        while extra.window.len() > window {
+            extra.window.pop_front();
+        }
+        if extra.window.len() == window && is_spike(&extra.window, number, min, k) {
+            sample.fail(Checks::SPIKE, verdict);
+        }
+    }
+    if !sample.is_judged() {
+        return;
+    }
+    if let Some((limit, verdict)) = plan.rate {
+        if let Some((time, before)) = extra.before {
+            let seconds = sample.time.saturating_sub(time) as f64 / 1e6;
+            // Two values at one time have no rate.
+            if seconds > 0.0 && ((number - before) / seconds).abs() > limit {
+                sample.fail(Checks::RATE, verdict);
+            }
+        }
+        extra.before = Some((sample.time, number));
+    }
+}
+
+/// Hampel's test for the newest value of a window.
+fn is_spike(window: &VecDeque<f64>, number: f64, min: f64, k: f64) -> bool {
+    let mut sorted = [0.0; LONGEST_WINDOW];
+    let Some(sorted) = sorted.get_mut(..window.len()) else { return false };
+    for (to, from) in sorted.iter_mut().zip(window) {
+        *to = *from;
+    }
+    let median = median(sorted);
+    for value in sorted.iter_mut() {
+        *value = (*value - median).abs();
+    }
+    let spread = 1.4826 * self::median(sorted);
+    (number - median).abs() > min.max(k * spread)
+}
+
+/// The median; of an even number of values the mean of the two in the middle.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+fn frozen(
+    plan: &FrozenPlan,
+    state: &mut TagState,
+    extras: &mut Extras,
+    sample: &mut Sample,
+    number: f64,
+    conditions: Verdicts<'_>,
+) {
+    if let Some(running) = plan.running
+        && conditions(running) != Some(true)
+    {
+        state.run = 0;
+        state.since = sample.time;
+        if plan.tolerance > 0.0 {
+            extra(extras, sample.tag).flat.clear();
+        }
+        return;
+    }
+    if !sample.is_judged() {
+        return;
+    }
+    let reach = plan.fail.max(plan.suspect);
+    let since = match reach {
+        Some(reach) if plan.tolerance > 0.0 => {
+            extra(extras, sample.tag).flat.push(sample.time, number, plan.tolerance, reach)
+        }
+        _ => state.since,
+    };
+    let flat = sample.time.saturating_sub(since);
+    let repeated = plan.repeats.is_some_and(|repeats| state.run >= repeats);
+    if plan.fail.is_some_and(|fail| flat >= fail) {
+        sample.fail(Checks::FROZEN, plan.fail_verdict);
+    } else if repeated || plan.suspect.is_some_and(|suspect| flat >= suspect) {
+        sample.fail(Checks::FROZEN, plan.verdict);
+    }
+}
+
+fn times(plan: &Plan, sample: &mut Sample, after: Option<Micros>, now: Micros) {
+    if let Some((span, verdict)) = plan.gap
+        && sample.is_judged()
+        && after.is_some_and(|after| after > span)
+    {
+        sample.fail(Checks::GAP, verdict);
+    }
+    if let Some((tolerance, verdict)) = plan.future
+        && sample.is_judged()
+        && sample.time > now.saturating_add(tolerance)
+    {
+        sample.fail(Checks::FUTURE, verdict);
+    }
+}
+
+/// The rarer state of a tag, for writing.
+pub(super) fn extra(extras: &mut Extras, tag: TagId) -> &mut Extra {
+    Arc::make_mut(extras.get_mut(tag).get_or_insert_default())
+}
+
+/// Puts a sample in the place of the one that waited for it, which has now been judged by both its neighbours.
+/// A Bad sample does not wait: it lets the one before it go, and follows.
+pub(super) fn exchange(
+    extra: &mut Extra,
+    threshold: f64,
+    verdict: Quality,
+    sample: &Sample,
+    value: impl FnOnce() -> Value,
+) -> (Option<Held>, bool) {
+    let Some(reading) = sample.reading.filter(|_| sample.is_judged()) else {
+        let held = extra.held.take();
+        if let Some(held) = &held {
+            extra.before_held = Some(held.number);
+        }
+        return (held, false);
+    };
+    let number = reading.number;
+    let mut released = extra.held.replace(Held {
+        time: sample.time,
+        value: value(),
+        quality: sample.quality,
+        checks: sample.checks,
+        number,
+    });
+    if let Some(held) = &mut released {
+        if let Some(before) = extra.before_held {
+            let (rise, fall) = (held.number - before, number - held.number);
+            if rise * fall < 0.0 && rise.abs().min(fall.abs()) > threshold {
+                held.checks = held.checks.with(Checks::SPIKE);
+                held.quality = held.quality.worst(verdict);
+            }
+        }
+        extra.before_held = Some(held.number);
+    }
+    (released, true)
+}
+
+/// A tag's hot record as it is saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedTag {
+    newest: Micros,
+    seen: Micros,
+    last_good: f64,
+    candidate: f64,
+    bits: u64,
+    flat: u64,
+    since: Micros,
+    run: u32,
+    rejections: u16,
+    line: Line,
+    busy: bool,
+}
+
+impl TagState {
+    /// There is no reading: what comes next does not continue a flat line.
+    fn interrupt(&mut self) {
+        if self.line == Line::Standing {
+            self.line = Line::Broken;
+        }
+    }
+
+    pub(super) fn save(&self) -> SavedTag {
+        let Self { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy } = self.clone();
+        SavedTag { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy }
+    }
+
+    pub(super) fn load(saved: &SavedTag) -> Self {
+        let SavedTag { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy } =
+            saved.clone();
+        Self { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy }
+    }
+
+    /// A sample without a value was made for this tag: a flat line begins anew.
+    pub(super) fn silence(&mut self) {
+        if !self.busy {
+            self.since = self.newest;
+            self.flat = self.bits;
+            self.run = 0;
+        }
+        self.interrupt();
+        self.busy = true;
+    }
+}

@@ -1,0 +1,486 @@
+//! The operator at work: the pass over a batch, silence, samples that wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, Float64Array, Int64Array, UInt32Array};
+use ducto_graph::operator::{NodeError, Output, Snapshot, Transform};
+use ducto_record::{
+    Batch, CHUNK, Checks, Dense, Directory, Micros, Quality, SampleColumns, Samples, SavedState, StateError, TagId,
+    Times, Value, ValueKind, Values,
+};
+use serde::{Deserialize, Serialize};
+
+use super::conditions::Conditions;
+use super::judge::{Arrival, Extra, Extras, Held, Reading, Sample, SavedTag, TagState, arrive, exchange, extra, judge};
+use super::plan::{Limits, Plan, Plans, SpikeForm};
+
+const VERSION: u32 = 1;
+
+/// `quality` at work.
+pub(super) struct QualityTransform {
+    directory: Arc<Directory>,
+    /// By tag number; a tag behind the end passes unjudged.
+    limits: Vec<Limits>,
+    plans: Arc<Plans>,
+    state: Dense<TagState>,
+    extras: Extras,
+    conditions: Conditions,
+    silence: Silence,
+    waiting: Vec<Waiting>,
+    /// Engine time of the entry whose samples wait.
+    waiting_at: Option<Micros>,
+}
+
+/// When to look for tags that have become silent: a lower bound for each chunk of tags, so that a sample costs nothing.
+#[derive(Debug, Default)]
+struct Silence {
+    due: Vec<Micros>,
+    next: Option<Micros>,
+}
+
+impl Silence {
+    fn at_the_latest(&mut self, tag: TagId, deadline: Micros) {
+        let chunk = tag as usize / CHUNK;
+        if chunk >= self.due.len() {
+            self.due.resize(chunk + 1, Micros::MAX);
+        }
+        self.due[chunk] = self.due[chunk].min(deadline);
+        self.next = Some(self.next.map_or(deadline, |next| next.min(deadline)));
+    }
+}
+
+/// A sample that waits for the end of its entry: it is judged with others of its asset, or others are judged with it.
+#[derive(Clone, Debug)]
+struct Waiting {
+    sample: Sample,
+    value: Value,
+    arrival: Arrival,
+    /// Whether it is still to be judged; otherwise it has been, and is only looked at.
+    judged: bool,
+}
+
+/// What a pass changes and takes out of a batch.
+struct Pass {
+    now: Micros,
+    quality: Option<Vec<u16>>,
+    checks: Option<Vec<u16>>,
+    /// Rows that leave the batch.
+    taken: Vec<u32>,
+    loose: Loose,
+}
+
+/// Samples that leave on their own, outside the batch they came in.
+#[derive(Default)]
+struct Loose {
+    kinds: BTreeMap<ValueKind, Vec<(Sample, Value)>>,
+}
+
+impl QualityTransform {
+    pub(super) fn new(directory: Arc<Directory>, plans: Plans, conditions: Conditions) -> Self {
+        let pass = Limits { low: f64::INFINITY, high: f64::NEG_INFINITY, jump: -1.0, gap: 0, lead: 0 };
+        let limits = plans.iter().map(|plan| plan.as_ref().map_or(pass, |plan| plan.limits())).collect();
+        Self {
+            directory,
+            limits,
+            plans: Arc::new(plans),
+            state: Dense::new(),
+            extras: Dense::new(),
+            conditions,
+            silence: Silence::default(),
+            waiting: Vec::new(),
+            waiting_at: None,
+        }
+    }
+
+    /// One pass over the rows. A row that passes every comparison costs those; the rest goes to [`Self::cold`].
+    #[inline]
+    fn pass(
+        &mut self,
+        samples: &Samples,
+        pass: &mut Pass,
+        time: impl Fn(usize) -> Micros,
+        reading: impl Fn(usize) -> Option<(f64, u64)>,
+    ) {
+        let Self { limits, state, plans, extras, conditions, silence, waiting, .. } = self;
+        let (tags, quality, checks) = (&samples.tags()[..], &samples.quality()[..], &samples.checks()[..]);
+        let rows = tags.len();
+        let (quality, checks) = (&quality[..rows], &checks[..rows]);
+        let now = pass.now;
+        state.update(tags, |row, tag, state| {
+            let Some(limits) = limits.get(tag as usize) else { return };
+            let time = time(row);
+            if let Some((number, bits)) = reading(row)
+                && (quality[row] == Quality::GOOD.0)
+                    & (checks[row] == 0)
+                    & (number >= limits.low)
+                    & (number <= limits.high)
+                    // Not `<=`: before the first good value the distance is NaN.
+                    & !((number - state.last_good).abs() > limits.jump)
+                    & (number != f64::from_bits(state.bits))
+                    & (time.wrapping_sub(state.newest) as u64 <= limits.gap)
+                    & (time.saturating_sub(now) <= limits.lead)
+                    & !state.busy
+            {
+                state.last_good = number;
+                state.bits = bits;
+                state.newest = time;
+                state.seen = now;
+                return;
+            }
+            let Some(Some(plan)) = plans.get(tag as usize) else { return };
+            let mut cold = Cold { plan, extras, conditions, silence, waiting };
+            cold.judge(samples, row, tag, time, state, pass);
+        });
+    }
+
+    fn samples(&mut self, samples: &Samples, out: &mut Output) -> Result<(), NodeError> {
+        let mut pass = Pass { now: out.now(), quality: None, checks: None, taken: Vec::new(), loose: Loose::default() };
+        match (samples.times(), samples.values()) {
+            (_, Values::Text(_)) => {}
+            (Times::One(time), Values::Float64(values)) if values.nulls().is_none() => {
+                let (time, values) = (*time, &values.values()[..samples.len()]);
+                self.pass(samples, &mut pass, |_| time, |row| Some((values[row], values[row].to_bits())));
+            }
+            (times, values) => {
+                let time = |row: usize| match times {
+                    Times::One(time) => *time,
+                    Times::Each(times) => times[row],
+                };
+                match values {
+                    Values::Float64(values) => self.pass(samples, &mut pass, time, |row| float(values, row)),
+                    // The fast path compares floats: integers that are equal only as floats are told apart by `judge`.
+                    Values::Int64(values) => self.pass(samples, &mut pass, time, |row| integer(values, row)),
+                    Values::Bool(_) | Values::Text(_) => self.pass(samples, &mut pass, time, |_| None),
+                }
+            }
+        }
+        let Pass { quality, checks, taken, loose, now } = pass;
+        if !self.waiting.is_empty() {
+            self.waiting_at = Some(now);
+        }
+        let mut changed = None;
+        if quality.is_some() || checks.is_some() {
+            let quality = quality.map_or_else(|| samples.quality().clone(), Into::into);
+            let checks = checks.map_or_else(|| samples.checks().clone(), Into::into);
+            changed = Some(samples.with_quality(quality, checks).map_err(NodeError::text)?);
+        }
+        let samples = changed.as_ref().unwrap_or(samples);
+        if taken.is_empty() {
+            out.emit(0, Batch::Samples(samples.clone()));
+        } else {
+            let mut taken = taken.into_iter().peekable();
+            let kept: UInt32Array = (0..samples.len() as u32)
+                .filter(|row| taken.next_if(|taken| taken == row).is_none())
+                .collect::<Vec<u32>>()
+                .into();
+            out.emit(0, Batch::Samples(samples.take(&kept)?));
+        }
+        loose.emit(out)
+    }
+
+    /// Every batch of the entry has come: what waited is judged, in the order of time.
+    fn settle(&mut self, now: Micros, out: &mut Output) -> Result<(), NodeError> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_by_key(|waiting| waiting.sample.time);
+        let mut loose = Loose::default();
+        for group in waiting.chunk_by_mut(|a, b| a.sample.time == b.sample.time) {
+            for waiting in group.iter() {
+                let usable = waiting.sample.quality.is_usable()
+                    && waiting.sample.reading.is_none_or(|reading| reading.number.is_finite());
+                let value = if usable { waiting.value.clone() } else { Value::Null };
+                self.conditions.set(waiting.sample.tag, value);
+            }
+            for waiting in group.iter_mut().filter(|waiting| !waiting.judged) {
+                let Waiting { sample, arrival, value, .. } = waiting;
+                let Some(Some(plan)) = self.plans.get(sample.tag as usize) else { continue };
+                let conditions = &mut self.conditions;
+                let state = self.state.get_mut(sample.tag);
+                judge(plan, state, &mut self.extras, sample, *arrival, now, &mut |index| conditions.holds(index));
+                release(plan, &mut self.extras, *sample, value, *arrival, &mut loose);
+            }
+        }
+        loose.emit(out)
+    }
+
+    /// Makes the samples of tags that are silent: one at the deadline, and one for each scan that follows.
+    fn silent(&mut self, deadline: Micros, out: &mut Output) {
+        let mut silent: BTreeMap<ValueKind, Vec<(TagId, Quality)>> = BTreeMap::new();
+        for chunk in 0..self.silence.due.len() {
+            if self.silence.due[chunk] > deadline {
+                continue;
+            }
+            let mut due = Micros::MAX;
+            let tags = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.plans.len());
+            for (tag, plan) in tags.clone().zip(&self.plans[tags]) {
+                let Some(stale) = plan.as_ref().and_then(|plan| plan.stale.as_ref()) else { continue };
+                let tag = tag as TagId;
+                let Some(seen) = self.state.get(tag).map(|state| state.seen) else { continue };
+                if seen == Micros::MIN {
+                    continue;
+                }
+                let mut at = seen.saturating_add(stale.after);
+                if at <= deadline {
+                    let plan = plan.as_ref().map_or(ValueKind::Float64, |plan| plan.kind);
+                    silent.entry(plan).or_default().push((tag, stale.verdict));
+                    at = deadline.saturating_add(stale.scan);
+                    let state = self.state.get_mut(tag);
+                    state.seen = at.saturating_sub(stale.after);
+                    state.silence();
+                    self.conditions.set(tag, Value::Null);
+                }
+                due = due.min(at);
+            }
+            self.silence.due[chunk] = due;
+        }
+        self.silence.next = self.silence.due.iter().copied().min().filter(|due| *due != Micros::MAX);
+        for (kind, tags) in silent {
+            let rows = tags.len();
+            let columns = SampleColumns {
+                times: Times::One(deadline),
+                tags: tags.iter().map(|(tag, _)| *tag).collect::<Vec<_>>().into(),
+                values: no_values(kind, rows),
+                quality: tags.iter().map(|(_, quality)| quality.0).collect::<Vec<_>>().into(),
+                checks: vec![Checks::STALE.0; rows].into(),
+            };
+            if let Ok(samples) = Samples::new(columns) {
+                out.emit(0, Batch::Samples(samples));
+            }
+        }
+    }
+}
+
+/// What [`QualityTransform::pass`] needs for a row that does not pass at once.
+struct Cold<'a> {
+    plan: &'a Plan,
+    extras: &'a mut Extras,
+    conditions: &'a mut Conditions,
+    silence: &'a mut Silence,
+    waiting: &'a mut Vec<Waiting>,
+}
+
+impl Cold<'_> {
+    #[cold]
+    #[inline(never)]
+    fn judge(
+        &mut self,
+        samples: &Samples,
+        row: usize,
+        tag: TagId,
+        time: Micros,
+        state: &mut TagState,
+        pass: &mut Pass,
+    ) {
+        let plan = self.plan;
+        let mut sample = Sample {
+            tag,
+            time,
+            reading: reading(samples.values(), row),
+            quality: Quality(samples.quality()[row]),
+            checks: Checks(samples.checks()[row]),
+        };
+        let (quality, checks) = (sample.quality, sample.checks);
+        // Silence is asked for again after the first sample and after each silence; otherwise its bound still holds.
+        let first_after_silence = state.busy;
+        let arrival = arrive(plan, state, &sample, pass.now);
+        if let (Some(stale), true, Arrival::InOrder { .. }) = (&plan.stale, first_after_silence, arrival) {
+            self.silence.at_the_latest(tag, pass.now.saturating_add(stale.after));
+        }
+        let in_order = arrival != Arrival::OutOfOrder;
+        if in_order && plan.waits() {
+            let value = samples.values().get(row);
+            self.waiting.push(Waiting { sample, value, arrival, judged: false });
+            pass.taken.push(row as u32);
+            return;
+        }
+        let conditions = &mut *self.conditions;
+        judge(plan, state, self.extras, &mut sample, arrival, pass.now, &mut |index| conditions.holds(index));
+        if in_order && plan.watched {
+            self.waiting.push(Waiting { sample, value: samples.values().get(row), arrival, judged: true });
+        }
+        if plan.holds() && in_order {
+            pass.taken.push(row as u32);
+            release(plan, self.extras, sample, &samples.values().get(row), arrival, &mut pass.loose);
+            return;
+        }
+        if sample.quality != quality {
+            pass.quality.get_or_insert_with(|| samples.quality().to_vec())[row] = sample.quality.0;
+        }
+        if sample.checks != checks {
+            pass.checks.get_or_insert_with(|| samples.checks().to_vec())[row] = sample.checks.0;
+        }
+    }
+}
+
+/// Lets a judged sample go, by way of the differential test where the tag has it.
+fn release(plan: &Plan, extras: &mut Extras, sample: Sample, value: &Value, arrival: Arrival, loose: &mut Loose) {
+    if let Some((SpikeForm::Differential { threshold }, verdict)) = plan.spike
+        && arrival != Arrival::OutOfOrder
+    {
+        let extra = extra(extras, sample.tag);
+        let (released, waits) = exchange(extra, threshold, verdict, &sample, || value.clone());
+        if let Some(Held { time, value, quality, checks, .. }) = released {
+            loose.push(plan.kind, Sample { tag: sample.tag, time, reading: None, quality, checks }, value);
+        }
+        if waits {
+            return;
+        }
+    }
+    loose.push(plan.kind, sample, value.clone());
+}
+
+impl Loose {
+    fn push(&mut self, kind: ValueKind, sample: Sample, value: Value) {
+        self.kinds.entry(kind).or_default().push((sample, value));
+    }
+
+    fn emit(self, out: &mut Output) -> Result<(), NodeError> {
+        for (kind, rows) in self.kinds {
+            let values = rows.iter().map(|(_, value)| value);
+            let values = match kind {
+                ValueKind::Float64 => Values::Float64(values.map(Value::as_f64).collect()),
+                ValueKind::Int64 => Values::Int64(
+                    values
+                        .map(|value| match value {
+                            Value::Int64(value) => Some(*value),
+                            _ => None,
+                        })
+                        .collect(),
+                ),
+                ValueKind::Bool => Values::Bool(
+                    values
+                        .map(|value| match value {
+                            Value::Bool(value) => Some(*value),
+                            _ => None,
+                        })
+                        .collect(),
+                ),
+                ValueKind::Text => continue,
+            };
+            let column = |of: &dyn Fn(&Sample) -> u16| rows.iter().map(|(sample, _)| of(sample)).collect::<Vec<_>>();
+            let columns = SampleColumns {
+                times: Times::Each(rows.iter().map(|(sample, _)| sample.time).collect::<Vec<_>>().into()),
+                tags: rows.iter().map(|(sample, _)| sample.tag).collect::<Vec<_>>().into(),
+                values,
+                quality: column(&|sample| sample.quality.0).into(),
+                checks: column(&|sample| sample.checks.0).into(),
+            };
+            out.emit(0, Batch::Samples(Samples::new(columns).map_err(NodeError::text)?));
+        }
+        Ok(())
+    }
+}
+
+fn float(values: &Float64Array, row: usize) -> Option<(f64, u64)> {
+    values.is_valid(row).then(|| (values.value(row), values.value(row).to_bits()))
+}
+
+fn integer(values: &Int64Array, row: usize) -> Option<(f64, u64)> {
+    // Beyond 2⁵³ the bits of the float are not those of the number: such values are never fast.
+    let value = values.value(row);
+    let small = value.unsigned_abs() < 1 << 53;
+    (small && values.is_valid(row)).then(|| (value as f64, (value as f64).to_bits()))
+}
+
+fn reading(values: &Values, row: usize) -> Option<Reading> {
+    let number = values.number(row)?;
+    let bits = match values {
+        Values::Int64(values) => {
+            let value = values.value(row);
+            // Small integers are kept as the fast path keeps them.
+            if value.unsigned_abs() < 1 << 53 { number.to_bits() } else { value as u64 }
+        }
+        _ => number.to_bits(),
+    };
+    Some(Reading { number, bits, kind: values.kind() })
+}
+
+fn no_values(kind: ValueKind, rows: usize) -> Values {
+    match kind {
+        ValueKind::Float64 => Values::Float64(Float64Array::new_null(rows)),
+        ValueKind::Int64 => Values::Int64(Int64Array::new_null(rows)),
+        ValueKind::Bool => Values::Bool(BooleanArray::new_null(rows)),
+        ValueKind::Text => Values::Text(arrow::array::StringArray::new_null(rows)),
+    }
+}
+
+/// The state as it is saved: columns, since a site has many tags.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Saved {
+    tags: Vec<String>,
+    states: Vec<SavedTag>,
+    /// With the index of the tag in `tags`.
+    extras: Vec<(usize, Extra)>,
+    /// Last values that conditions read.
+    latest: Vec<(String, Value)>,
+}
+
+impl Transform for QualityTransform {
+    fn on_batch(&mut self, _input: usize, batch: &Batch, out: &mut Output) -> Result<(), NodeError> {
+        match batch {
+            Batch::Samples(samples) => self.samples(samples, out),
+            Batch::Rows(_) => Err(NodeError::Stream { expected: "samples", found: "rows" }),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Micros> {
+        match (self.waiting_at, self.silence.next) {
+            (Some(waiting), Some(silence)) => Some(waiting.min(silence)),
+            (waiting, silence) => waiting.or(silence),
+        }
+    }
+
+    fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {
+        if self.waiting_at.is_some_and(|at| at <= deadline) {
+            self.waiting_at = None;
+            self.settle(deadline, out)?;
+        }
+        if self.silence.next.is_some_and(|next| next <= deadline) {
+            self.silent(deadline, out);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        let (state, extras, directory) = (self.state.clone(), self.extras.clone(), self.directory.clone());
+        let latest: Vec<(TagId, Value)> = self.conditions.latest().map(|(tag, value)| (tag, value.clone())).collect();
+        Some(Box::new(move || {
+            let mut saved = Saved::default();
+            for (tag, state) in state.iter().filter(|(_, state)| state.newest != Micros::MIN) {
+                if let Some(Some(extra)) = extras.get(tag) {
+                    saved.extras.push((saved.tags.len(), (**extra).clone()));
+                }
+                saved.tags.push(directory.tag_name(tag).to_owned());
+                saved.states.push(state.save());
+            }
+            saved.latest = latest.into_iter().map(|(tag, value)| (directory.tag_name(tag).to_owned(), value)).collect();
+            SavedState::encode(VERSION, &saved)
+        }))
+    }
+
+    fn restore(&mut self, saved: &SavedState) -> Result<(), StateError> {
+        let saved: Saved = saved.decode(VERSION)?;
+        for (name, state) in saved.tags.iter().zip(&saved.states) {
+            let Some(tag) = self.directory.tag_id(name) else { continue };
+            let state = TagState::load(state);
+            if let Some(Some(plan)) = self.plans.get(tag as usize)
+                && let Some(stale) = &plan.stale
+                && state.seen != Micros::MIN
+            {
+                self.silence.at_the_latest(tag, state.seen.saturating_add(stale.after));
+            }
+            *self.state.get_mut(tag) = state;
+        }
+        for (index, extra) in saved.extras {
+            if let Some(tag) = saved.tags.get(index).and_then(|name| self.directory.tag_id(name)) {
+                *self.extras.get_mut(tag) = Some(Arc::new(extra));
+            }
+        }
+        for (name, value) in saved.latest {
+            if let Some(tag) = self.directory.tag_id(&name) {
+                self.conditions.set(tag, value);
+            }
+        }
+        Ok(())
+    }
+}
