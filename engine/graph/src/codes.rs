@@ -109,6 +109,7 @@ codes! {
     E0322 ExpressionUnit "the units in an expression do not fit together";
     E0323 ColumnRepeated "two columns of a node have one name";
     E0324 ColumnKind "a column is of another type than it is used for";
+    E0325 UnitsDiffer "tags of one column have units that do not convert";
     E0340 LimitUnit "a limit's unit measures something else than the tag";
     E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
     E0342 LimitOrder "the limits of a tag's alarms are not in order";

@@ -16,7 +16,7 @@ const FORMAT: u32 = 1;
 /// LOCK                    held by the process that writes; its number inside
 /// VERSION                 format of the folder
 /// datasets/<name>/date=2026-01-01/hour=00/*.parquet
-/// manifests/<name>.json   which files make up a dataset
+/// manifests/<name>.json   which files make up a dataset; older weeks are listed in manifests/<name>/
 /// staging/<name>/         files being written
 /// tags.parquet, views.sql
 /// ```

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::decode::OrderedMap;
 use crate::scalar::{ByteSize, Duration, Name, Quantity, TimeOfDay, TimeZone};
-use crate::site::{Interpolation, NamedBy};
+use crate::site::NamedBy;
 use crate::table::{Conventions, DateOrder, Decimal};
 use crate::tree::{Node, Spanned};
 
@@ -224,13 +224,10 @@ pub struct TagFields {
     pub description: Description,
     /// What the values of a digital tag are called: `{0: Stopped, 1: Running}`.
     pub states: BTreeMap<i64, String>,
-    /// How the value goes on between samples. Without it, numbers with a fraction are sloped and all others stepped.
-    pub interpolation: Option<Interpolation>,
 }
 
 /// Names of [`TagFields`].
-pub const TAG_FIELDS: [&str; 8] =
-    ["kind", "unit", "span", "envelope", "scan", "description", "states", "interpolation"];
+pub const TAG_FIELDS: [&str; 7] = ["kind", "unit", "span", "envelope", "scan", "description", "states"];
 
 /// The kind of value of a tag.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use ducto_record::{Asset, AssetId, Reference, TagId, ValueKind};
+use ducto_record::{Asset, AssetId, Reference, TagId};
 
 use crate::codes::Code;
 use crate::decode::{decode, decode_rest};
@@ -13,7 +13,7 @@ use crate::interpolate::{Parameters, interpolate};
 use crate::operator::{CheckContext, ConnectionConfig, ConnectionTag};
 use crate::registry::{Scope, SectionCheck};
 use crate::scalar::Name;
-use crate::site::{AssetSettings, ConnectionSettings, ContractDay, Interpolation, SectionValue, Site};
+use crate::site::{AssetSettings, ConnectionSettings, ContractDay, SectionValue, Site};
 use crate::source::Place;
 use crate::tree::{Node, Spanned};
 
@@ -301,19 +301,6 @@ impl Loader<'_> {
     }
 
     pub(super) fn check_tag_sections(&mut self, site: &Site) {
-        for tag in &site.tags {
-            let digital = matches!(tag.kind, ValueKind::Bool | ValueKind::Text);
-            if let (true, Interpolation::Sloped, Some(node)) =
-                (digital, tag.interpolation, tag.definition.get("interpolation"))
-            {
-                let message = format!("a tag of kind {} is stepped and cannot be sloped", tag.kind);
-                self.report(
-                    Diagnostic::new(Code::ValueInvalid, message)
-                        .at(node.place)
-                        .help("remove `interpolation`, or write `stepped`"),
-                );
-            }
-        }
         let mut seen: HashSet<*const BTreeMap<&'static str, SectionValue>> = HashSet::new();
         for tag in &site.tags {
             if tag.sections.is_empty() || !seen.insert(Arc::as_ptr(&tag.sections)) {
