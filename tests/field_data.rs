@@ -57,7 +57,8 @@ fn plain_rows(path: &Path, separator: char) -> Vec<(i64, BTreeMap<String, f64>)>
         .map(|line| {
             let cells: Vec<&str> = line.split(separator).collect();
             let time = format!("{}Z", cells[0].replace(' ', "T"));
-            let values = names[1..].iter().zip(&cells[1..]).map(|(name, cell)| ((*name).to_owned(), cell.parse().unwrap()));
+            let values =
+                names[1..].iter().zip(&cells[1..]).map(|(name, cell)| ((*name).to_owned(), cell.parse().unwrap()));
             (ducto_record::time::parse(&time).unwrap(), values.collect())
         })
         .collect();
@@ -104,12 +105,18 @@ sinks:
     let names = Recording::tag_names(files, form).unwrap();
     let base = Site::bare(names.iter().map(String::as_str));
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let site = Loader { registry: &registry, sources: &mut sources, diagnostics: &mut diagnostics, environment: &|_: &str| None }
-        .lone_pipeline(&pipeline, &base, &OrderedMap::default(), None);
+    let site = Loader {
+        registry: &registry,
+        sources: &mut sources,
+        diagnostics: &mut diagnostics,
+        environment: &|_: &str| None,
+    }
+    .lone_pipeline(&pipeline, &base, &OrderedMap::default(), None);
     let site = site.unwrap_or_else(|| panic!("{}", diagnostics.render(&sources, false)));
     let mut resources = Resources::default();
     resources.insert(Arc::new(Historians::new(Arc::new(DataFolder::open(&folder.join("data")).unwrap()))));
-    let options = Options { mode: ClockMode::Virtual, last_epoch: 0, resources, feeders: false, sinks: SinkChoice::All };
+    let options =
+        Options { mode: ClockMode::Virtual, last_epoch: 0, resources, feeders: false, sinks: SinkChoice::All };
     let recording = Recording::open(files, form, &site.directory).unwrap();
     let mut running = RunningSite::start(&site, &registry, options).unwrap();
     for entry in recording {

@@ -116,8 +116,7 @@ fn start(folder: &Path) -> RunningSite {
     let data = DataFolder::open(&folder.join("data")).unwrap();
     let mut resources = Resources::default();
     resources.insert(Arc::new(Historians::new(Arc::new(data))));
-    let options =
-        Options { mode: ClockMode::Wall, last_epoch: 0, resources, feeders: true, sinks: SinkChoice::All };
+    let options = Options { mode: ClockMode::Wall, last_epoch: 0, resources, feeders: true, sinks: SinkChoice::All };
     RunningSite::start(&site, &registry, options).unwrap()
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::decode::decode;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, suggestion};
 use crate::scalar::{TimeZone, Timestamp};
 use crate::table::{Cell, Conventions, Table, Typed};
 use crate::tree::{Node, Spanned, Value};
@@ -123,6 +124,7 @@ impl Loader<'_> {
         let by_name: HashMap<&str, usize> =
             templates.iter().enumerate().map(|(index, template)| (template.name.as_str(), index)).collect();
         let mut uses: HashMap<usize, Vec<Use>> = HashMap::new();
+        let mut nearest: HashMap<Arc<str>, Option<String>> = HashMap::new();
         for row in &table.rows {
             let Some(asset) = self.asset_name(&row[name], assets) else {
                 assets.incomplete = true;
@@ -134,11 +136,14 @@ impl Loader<'_> {
                 if cell.is_empty() {
                     self.report(empty(cell, "template"));
                 } else if known.complete && !known.broken.contains(&*cell.text) {
-                    self.report(
+                    // The same mistake tends to stand in many rows.
+                    let names = || templates.iter().map(|template| template.name.as_str());
+                    let help = nearest.entry(cell.text.clone()).or_insert_with(|| suggestion(&cell.text, names()));
+                    let mut diagnostic =
                         Diagnostic::new(Code::TemplateUnknown, format!("there is no template `{}`", cell.text))
-                            .at(cell.place)
-                            .suggest(&cell.text, by_name.keys().copied()),
-                    );
+                            .at(cell.place);
+                    diagnostic.help.clone_from(help);
+                    self.report(diagnostic);
                 }
                 continue;
             };
@@ -316,7 +321,7 @@ impl Loader<'_> {
             }
             if let Some((variable, _)) = column.value.split_once('.') {
                 let variables = || templates.iter().flat_map(|template| &template.tags).map(|tag| &*tag.variable);
-                if !templates.is_empty() && !variables().any(|known| known == variable) {
+                if !templates.is_empty() && templates.iter().all(|template| template.variable(variable).is_none()) {
                     let message = format!("no template has a variable `{variable}`");
                     self.report(
                         Diagnostic::new(Code::FieldUnknown, message).at(column.place).suggest(variable, variables()),
@@ -341,7 +346,7 @@ impl Loader<'_> {
 }
 
 fn column_uses(table: &Table, template: &Template, all: &[Template]) -> Vec<Use> {
-    let has = |template: &Template, variable: &str| template.tags.iter().any(|tag| &*tag.variable == variable);
+    let has = |template: &Template, variable: &str| template.variable(variable).is_some();
     table
         .columns
         .iter()

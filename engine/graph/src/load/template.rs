@@ -1,5 +1,6 @@
 //! Templates: what the assets of one type have in common.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::codes::Code;
@@ -24,6 +25,14 @@ pub(super) struct Template {
     pub(super) parameters: Declared,
     pub(super) connection: Connection,
     pub(super) tags: Vec<TagTemplate>,
+    by_variable: HashMap<Arc<str>, usize>,
+}
+
+impl Template {
+    /// The index of a variable's tag.
+    pub(super) fn variable(&self, name: &str) -> Option<usize> {
+        self.by_variable.get(name).copied()
+    }
 }
 
 /// What reads the tags of a template.
@@ -87,6 +96,7 @@ impl Loader<'_> {
             kind: fields.kind.as_str().into(),
             parameters: fields.parameters,
             connection,
+            by_variable: tags.iter().enumerate().map(|(index, tag)| (tag.variable.clone(), index)).collect(),
             tags,
         })
     }
