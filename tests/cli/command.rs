@@ -72,8 +72,7 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child =
-            ducto(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = ducto(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let stdout = child.stdout.take().unwrap();
         std::thread::spawn(move || {

@@ -4,9 +4,8 @@ use crate::command::{run, workspace};
 
 #[test]
 fn a_pipeline_in_every_format() {
-    let drawn = ["text", "mermaid", "dot"].map(|format| {
-        run(&workspace(), &["graph", "site-configs/demo", "--format", format]).expect(0).stdout
-    });
+    let drawn = ["text", "mermaid", "dot"]
+        .map(|format| run(&workspace(), &["graph", "site-configs/demo", "--format", format]).expect(0).stdout);
     insta::assert_snapshot!(drawn.join("\n"));
 }
 

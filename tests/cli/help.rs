@@ -3,8 +3,19 @@
 use crate::command::run;
 
 const COMMANDS: [&str; 13] = [
-    "run", "check", "graph", "test", "replay", "query", "explain", "alarms", "bench", "schema", "completions",
-    "simulate", "demo",
+    "run",
+    "check",
+    "graph",
+    "test",
+    "replay",
+    "query",
+    "explain",
+    "alarms",
+    "bench",
+    "schema",
+    "completions",
+    "simulate",
+    "demo",
 ];
 
 fn folder() -> tempfile::TempDir {
@@ -33,7 +44,9 @@ fn help_of_what_runs_and_asks() {
 #[test]
 fn wrong_usage_is_2_and_says_what_is_right() {
     let folder = folder();
-    for arguments in [&["rnu"][..], &["run"], &["run", "site", "--for", "soon"], &["query"], &["graph", "x", "--format", "png"]] {
+    for arguments in
+        [&["rnu"][..], &["run"], &["run", "site", "--for", "soon"], &["query"], &["graph", "x", "--format", "png"]]
+    {
         let finished = run(folder.path(), arguments).expect(2);
         assert!(finished.stdout.is_empty() && finished.stderr.contains("error:"), "{finished:?}");
     }

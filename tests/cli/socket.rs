@@ -152,11 +152,8 @@ fn bad_requests_are_refused_without_harm() {
     let request = br#"{"version": 1, "ask": {"tap": {"pipeline": "well-monitoring", "node": "checked", "limit": 3}}}"#;
     tap.write_all(request).unwrap();
     tap.write_all(b"\n").unwrap();
-    let lines: Vec<Value> = BufReader::new(tap)
-        .lines()
-        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-        .take(4)
-        .collect();
+    let lines: Vec<Value> =
+        BufReader::new(tap).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).take(4).collect();
     assert!(lines[0]["row"]["tag"].as_str().unwrap().starts_with("WELL-001."), "{lines:?}");
     assert_eq!(lines[3]["end"]["rows"], 3);
     running.signal(Signal::INT);
