@@ -44,7 +44,9 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
 /// On the port that the site's file names, where it is free: then the site can be run by itself too.
 fn simulator() -> Result<Simulator, Failure> {
     Simulator::start(files::ADDRESS, WELLS, SEED).or_else(|_| Simulator::start("127.0.0.1:0", WELLS, SEED)).map_err(
-        |error| Failure::new(Exit::Peer, format!("no port of 127.0.0.1 can be listened on: {error}; check its loopback")),
+        |error| {
+            Failure::new(Exit::Peer, format!("no port of 127.0.0.1 can be listened on: {error}; check its loopback"))
+        },
     )
 }
 
