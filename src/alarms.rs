@@ -154,8 +154,10 @@ pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output)
     }
     let all_done = !results.is_empty() && results.iter().all(|(_, done, _)| *done);
     if output.is_json() {
-        let results: Vec<Json> =
-            results.into_iter().map(|(alarm, done, text)| json!({"alarm": alarm, "done": done, "text": text})).collect();
+        let results: Vec<Json> = results
+            .into_iter()
+            .map(|(alarm, done, text)| json!({"alarm": alarm, "done": done, "text": text}))
+            .collect();
         output.object(&json!({"results": results}));
     } else if results.is_empty() {
         output.line("nothing to do: every alarm that is meant is normal");

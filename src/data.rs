@@ -27,7 +27,10 @@ pub(crate) fn folder(place: &DataArgs) -> Result<PathBuf, Failure> {
             Some(site) => existing(default_for(&site.name)),
             None => Err(Failure::new(
                 Exit::Refused,
-                format!("the site `{}` has mistakes; `ducto check` shows them, or name its data folder", named.display()),
+                format!(
+                    "the site `{}` has mistakes; `ducto check` shows them, or name its data folder",
+                    named.display()
+                ),
             )),
         };
     }

@@ -126,7 +126,9 @@ impl Hosted {
         let of = |state: &ducto_site::protocol::PipelineState| -> u64 {
             let pipeline = self.site.pipelines.iter().find(|pipeline| *pipeline.id == state.id);
             let is_source = |id: &str| {
-                pipeline.and_then(|pipeline| pipeline.node(id)).is_some_and(|node| matches!(node.config, NodeConfig::Source(_)))
+                pipeline
+                    .and_then(|pipeline| pipeline.node(id))
+                    .is_some_and(|node| matches!(node.config, NodeConfig::Source(_)))
             };
             state.nodes.iter().filter(|node| is_source(&node.id)).map(|node| node.rows_out).sum()
         };

@@ -42,7 +42,9 @@ fn wait(hosted: &Hosted, interrupts: &Interrupts, time: Option<Duration>, output
     let end = time.and_then(|time| Instant::now().checked_add(time));
     let bar = output.is_watched().then(|| {
         let bar = ProgressBar::new_spinner();
-        bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
         logging::keep_clear_of(&bar);
         bar
     });

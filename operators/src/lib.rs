@@ -31,6 +31,7 @@ pub fn registry() -> Registry {
         trends::aggregate::operator(),
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
+    registry.add_tag_fields("modbus", |generator| generator.subschema_for::<sources::modbus::TagFields>());
     registry.add_section(quality::section());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));
     for (name, text) in PIPELINES {
@@ -40,8 +41,7 @@ pub fn registry() -> Registry {
 }
 
 /// The pipelines that are built in: those of the folder `pipelines`.
-const PIPELINES: [(&str, &str); 1] =
-    [("well-monitoring", include_str!("../../pipelines/well-monitoring.yaml"))];
+const PIPELINES: [(&str, &str); 1] = [("well-monitoring", include_str!("../../pipelines/well-monitoring.yaml"))];
 
 #[cfg(test)]
 mod tests {

@@ -80,8 +80,7 @@ impl LiveSite {
     pub fn start(site: &Arc<Site>, registry: &Registry, start: Start) -> Result<Self, SiteError> {
         let Start { folder, resources, history, last_epoch, dataset_of, version } = start;
         write_catalog(&folder, &site.directory, dataset_of)?;
-        let options =
-            Options { mode: ClockMode::Wall, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
+        let options = Options { mode: ClockMode::Wall, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
         let running = RunningSite::start(site, registry, options)?;
         let started = running.now();
         let shared = Arc::new(Shared {

@@ -76,7 +76,8 @@ pub(crate) fn described_objects(
                 object.insert("unit".to_owned(), Json::from(&*unit.symbol));
             }
             if !tag.description.is_empty() {
-                let texts = tag.description.iter().map(|(language, text)| (language.clone(), Json::from(text.as_str())));
+                let texts =
+                    tag.description.iter().map(|(language, text)| (language.clone(), Json::from(text.as_str())));
                 object.insert("description".to_owned(), Json::Object(texts.collect()));
             }
         }

@@ -69,11 +69,19 @@ impl Reference {
         text(self.resolve(schema), "description")
     }
 
-    /// The table of a mapping's fields, and below it those of the mappings inside.
-    pub(super) fn fields(&self, page: &mut String, schema: &Value) {
+    /// The table of a mapping's fields, and below it those of the mappings inside. `path` is what stands before the
+    /// names of these: nothing for a node, `alarms` for a section.
+    pub(super) fn fields(&self, page: &mut String, path: &str, schema: &Value) {
         let mut told = BTreeSet::new();
         let mut below = Vec::new();
-        self.table(page, "", schema, &mut below);
+        if is_mapping(self.resolve(schema)) {
+            self.table(page, path, schema, &mut below);
+        } else {
+            self.note(path, self.resolve(schema), &mut below);
+        }
+        if below.is_empty() && self.resolve(schema)["properties"].as_object().is_none_or(Map::is_empty) {
+            line!(page, "It has no fields of its own.\n");
+        }
         let mut at = 0;
         while at < below.len() {
             let Below { path, definition } = &below[at];
@@ -133,14 +141,6 @@ impl Reference {
             rows.push(vec![format!("`{name}`"), self.kind(field), default, about]);
             let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             self.note(&inner, field, below);
-        }
-        if rows.is_empty() && path.is_empty() {
-            if is_mapping(schema) {
-                line!(page, "It has no fields of its own.\n");
-            } else {
-                self.note("…", schema, below);
-                line!(page, "A {}.\n", self.kind(schema));
-            }
         }
         table(page, &["Field", "Kind", "Default", "Meaning"], &rows);
     }
@@ -249,7 +249,7 @@ fn text(schema: &Value, field: &str) -> Option<String> {
 /// A value as YAML would have it.
 fn written(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("`{text}`"),
+        Value::String(text) => format!("`{}`", text.replace('\t', "\\t")),
         other => format!("`{other}`"),
     }
 }

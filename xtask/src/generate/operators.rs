@@ -43,7 +43,7 @@ pub(super) fn page(registry: &Registry) -> String {
         }
         line!(page, "## {title}\n\n{about}\n");
         for operator in registry.operators(role) {
-            section(&mut page, role, operator);
+            section(&mut page, registry, role, operator);
         }
     }
     tags(&mut page, registry);
@@ -77,11 +77,14 @@ fn contents(page: &mut String, registry: &Registry) {
         }
     }
     table(page, &["Type", "", "What it does"], &rows);
-    line!(page, "Also here: [fields of tags](#fields-of-tags), [fields of sites](#fields-of-sites), [values](#values),");
+    line!(
+        page,
+        "Also here: [fields of tags](#fields-of-tags), [fields of sites](#fields-of-sites), [values](#values),"
+    );
     line!(page, "[units](#units), [functions of expressions](#functions-of-expressions).\n");
 }
 
-fn section(page: &mut String, role: Role, operator: &Operator) {
+fn section(page: &mut String, registry: &Registry, role: Role, operator: &Operator) {
     line!(page, "### {}\n", heading(role, operator));
     let mut generator = generator();
     let schema = (operator.schema)(&mut generator).into();
@@ -90,7 +93,13 @@ fn section(page: &mut String, role: Role, operator: &Operator) {
         Some(description) => line!(page, "{description}\n"),
         None => line!(page, "{}.\n", operator.summary.trim_end_matches('.')),
     }
-    reference.fields(page, &schema);
+    reference.fields(page, "", &schema);
+    if role == Role::Connection
+        && let Some(schema) = registry.tag_fields(operator.name)
+    {
+        line!(page, "Fields of its tags, beside [those of all tags](#fields-of-tags):\n");
+        own(page, "", schema);
+    }
     for example in operator.examples {
         line!(page, "```yaml\n{}\n```\n", example.trim());
     }
@@ -99,37 +108,47 @@ fn section(page: &mut String, role: Role, operator: &Operator) {
 fn tags(page: &mut String, registry: &Registry) {
     line!(page, "## Fields of tags\n");
     line!(page, "What a template says of each of its tags, whatever reads it. The fields of operators stand below.\n");
-    own(page, |generator| generator.subschema_for::<ducto_graph::load::fields::TagFields>());
+    own(page, "", |generator| generator.subschema_for::<ducto_graph::load::fields::TagFields>());
     sections(page, registry, Scope::Tag);
 }
 
 fn sites(page: &mut String, registry: &Registry) {
     line!(page, "## Fields of sites\n");
-    line!(page, "What `site.yaml` and the files it includes hold, beside `templates`. The fields of operators stand below.\n");
-    own(page, |generator| generator.subschema_for::<ducto_graph::load::fields::SiteFields>());
+    line!(
+        page,
+        "What `site.yaml` and the files it includes hold, beside `templates`. The fields of operators stand below.\n"
+    );
+    own(page, "", |generator| generator.subschema_for::<ducto_graph::load::fields::SiteFields>());
     sections(page, registry, Scope::Site);
     line!(page, "### Templates\n");
-    own(page, |generator| generator.subschema_for::<ducto_graph::load::fields::TemplateFields>());
+    own(page, "", |generator| generator.subschema_for::<ducto_graph::load::fields::TemplateFields>());
 }
 
-fn own(page: &mut String, schema: impl FnOnce(&mut SchemaGenerator) -> schemars::Schema) {
+fn own(page: &mut String, path: &str, schema: impl FnOnce(&mut SchemaGenerator) -> schemars::Schema) {
     let mut generator = generator();
     let schema = schema(&mut generator).into();
-    Reference::new(generator.take_definitions(true)).fields(page, &schema);
+    Reference::new(generator.take_definitions(true)).fields(page, path, &schema);
 }
 
 fn sections(page: &mut String, registry: &Registry, scope: Scope) {
     for section in registry.sections(scope) {
         line!(page, "### `{}`\n\n{}.\n", section.name, section.summary.trim_end_matches('.'));
-        own(page, section.schema);
+        own(page, section.name, section.schema);
     }
 }
 
 fn names(page: &mut String, registry: &Registry) {
     let quoted = |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
-    line!(page, "## Units\n\nNames and aliases that `unit:` takes.\n\n{}\n", quoted(registry.units().names().collect()));
+    line!(
+        page,
+        "## Units\n\nNames and aliases that `unit:` takes.\n\n{}\n",
+        quoted(registry.units().names().collect())
+    );
     line!(page, "## Functions of expressions\n");
-    line!(page, "What `calc`, `filter` and `when:` may call, beside the operators of SQL. No function tells the time of");
+    line!(
+        page,
+        "What `calc`, `filter` and `when:` may call, beside the operators of SQL. No function tells the time of"
+    );
     line!(page, "day or gives a random number: the same log gives the same rows.\n");
     line!(page, "{}", quoted(registry.functions().names().collect()));
 }

@@ -96,9 +96,7 @@ impl Iterator for Answers<'_> {
 ///
 /// # Errors
 /// Before the first batch: what refuses the query. The batches' errors carry a [`ClientError`] where the site has gone.
-pub fn arrow_batches<'a>(
-    answers: Answers<'a>,
-) -> Result<StreamReader<BufReader<ArrowBytes<'a>>>, ClientError> {
+pub fn arrow_batches<'a>(answers: Answers<'a>) -> Result<StreamReader<BufReader<ArrowBytes<'a>>>, ClientError> {
     let mut bytes = ArrowBytes { answers, piece: Vec::new(), at: 0 };
     bytes.fill()?;
     StreamReader::try_new_buffered(bytes, None).map_err(client_error)
@@ -107,9 +105,7 @@ pub fn arrow_batches<'a>(
 /// The error of a site that lies in an error of Arrow.
 fn client_error(error: ArrowError) -> ClientError {
     match error {
-        ArrowError::IoError(text, source) => {
-            source.downcast::<ClientError>().unwrap_or(ClientError::Foreign(text))
-        }
+        ArrowError::IoError(text, source) => source.downcast::<ClientError>().unwrap_or(ClientError::Foreign(text)),
         other => ClientError::Foreign(other.to_string()),
     }
 }
