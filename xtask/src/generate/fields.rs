@@ -97,12 +97,12 @@ impl Reference {
     fn inside(&self, page: &mut String, path: &str, schema: &Value, below: &mut Vec<Below>) {
         let about = text(schema, "description").unwrap_or_default();
         if is_mapping(schema) {
-            line!(page, "**`{path}`** {about}\n");
+            line!(page, "{}\n", format!("**`{path}`** {about}").trim_end());
             return self.table(page, path, schema, below);
         }
         let choices = choices(schema);
         if choices.iter().any(|(_, about)| about.is_some()) {
-            line!(page, "**`{path}`** {about}\n");
+            line!(page, "{}\n", format!("**`{path}`** {about}").trim_end());
             for (choice, about) in choices {
                 line!(page, "- {choice}{}", about.map(|about| format!(": {about}")).unwrap_or_default());
             }
@@ -113,7 +113,7 @@ impl Reference {
         for form in alternatives(schema) {
             if is_mapping(form) {
                 let about = text(form, "description").unwrap_or_else(|| about.clone());
-                line!(page, "**`{path}`** {about}\n");
+                line!(page, "{}\n", format!("**`{path}`** {about}").trim_end());
                 self.table(page, path, form, below);
             } else {
                 self.note(path, form, below);
