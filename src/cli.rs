@@ -216,7 +216,7 @@ pub enum QueryFormat {
     Table,
     /// Comma-separated values with a header.
     Csv,
-    /// One JSON object a line.
+    /// An array of JSON objects.
     Json,
     /// Parquet.
     Parquet,

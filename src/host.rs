@@ -11,7 +11,7 @@ use ducto_graph::site::Site;
 use ducto_operators::sinks::Historians;
 use ducto_runtime::RuntimeError;
 use ducto_site::{History, Kept, LiveSite, SiteError, Start};
-use ducto_storage::{DataFolder, Historian};
+use ducto_storage::{DataFolder, Historian, StorageError};
 use serde_json::json;
 
 use crate::load::{counted, grouped};
@@ -39,10 +39,9 @@ impl History for SiteHistory {
 }
 
 impl Hosted {
-    pub(crate) fn start(site: &Arc<Site>, registry: &Registry, data: &Path) -> Result<Self, Failure> {
-        let unusable = |error: ducto_storage::StorageError| Failure::new(Exit::Data, error.to_string());
-        let folder = Arc::new(DataFolder::open(data).map_err(unusable)?);
-        let last_epoch = Historians::last_epoch(data).map_err(unusable)?;
+    pub(crate) fn start(site: &Arc<Site>, registry: &Registry, folder: Arc<DataFolder>) -> Result<Self, Failure> {
+        let data = folder.path().to_owned();
+        let last_epoch = Historians::last_epoch(&data).map_err(unusable)?;
         let historians = Arc::new(Historians::new(folder.clone()));
         let mut resources = Resources::default();
         resources.insert(historians.clone());
@@ -56,7 +55,7 @@ impl Hosted {
             version: env!("CARGO_PKG_VERSION"),
         };
         let live = LiveSite::start(site, registry, start).map_err(refusal)?;
-        Ok(Self { site: site.clone(), live, data: data.to_owned(), since: Instant::now() })
+        Ok(Self { site: site.clone(), live, data, since: Instant::now() })
     }
 
     /// Stops cleanly and says what was kept.
@@ -136,6 +135,15 @@ impl Hosted {
     }
 }
 
+/// Takes a data folder for this process alone.
+pub(crate) fn open(data: &Path) -> Result<Arc<DataFolder>, Failure> {
+    DataFolder::open(data).map(Arc::new).map_err(unusable)
+}
+
+fn unusable(error: StorageError) -> Failure {
+    Failure::new(Exit::Data, error.to_string())
+}
+
 fn stop_text(site: &str, kept: &[Kept], time: Duration, data: &Path) -> String {
     let total: u64 = kept.iter().map(|kept| kept.rows).sum();
     let time = format!("{:.1} s", time.as_secs_f64());
@@ -155,7 +163,7 @@ fn refusal(error: SiteError) -> Failure {
     let exit = match &error {
         SiteError::Runtime(RuntimeError::Build(_)) => Exit::Refused,
         SiteError::Storage(_) | SiteError::Socket { .. } => Exit::Data,
-        SiteError::Runtime(_) => Exit::Findings,
+        SiteError::Runtime(_) | SiteError::Query(_) => Exit::Findings,
     };
     Failure::new(exit, error.to_string())
 }

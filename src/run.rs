@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::RunArgs;
 use crate::data;
-use crate::host::Hosted;
+use crate::host::{self, Hosted};
 use crate::interrupt::{Interrupts, Woken};
 use crate::load::{Loading, grouped};
 use crate::logging;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
     // Before anything runs, so that no signal can end a half-started site.
     let interrupts = Interrupts::listen()?;
     let folder = args.data.clone().unwrap_or_else(|| data::default_for(&site.name));
-    let hosted = Hosted::start(&site, &loading.registry, &folder)?;
+    let hosted = Hosted::start(&site, &loading.registry, host::open(&folder)?)?;
     drop(loading);
     if output.is_json() {
         output.object(&hosted.started());

@@ -3,7 +3,9 @@
 //! One operator is one file; [`registry`] lists them all.
 
 pub mod alarms;
+pub mod features;
 pub mod quality;
+pub mod rows;
 pub mod sinks;
 pub mod sources;
 pub mod trends;
@@ -29,10 +31,15 @@ pub fn registry() -> Registry {
         sinks::historian::operator(),
         sinks::log::operator(),
         trends::aggregate::operator(),
+        trends::rate_of_change::operator(),
+        features::align::operator(),
+        rows::calc::operator(),
+        rows::filter::operator(),
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
     registry.add_tag_fields("modbus", |generator| generator.subschema_for::<sources::modbus::TagFields>());
     registry.add_section(quality::section());
+    registry.add_section(trends::interpolation());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));
     for (name, text) in PIPELINES {
         registry.add_pipeline(name, text);

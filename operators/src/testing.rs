@@ -14,8 +14,8 @@ use ducto_graph::operator::{
     Transform, TransformConfig, Turn, turn,
 };
 use ducto_graph::registry::Registry;
-use ducto_graph::scalar::{ByteSize, TimeZone};
-use ducto_graph::site::{ContractDay, Interpolation, NamedBy, Site, TagSettings};
+use ducto_graph::scalar::TimeZone;
+use ducto_graph::site::{ContractDay, NamedBy, Site, TagSettings};
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
 use ducto_record::time::format as format_time;
@@ -77,7 +77,6 @@ impl TestSite {
                 scan: None,
                 description: Arc::default(),
                 states: Arc::default(),
-                interpolation: if *kind == ValueKind::Float64 { Interpolation::Sloped } else { Interpolation::Stepped },
                 sections: Arc::default(),
                 definition: nowhere.clone(),
                 connection_fields: nowhere.clone(),
@@ -96,11 +95,6 @@ impl TestSite {
 
     /// A node from its YAML, without `type` and `inputs`; or what is wrong with it, one line a finding.
     pub(crate) fn node(&self, operator: &Operator, yaml: &str, inputs: &[StreamType]) -> Result<TestNode, String> {
-        let inputs: Arc<[Input]> = inputs
-            .iter()
-            .enumerate()
-            .map(|(index, stream)| Input { name: None, from: format!("input{index}").into(), stream: stream.clone() })
-            .collect();
         let mut sources = Sources::new();
         let file = sources.add_text("node.yaml", yaml);
         let mut diagnostics = Diagnostics::new();
@@ -109,6 +103,21 @@ impl TestSite {
         } else {
             Node::parse(file, &sources, &mut diagnostics)
         };
+        self.parsed(operator, node, inputs, diagnostics)
+    }
+
+    fn parsed(
+        &self,
+        operator: &Operator,
+        node: Option<Node>,
+        inputs: &[StreamType],
+        mut diagnostics: Diagnostics,
+    ) -> Result<TestNode, String> {
+        let inputs: Arc<[Input]> = inputs
+            .iter()
+            .enumerate()
+            .map(|(index, stream)| Input { name: None, from: format!("input{index}").into(), stream: stream.clone() })
+            .collect();
         let Decode::Transform(decode) = operator.decode else { panic!("`{}` is no transform", operator.name) };
         let config = node.and_then(|node| decode(&node, &mut diagnostics));
         let ports = config.as_ref().and_then(|config| {
@@ -150,6 +159,24 @@ impl TestSite {
     }
 }
 
+/// Checks the examples of an operator as nodes of a site.
+pub(crate) fn examples_are_right(site: &TestSite, operator: &Operator, inputs: &[StreamType]) {
+    assert!(operator.examples.len() > 1);
+    for example in operator.examples {
+        let mut sources = Sources::new();
+        let file = sources.add_text("example.yaml", *example);
+        let mut diagnostics = Diagnostics::new();
+        let parsed = Node::parse(file, &sources, &mut diagnostics).unwrap();
+        let mut node = parsed.entries()[0].value.clone();
+        node.take("type").unwrap();
+        node.take("inputs").unwrap();
+        node.take("publish");
+        if let Err(said) = site.parsed(operator, Some(node), inputs, diagnostics) {
+            panic!("{example}: {said}");
+        }
+    }
+}
+
 pub(crate) struct TestNode {
     pub(crate) config: Arc<dyn TransformConfig>,
     pub(crate) ports: Vec<Port>,
@@ -166,6 +193,11 @@ impl TestNode {
             out: Output::default(),
             emitted: Vec::new(),
         }
+    }
+
+    /// The unit of a column of the main port.
+    pub(crate) fn unit_of(&self, column: &str) -> Option<&str> {
+        ducto_record::field_unit(self.rows().schema.field_with_name(column).unwrap())
     }
 
     pub(crate) fn rows(&self) -> &ducto_record::RowType {
@@ -250,6 +282,11 @@ impl Driver {
                 self.text(&rows).into_iter().map(move |line| format!("{prefix}{line}")).collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// The rows that went no further so far, by cause.
+    pub(crate) fn drops(&mut self) -> Vec<(&'static str, u64)> {
+        self.out.take_drops().collect()
     }
 
     pub(crate) fn text(&self, rows: &RecordBatch) -> Vec<String> {

@@ -74,6 +74,11 @@ codes! {
     E0204 EnvironmentMissing "an environment variable is not set";
     E0205 EnvironmentRefused "`${env:…}` stands outside a site file";
     E0206 UnitUnknown "a unit is not one of those known";
+    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
+    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
+    E0240 AlarmClassUnknown "an alarm's class is none of the site's";
+    E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
+    E0242 TagOfAssetUnknown "a tag that a setting names is not there";
     E0250 OperatorUnknown "a `type` is not one of those that can stand here";
     E0251 InputUnknown "an input names no node of the pipeline";
     E0252 PortUnknown "an input names a port that the node does not have";
@@ -92,11 +97,6 @@ codes! {
     E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
-    E0220 ExpressionColumnUnknown "an expression names a column that is not there";
-    E0221 ExpressionFunctionUnknown "an expression calls a function that does not exist";
-    E0240 AlarmClassUnknown "an alarm's class is none of the site's";
-    E0241 AlarmTypeUnknown "an alarm's name says no type, and none is given";
-    E0242 TagOfAssetUnknown "a tag that a setting names is not there";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -109,13 +109,17 @@ codes! {
     E0322 ExpressionUnit "the units in an expression do not fit together";
     E0323 ColumnRepeated "two columns of a node have one name";
     E0324 ColumnKind "a column is of another type than it is used for";
+    E0325 UnitsDiffer "tags of one column have units that do not convert";
+    E0340 LimitUnit "a limit's unit measures something else than the tag";
+    E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
+    E0342 LimitOrder "the limits of a tag's alarms are not in order";
+    E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
-
+    E0345 AlarmSettings "the settings of an alarm do not fit its type";
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
     E0353 DatasetMixed "one dataset would hold rows of different columns";
-
     E0370 ConditionNotBoolean "a condition gives something other than true or false";
     E0371 StreamRefused "a sink does not take the stream that comes";
     E0372 DatasetNameInvalid "a dataset's name makes no folder or needs quotes in SQL";
@@ -123,11 +127,6 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
-    E0340 LimitUnit "a limit's unit measures something else than the tag";
-    E0341 KindUnfit "a check or an alarm stands on a tag whose kind of value it cannot judge";
-    E0342 LimitOrder "the limits of a tag's alarms are not in order";
-    E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
-    E0345 AlarmSettings "the settings of an alarm do not fit its type";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -143,7 +142,6 @@ codes! {
     E0413 CellNotInteger "a cell is not an integer";
     E0414 CellNotDate "a cell is not a date";
     E0415 CellNotBoolean "a cell is not yes or no";
-
     E0420 ColumnMissing "a table lacks a column that it needs";
     E0421 CellEmpty "a cell that must have a value is empty";
 
@@ -158,9 +156,10 @@ codes! {
 
     W0201 OutputUnused "nothing reads what a node gives";
     W0270 SelectionEmpty "a condition on tags is true for none";
-    W0370 AddressShared "several tags read one address";
 
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
+    W0370 AddressShared "several tags read one address";
+
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }
 

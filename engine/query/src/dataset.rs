@@ -243,6 +243,10 @@ fn with_tail(
     if pinned.tail.is_empty() {
         return Ok(files);
     }
-    let tail = MemorySourceConfig::try_new_exec(&[pinned.tail.clone()], pinned.schema.clone(), projection.cloned())?;
+    let tail = MemorySourceConfig::try_new_exec(
+        std::slice::from_ref(&pinned.tail),
+        pinned.schema.clone(),
+        projection.cloned(),
+    )?;
     UnionExec::try_new(vec![files, tail])
 }

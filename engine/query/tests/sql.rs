@@ -387,3 +387,31 @@ async fn columns_that_came_later_are_null_before() {
     assert_eq!(historian.snapshot().manifest.files.len(), 1);
     assert_eq!(text(&session, "SELECT mean, last FROM minutes ORDER BY time").await, expected);
 }
+
+#[tokio::test]
+async fn one_tag_of_an_hour_is_one_page() {
+    let data = tempfile::tempdir().unwrap();
+    let held = DataFolder::open(data.path()).unwrap();
+    let mut builder = Directory::builder();
+    let tags: Vec<u32> =
+        (0..40).map(|tag| builder.tag(Tag::named(&format!("T{tag:02}"), ValueKind::Float64))).collect();
+    let (directory, layout) = (Arc::new(builder.build()), Layout::new(tags));
+    let historian = Historian::open(&held, samples("history")).unwrap();
+    for second in 0..3600_u64 {
+        let time = START + second as i64 * SECOND;
+        let values = Values::Float64(vec![second as f64; 40].into());
+        let scan = Samples::scan(&layout, time, values, None).unwrap();
+        historian.append(second + 1, &Batch::Samples(scan), &directory).unwrap();
+        historian.end_epoch(second + 1, time);
+        if second == 1800 {
+            historian.commit().unwrap();
+        }
+    }
+    historian.end_epoch(5000, START + 2 * HOUR);
+    historian.settle().unwrap();
+    let session = folder(data.path());
+    let sql = "SELECT count(value) FROM history WHERE tag = 'T17'";
+    assert_eq!(number(&session, sql).await, 3600);
+    let metrics = text(&session, &format!("EXPLAIN ANALYZE {sql}")).await;
+    assert!(metrics.contains("page_index_rows_pruned=144.0 K total → 3.60 K matched"), "{metrics}");
+}

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ducto_query::QueryError;
 use ducto_runtime::RuntimeError;
 use ducto_storage::StorageError;
 use thiserror::Error;
@@ -15,6 +16,8 @@ pub enum SiteError {
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
     #[error("the socket `{}` cannot be opened: {source}; name a data folder on a local disk with `--data`", path.display())]
     Socket { path: PathBuf, source: std::io::Error },
 }

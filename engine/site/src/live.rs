@@ -6,14 +6,18 @@ use std::time::Duration;
 use ducto_graph::operator::Resources;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
+use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
 use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice, TapReader};
-use ducto_storage::{DataFolder, Historian, write_catalog};
+use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
 
 use crate::error::SiteError;
 use crate::protocol::Status;
 use crate::socket::server::Server;
 use crate::{rows, status};
+
+/// Share of the site's memory budget for queries.
+const QUERY_SHARE: u64 = 4;
 
 /// How long sinks may wait for the disk at a stop before they are told to give up.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);
@@ -50,9 +54,19 @@ pub(crate) struct Shared {
     pub(crate) history: Arc<dyn History>,
     pub(crate) version: &'static str,
     pub(crate) started: Micros,
+    pub(crate) session: Session,
+    /// What the session reads.
+    tables: Arc<QuerySite>,
 }
 
 impl Shared {
+    /// Queries see the live tail of every historian that is open now.
+    pub(crate) fn refresh_tables(&self) {
+        for (_, historian) in self.history.all() {
+            self.tables.add(&historian);
+        }
+    }
+
     /// Does something with the running site; `None` once it is stopping.
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&RunningSite) -> T) -> Option<T> {
         self.running.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
@@ -79,7 +93,12 @@ impl LiveSite {
     /// When a node cannot be built, the catalog not written, or the socket not opened.
     pub fn start(site: &Arc<Site>, registry: &Registry, start: Start) -> Result<Self, SiteError> {
         let Start { folder, resources, history, last_epoch, dataset_of, version } = start;
-        write_catalog(&folder, &site.directory, dataset_of)?;
+        write_catalog(&folder, &site.directory, &dataset_of)?;
+        let tables = Arc::new(QuerySite::open(folder.path())?);
+        let tags = tags_table(&site.directory, &dataset_of);
+        tables.set_tags(tags.map_err(|source| StorageError::Arrow { dataset: "tags".to_owned(), source })?);
+        let memory = usize::try_from(site.memory.bytes() / QUERY_SHARE).unwrap_or(usize::MAX);
+        let session = Session::new(tables.clone(), memory)?;
         let options = Options { mode: ClockMode::Wall, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
         let running = RunningSite::start(site, registry, options)?;
         let started = running.now();
@@ -90,6 +109,8 @@ impl LiveSite {
             history,
             version,
             started,
+            session,
+            tables,
         });
         let mut live = Self { shared, server: None };
         match Server::start(live.shared.clone()) {

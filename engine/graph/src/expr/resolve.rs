@@ -284,7 +284,9 @@ impl Resolver<'_> {
         if !known {
             let help = match did_you_mean(&name, self.planner.functions.names()) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => "`ducto schema functions` lists the functions".to_owned(),
+                None => "functions are those of SQL that look at one row: abs, round, power, coalesce, greatest, date_trunc, upper, \
+                         regexp_like, …"
+                    .to_owned(),
             };
             return Err(self
                 .text

@@ -56,6 +56,16 @@ enum Use {
     Elsewhere,
 }
 
+/// The templates that assets can name.
+#[derive(Clone, Copy)]
+pub(super) struct Templates<'a> {
+    pub(super) all: &'a [Template],
+    /// Names of those that have mistakes, which are reported.
+    pub(super) broken: &'a HashSet<String>,
+    /// Whether every file that may define some could be read.
+    pub(super) complete: bool,
+}
+
 /// A table with what was declared about it.
 pub(super) struct DeclaredTable {
     pub(super) table: Table,
@@ -85,14 +95,7 @@ impl Loader<'_> {
         Some(DeclaredTable { table, conventions: fields.conventions() })
     }
 
-    pub(super) fn assets(
-        &mut self,
-        files: &[Node],
-        site: &Path,
-        zone: &TimeZone,
-        templates: &[Template],
-        broken: &HashSet<String>,
-    ) -> Assets {
+    pub(super) fn assets(&mut self, files: &[Node], site: &Path, zone: &TimeZone, templates: Templates<'_>) -> Assets {
         let mut assets = Assets::default();
         for file in files {
             let Some(declared) = self.table(file, site) else {
@@ -102,19 +105,13 @@ impl Loader<'_> {
             if !declared.table.rejected.is_empty() {
                 assets.incomplete = true;
             }
-            self.asset_table(&declared, zone, templates, broken, &mut assets);
+            self.asset_table(&declared, zone, templates, &mut assets);
         }
         assets
     }
 
-    fn asset_table(
-        &mut self,
-        declared: &DeclaredTable,
-        zone: &TimeZone,
-        templates: &[Template],
-        broken: &HashSet<String>,
-        assets: &mut Assets,
-    ) {
+    fn asset_table(&mut self, declared: &DeclaredTable, zone: &TimeZone, known: Templates<'_>, assets: &mut Assets) {
+        let templates = known.all;
         let table = &declared.table;
         self.check_asset_columns(table, templates);
         let (Some(name), Some(template)) =
@@ -136,7 +133,7 @@ impl Loader<'_> {
                 assets.incomplete = true;
                 if cell.is_empty() {
                     self.report(empty(cell, "template"));
-                } else if !broken.contains(&*cell.text) {
+                } else if known.complete && !known.broken.contains(&*cell.text) {
                     self.report(
                         Diagnostic::new(Code::TemplateUnknown, format!("there is no template `{}`", cell.text))
                             .at(cell.place)

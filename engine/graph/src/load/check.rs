@@ -341,13 +341,11 @@ impl Loader<'_> {
                     None => "the same rows".to_owned(),
                 };
                 let (one, other) = (flat.node(first), flat.node(second));
+                let name = |number: usize| format!("`{}.{}`", flat.pipeline(number).id, flat.node(number).id.value);
                 diagnostics.push(
                     Diagnostic::new(
                         Code::DatasetShared,
-                        format!(
-                            "`{}` and `{}` both store {what} in the dataset `{dataset}`",
-                            one.id.value, other.id.value
-                        ),
+                        format!("{} and {} both store {what} in the dataset `{dataset}`", name(first), name(second)),
                     )
                     .at(other.id.place)
                     .note_at(one.id.place, "the first is here")

@@ -37,18 +37,21 @@ impl Loader<'_> {
     }
 
     /// The site's files as one mapping. `templates` are not interpolated yet, as their parameters differ by asset.
-    pub(super) fn read_site(&mut self, path: &Path) -> Option<Node> {
-        let (_, mut site) = self.read_site_file(path, None)?;
+    /// The second value says whether every included file could be read.
+    pub(super) fn read_site(&mut self, path: &Path, named_at: Option<Place>) -> Option<(Node, bool)> {
+        let (_, mut site) = self.read_site_file(path, named_at)?;
+        let mut complete = true;
         let include = site.entry("include").map(|entry| entry.value.clone());
         if let Some(include) = include {
             for file in self.included(&include, path) {
                 let place = Some(file.place);
-                if let Some((_, more)) = self.read_site_file(&file.value, place) {
-                    self.merge(&mut site, more);
+                match self.read_site_file(&file.value, place) {
+                    Some((_, more)) => self.merge(&mut site, more),
+                    None => complete = false,
                 }
             }
         }
-        Some(site)
+        Some((site, complete))
     }
 
     fn read_site_file(&mut self, path: &Path, named_at: Option<Place>) -> Option<(FileId, Node)> {

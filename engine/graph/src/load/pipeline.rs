@@ -149,26 +149,34 @@ impl Loader<'_> {
             interpolate(&mut node, &parameters, self.diagnostics);
         }
         let mut nodes = Vec::new();
+        let mut rejected = BTreeSet::new();
+        let mut fields = fields;
         let mut written: Vec<Option<Vec<WrittenInput>>> = Vec::new();
         for (list, role) in LISTS {
             let Some(entry) = node.take(list) else { continue };
             match entry.value.value {
                 Value::Map(entries) => {
                     for entry in entries {
-                        if let Some((draft, inputs)) = self.node(entry.key, entry.value, role, &nodes) {
-                            nodes.push(draft);
-                            written.push(inputs);
+                        let id = entry.key.value.clone();
+                        match self.node(entry.key, entry.value, role, &nodes) {
+                            Some((draft, inputs)) => {
+                                nodes.push(draft);
+                                written.push(inputs);
+                            }
+                            None => drop(rejected.insert(id)),
                         }
                     }
                 }
-                Value::Null | Value::Invalid => {}
+                Value::Null => {}
+                Value::Invalid => fields = None,
                 _ => {
+                    fields = None;
                     let message = format!("expected {} by their names, found {}", list, entry.value.describe());
                     self.report(Diagnostic::new(Code::TypeMismatch, message).at(entry.value.place));
                 }
             }
         }
-        self.resolve(&mut nodes, written);
+        self.resolve(&mut nodes, written, &rejected, fields.is_some());
         let fields = fields?;
         let name: Arc<str> = fields.pipeline.as_str().into();
         Some(PipelineDraft { id: id.map_or_else(|| name.clone(), Into::into), name, place: Place::file(file), nodes })
@@ -341,8 +349,15 @@ impl Loader<'_> {
         true
     }
 
-    /// Finds the nodes that inputs name.
-    fn resolve(&mut self, nodes: &mut [NodeDraft], written: Vec<Option<Vec<WrittenInput>>>) {
+    /// Finds the nodes that inputs name. Those in `rejected` have mistakes that are reported; unless `complete`, there may
+    /// be others.
+    fn resolve(
+        &mut self,
+        nodes: &mut [NodeDraft],
+        written: Vec<Option<Vec<WrittenInput>>>,
+        rejected: &BTreeSet<String>,
+        complete: bool,
+    ) {
         let ids: HashMap<Arc<str>, usize> =
             nodes.iter().enumerate().map(|(index, node)| (node.id.value.clone(), index)).collect();
         let giving: Vec<Arc<str>> =
@@ -355,13 +370,16 @@ impl Loader<'_> {
             for (name, from) in written {
                 let (id, port) = from.split_once('.').unwrap_or((&from, MAIN));
                 let Some(&node) = ids.get(id) else {
+                    nodes[index].sound = false;
+                    if !complete || rejected.contains(id) {
+                        continue;
+                    }
                     let others = giving.iter().map(|id| &**id).filter(|id| *id != &*nodes[index].id.value);
                     self.report(
                         Diagnostic::new(Code::InputUnknown, format!("there is no node `{}`", shorten(id)))
                             .at(from.place)
                             .suggest(id, others),
                     );
-                    nodes[index].sound = false;
                     continue;
                 };
                 if nodes[node].role == Role::Sink {

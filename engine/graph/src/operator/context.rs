@@ -56,6 +56,17 @@ impl CheckContext<'_> {
         }
     }
 
+    /// As [`CheckContext::expression`] for what must be true or false.
+    pub fn condition(&mut self, text: &Spanned<String>, schema: &Schema) -> Option<Expression> {
+        match Expression::compile_condition(text, schema, self.registry.functions(), self.registry.units()) {
+            Ok(expression) => Some(expression),
+            Err(error) => {
+                self.report(error.diagnostic(text));
+                None
+            }
+        }
+    }
+
     /// The stream that a dataset holds, where some node of the site stores it; an unknown one is reported with the
     /// nearest name.
     pub fn dataset(&mut self, name: &Spanned<String>) -> Option<StreamType> {

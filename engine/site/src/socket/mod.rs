@@ -5,6 +5,8 @@ pub(crate) mod client;
 pub mod protocol;
 pub(crate) mod query;
 pub(crate) mod server;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io;

@@ -185,11 +185,6 @@ pub(crate) struct Writer<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
-    #[cfg(test)]
-    pub(crate) fn new(writer: W) -> Self {
-        Self { writer, rows: 0 }
-    }
-
     pub(crate) async fn write(&mut self, answer: &Answer) -> io::Result<()> {
         let mut line = serde_json::to_vec(answer)?;
         line.push(b'\n');

@@ -109,8 +109,7 @@ impl StoredValue for f64 {
             chunk.page(&scratch.body, page.rows.len(), page.rows.len() - page.present.len(), encoding, bounds)?;
         }
         let (least, greatest) = whole.unzip();
-        let (bytes, close) = chunk.finish(Statistics::new::<f64>(least, greatest, None, Some(nulls as u64), false))?;
-        group.append_column(&bytes, close)
+        chunk.append(group, Statistics::new::<f64>(least, greatest, None, Some(nulls as u64), false))
     }
 }
 

@@ -240,7 +240,7 @@ impl Aggregate {
         now: Micros,
     ) {
         let window = self.windows[index].window();
-        let cut = Cut { window, pane: pane_of(window, time) };
+        let cut = Cut { window, pane: pane_of(window, time), closed: self.windows[index].closed };
         let mut late = false;
         if whole && shape != Shape::Mixed && group.len() > 1 {
             late = self.panes.keep_scan(&cut, (time, slots, &values, rejected));

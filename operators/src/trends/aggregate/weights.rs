@@ -138,10 +138,12 @@ impl Default for Carry {
 pub(super) struct Cut {
     pub(super) window: Window,
     pub(super) pane: Window,
+    /// The window's rows were given.
+    pub(super) closed: bool,
 }
 
 /// A sample as it is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Kept {
     pub(super) slot: Slot,
     pub(super) time: Micros,
@@ -157,6 +159,14 @@ struct Scan {
     values: ScalarBuffer<f64>,
     /// Rows that are not accepted, rising.
     rejected: Arc<[u32]>,
+    /// Its turn among what its pane was given: of two samples of one time the later one counts as later.
+    turn: u32,
+}
+
+impl Scan {
+    fn value(&self, row: usize) -> f64 {
+        if self.rejected.binary_search(&(row as u32)).is_ok() { f64::NAN } else { self.values[row] }
+    }
 }
 
 /// The samples of a minute, or of a window that is shorter.
@@ -166,8 +176,9 @@ pub(super) struct Pane {
     pub(super) closed: bool,
     /// By rising time.
     scans: Vec<Scan>,
-    /// Single samples, in the order in which they came.
-    loose: Vec<Kept>,
+    /// Single samples, in the order in which they came, each with its turn.
+    loose: Vec<(u32, Kept)>,
+    turns: u32,
     weights: Weights,
 }
 
@@ -254,24 +265,58 @@ impl Walk {
 
 impl Pane {
     fn new(window: Window) -> Self {
-        Self { window, closed: false, scans: Vec::new(), loose: Vec::new(), weights: Weights::default() }
+        Self { window, closed: false, scans: Vec::new(), loose: Vec::new(), turns: 0, weights: Weights::default() }
+    }
+
+    fn turn(&mut self) -> u32 {
+        self.turns += 1;
+        self.turns
     }
 
     /// The samples of a slot, by time, those of one time as they came.
     fn samples(&self, slot: Slot) -> Vec<Kept> {
-        let mut samples = Vec::new();
+        let mut samples: Vec<(u32, Kept)> = self.loose.iter().filter(|(_, kept)| kept.slot == slot).copied().collect();
         for scan in &self.scans {
             if let Some(row) = row_of(&scan.slots, slot) {
-                let value = match scan.rejected.binary_search(&(row as u32)) {
-                    Ok(_) => f64::NAN,
-                    Err(_) => scan.values[row],
-                };
-                samples.push(Kept { slot, time: scan.time, value });
+                samples.push((scan.turn, Kept { slot, time: scan.time, value: scan.value(row) }));
             }
         }
-        samples.extend(self.loose.iter().filter(|kept| kept.slot == slot));
-        samples.sort_by_key(|kept| kept.time);
-        samples
+        samples.sort_by_key(|(turn, kept)| (kept.time, *turn));
+        samples.into_iter().map(|(_, kept)| kept).collect()
+    }
+
+    /// Calls `each` for all samples, those of each slot by time and turn.
+    fn walk(&self, slots: usize, mut each: impl FnMut(Slot, Micros, f64)) {
+        // Slots with single samples are walked by themselves, so that all of a slot's samples come in order.
+        let mut single = vec![false; slots];
+        for (_, kept) in &self.loose {
+            if let Some(single) = single.get_mut(kept.slot as usize) {
+                *single = true;
+            }
+        }
+        for scan in &self.scans {
+            let mut rejected = scan.rejected.iter().peekable();
+            for (row, (slot, value)) in scan.slots.iter().zip(scan.values.iter()).enumerate() {
+                let bad = rejected.next_if(|next| **next as usize == row).is_some();
+                if !single.get(*slot as usize).copied().unwrap_or_default() {
+                    each(*slot, scan.time, if bad { f64::NAN } else { *value });
+                }
+            }
+        }
+        let mut loose = self.loose.clone();
+        if !self.scans.is_empty() {
+            for slot in (0..slots).filter(|slot| single[*slot]) {
+                for scan in &self.scans {
+                    if let Some(row) = row_of(&scan.slots, slot as Slot) {
+                        loose.push((scan.turn, Kept { slot: slot as Slot, time: scan.time, value: scan.value(row) }));
+                    }
+                }
+            }
+        }
+        loose.sort_by_key(|(turn, kept)| (kept.slot, kept.time, *turn));
+        for (_, kept) in loose {
+            each(kept.slot, kept.time, kept.value);
+        }
     }
 }
 
@@ -291,17 +336,17 @@ impl Panes {
         all[at] = sloped;
     }
 
-    /// The pane in which a time lies, made where there is none: `pane`, or, between panes that are closed, all that is
-    /// free of `window`, so that the time before and after is weighed too.
-    fn index(&mut self, time: Micros, pane: Window, window: Window) -> usize {
+    /// The pane in which a time lies, made where there is none: a minute, or, where time was weighed already, all that
+    /// is free of the window, so that what lies before and after is weighed too.
+    fn index(&mut self, time: Micros, at: &Cut) -> usize {
         let after = self.panes.partition_point(|pane| pane.window.start <= time);
         if let Some(before) = after.checked_sub(1)
             && self.panes[before].window.contains(time)
         {
             return before;
         }
-        let closed = self.panes.get(after).is_some_and(|next| next.closed);
-        let wanted = if closed { window } else { pane };
+        let closed = at.closed || self.panes.get(after).is_some_and(|next| next.closed);
+        let wanted = if closed { at.window } else { at.pane };
         let start = after.checked_sub(1).map_or(wanted.start, |before| wanted.start.max(self.panes[before].window.end));
         let end = self.panes.get(after).map_or(wanted.end, |next| wanted.end.min(next.window.start));
         let mut pane = Pane::new(Window { start, end });
@@ -313,9 +358,10 @@ impl Panes {
     /// Keeps a scan, whose slots rise; rows of `rejected` are not accepted. Whether its pane was weighed already.
     pub(super) fn keep_scan(&mut self, at: &Cut, scan: (Micros, &Arc<[Slot]>, &ScalarBuffer<f64>, &[u32])) -> bool {
         let (time, slots, values, rejected) = scan;
-        let index = self.index(time, at.pane, at.window);
+        let index = self.index(time, at);
         let pane = Arc::make_mut(&mut self.panes[index]);
-        let scan = Scan { time, slots: slots.clone(), values: values.clone(), rejected: rejected.into() };
+        let turn = pane.turn();
+        let scan = Scan { time, slots: slots.clone(), values: values.clone(), rejected: rejected.into(), turn };
         let position = pane.scans.partition_point(|other| other.time <= time);
         pane.scans.insert(position, scan);
         pane.closed
@@ -323,9 +369,10 @@ impl Panes {
 
     /// Keeps a single sample. Whether its pane was weighed already.
     pub(super) fn keep(&mut self, at: &Cut, kept: Kept) -> bool {
-        let index = self.index(kept.time, at.pane, at.window);
+        let index = self.index(kept.time, at);
         let pane = Arc::make_mut(&mut self.panes[index]);
-        pane.loose.push(kept);
+        let turn = pane.turn();
+        pane.loose.push((turn, kept));
         pane.closed
     }
 
@@ -403,50 +450,25 @@ impl Panes {
                 sloped: self.sloped.get(slot).copied().unwrap_or_default(),
             })
             .collect();
-        // Slots with single samples are walked by themselves, so that all of a slot's samples come by time.
-        let mut single = vec![false; walks.len()];
-        for kept in &pane.loose {
-            single[kept.slot as usize] = true;
-        }
-        for scan in &pane.scans {
-            let mut rejected = scan.rejected.iter().peekable();
-            for (row, (slot, value)) in scan.slots.iter().zip(scan.values.iter()).enumerate() {
-                let bad = rejected.next_if(|next| **next as usize == row).is_some();
-                if !single[*slot as usize] {
-                    walks[*slot as usize].step(scan.time, if bad { f64::NAN } else { *value });
-                }
-            }
-        }
-        let mut loose = pane.loose.clone();
-        if !pane.scans.is_empty() {
-            for slot in (0..walks.len()).filter(|slot| single[*slot]) {
-                loose.retain(|kept| kept.slot as usize != slot);
-                loose.extend(pane.samples(slot as Slot));
-            }
-        }
-        loose.sort_by_key(|kept| (kept.slot, kept.time));
-        for kept in loose {
-            walks[kept.slot as usize].step(kept.time, kept.value);
-        }
-        let mut next: Vec<Option<Kept>> = vec![None; walks.len()];
+        pane.walk(walks.len(), |slot, time, value| walks[slot as usize].step(time, value));
+        let mut next: Vec<Option<(u32, Kept)>> = vec![None; walks.len()];
         if self.sloped.contains(&true) {
             for later in self.panes.iter().skip(index + 1).rev() {
                 for scan in later.scans.iter().rev() {
                     for (row, slot) in scan.slots.iter().enumerate() {
-                        let bad = scan.rejected.binary_search(&(row as u32)).is_ok();
-                        let value = if bad { f64::NAN } else { scan.values[row] };
-                        offer(&mut next, Kept { slot: *slot, time: scan.time, value });
+                        let kept = Kept { slot: *slot, time: scan.time, value: scan.value(row) };
+                        offer(&mut next, scan.turn, kept);
                     }
                 }
-                for kept in later.loose.iter().rev() {
-                    offer(&mut next, *kept);
+                for (turn, kept) in later.loose.iter().rev() {
+                    offer(&mut next, *turn, *kept);
                 }
             }
         }
         let mut weights = Weights::default();
         weights.grow(walks.len());
         for (slot, walk) in walks.iter_mut().enumerate() {
-            walk.finish(pane.window.end, next[slot]);
+            walk.finish(pane.window.end, next[slot].map(|(_, kept)| kept));
             weights.set(slot as Slot, walk.weight);
             head[slot] = walk.carry;
         }
@@ -541,38 +563,14 @@ impl Panes {
             return;
         }
         let base = Arc::make_mut(&mut self.base);
+        base.resize(base.len().max(self.sloped.len()), Carry::default());
         for pane in self.panes.drain(..count) {
-            let take = |base: &mut Vec<Carry>, kept: Kept| {
-                let at = kept.slot as usize;
-                if base.len() <= at {
-                    base.resize(at + 1, Carry::default());
-                }
-                let carry = &mut base[at];
-                if kept.time >= carry.time {
-                    let good = !kept.value.is_nan();
-                    *carry = Carry { time: kept.time, good, value: if good { kept.value } else { carry.value } };
-                }
-            };
-            let mut loose = pane.loose.clone();
-            loose.sort_by_key(|kept| kept.time);
-            let mut loose = loose.into_iter().peekable();
-            for scan in &pane.scans {
-                while let Some(kept) = loose.next_if(|kept| kept.time < scan.time) {
-                    take(base, kept);
-                }
-                for (row, slot) in scan.slots.iter().enumerate() {
-                    let bad = scan.rejected.binary_search(&(row as u32)).is_ok();
-                    let value = if bad { f64::NAN } else { scan.values[row] };
-                    take(base, Kept { slot: *slot, time: scan.time, value });
-                }
-            }
-            loose.for_each(|kept| take(base, kept));
+            pane.walk(base.len(), |slot, time, value| {
+                let Some(carry) = base.get(slot as usize).copied() else { return };
+                let good = !value.is_nan();
+                base[slot as usize] = Carry { time, good, value: if good { value } else { carry.value } };
+            });
         }
-    }
-
-    /// The oldest time that is still kept.
-    pub(super) fn oldest(&self) -> Option<Micros> {
-        self.panes.first().map(|pane| pane.window.start)
     }
 
     pub(super) fn saved(&self) -> SavedPanes {
@@ -580,15 +578,14 @@ impl Panes {
             .panes
             .iter()
             .map(|pane| {
-                let mut samples = Vec::new();
+                let mut samples = pane.loose.clone();
                 for scan in &pane.scans {
                     for (row, slot) in scan.slots.iter().enumerate() {
-                        let bad = scan.rejected.binary_search(&(row as u32)).is_ok();
-                        let value = if bad { f64::NAN } else { scan.values[row] };
-                        samples.push((*slot, scan.time, value));
+                        samples.push((scan.turn, Kept { slot: *slot, time: scan.time, value: scan.value(row) }));
                     }
                 }
-                samples.extend(pane.loose.iter().map(|kept| (kept.slot, kept.time, kept.value)));
+                samples.sort_by_key(|(turn, kept)| (kept.time, *turn));
+                let samples = samples.into_iter().map(|(_, kept)| (kept.slot, kept.time, kept.value)).collect();
                 SavedPane {
                     start: pane.window.start,
                     end: pane.window.end,
@@ -616,20 +613,19 @@ impl Panes {
             .panes
             .into_iter()
             .map(|pane| {
-                let loose = pane
-                    .samples
-                    .into_iter()
-                    .filter_map(|(slot, time, value)| {
-                        let slot = (*to.get(slot as usize)?)?;
-                        Some(Kept { slot, time, value })
-                    })
-                    .collect();
+                let mut loose = Vec::with_capacity(pane.samples.len());
+                for (slot, time, value) in pane.samples {
+                    if let Some(Some(slot)) = to.get(slot as usize) {
+                        loose.push((loose.len() as u32, Kept { slot: *slot, time, value }));
+                    }
+                }
                 let mut weights = Weights::default();
                 weights.take_from(&pane.weights, from);
                 Arc::new(Pane {
                     window: Window { start: pane.start, end: pane.end },
                     closed: pane.closed,
                     scans: Vec::new(),
+                    turns: loose.len() as u32,
                     loose,
                     weights,
                 })
@@ -638,11 +634,13 @@ impl Panes {
     }
 }
 
-fn offer(next: &mut [Option<Kept>], kept: Kept) {
+/// Panes are offered from the latest to the earliest: within one, the first sample counts.
+fn offer(next: &mut [Option<(u32, Kept)>], turn: u32, kept: Kept) {
     if let Some(known) = next.get_mut(kept.slot as usize)
-        && known.is_none_or(|known| kept.time <= known.time)
+        && known
+            .is_none_or(|(known_turn, known)| (kept.time, turn) < (known.time, known_turn) || kept.time < known.time)
     {
-        *known = Some(kept);
+        *known = Some((turn, kept));
     }
 }
 

@@ -1,0 +1,3 @@
+//! Rows of features, one per asset and tick.
+
+pub mod align;
