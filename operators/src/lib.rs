@@ -37,6 +37,7 @@ pub fn registry() -> Registry {
         rows::filter::operator(),
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
+    registry.add_tag_fields("modbus", |generator| generator.subschema_for::<sources::modbus::TagFields>());
     registry.add_section(quality::section());
     registry.add_section(trends::interpolation());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));

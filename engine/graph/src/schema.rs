@@ -3,6 +3,7 @@
 
 mod insertions;
 mod nodes;
+mod written;
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -31,19 +32,36 @@ pub fn site(registry: &Registry) -> Value {
             "additionalProperties": {"$ref": "#/$defs/TemplateFields"},
         }),
     );
+    let connected = file.connected_tags(registry, &tag);
     let connection = nodes::choice(registry, Role::Connection, &mut file);
     let mut definitions = file.finish();
     insertions::allow_in_all(&mut definitions, &["ParameterFields"]);
     let mut root = Value::Object(site.0);
     insertions::allow_below(&mut root, &definitions);
-    let mut tag = Value::Object(tag.0);
-    insertions::allow_below(&mut tag, &definitions);
+    let mut tags = vec![("tag".to_owned(), tag)];
+    let mut cases = Vec::new();
+    for (name, tag) in connected {
+        let of_type = json!({"properties": {"type": {"const": name}}, "required": ["type"]});
+        cases.push(json!({
+            "if": {"properties": {"connection": of_type}, "required": ["connection"]},
+            "then": {"properties": {"tags": {"additionalProperties": or_nothing(&format!("tag.{name}"))}}},
+        }));
+        tags.push((format!("tag.{name}"), tag));
+    }
+    for (name, tag) in tags {
+        let mut tag = Value::Object(tag.0);
+        insertions::allow_below(&mut tag, &definitions);
+        definitions.insert(name, tag);
+    }
     connection.add_to(&mut definitions);
-    definitions.insert("tag".to_owned(), tag);
     definitions.insert("insertion".to_owned(), insertions::schema());
-    if let Some(template) = definitions.get_mut("TemplateFields").and_then(|schema| schema.get_mut("properties")) {
-        template["connection"] = described(json!({"$ref": "#/$defs/connection"}), text(&template["connection"]));
-        template["tags"]["additionalProperties"] = json!({"anyOf": [{"$ref": "#/$defs/tag"}, {"type": "null"}]});
+    if let Some(template) = definitions.get_mut("TemplateFields") {
+        let fields = &mut template["properties"];
+        fields["connection"] = described(json!({"$ref": "#/$defs/connection"}), text(&fields["connection"]));
+        fields["tags"]["additionalProperties"] = or_nothing("tag");
+        if !cases.is_empty() {
+            template["allOf"] = cases.into();
+        }
     }
     if let Some(root) = root.as_object_mut() {
         root.remove("required");
@@ -83,9 +101,14 @@ pub fn test(registry: &Registry) -> Value {
     let mut definitions = file.finish();
     definitions.insert("tag".to_owned(), Value::Object(tag.0));
     if let Some(scenario) = definitions.get_mut("ScenarioFields").and_then(|schema| schema.get_mut("properties")) {
-        scenario["tags"]["additionalProperties"] = json!({"anyOf": [{"$ref": "#/$defs/tag"}, {"type": "null"}]});
+        scenario["tags"]["additionalProperties"] = or_nothing("tag");
     }
     document("Ducto tests of a pipeline", Value::Object(tests.0), definitions)
+}
+
+/// A definition, or nothing written behind the name.
+fn or_nothing(definition: &str) -> Value {
+    json!({"anyOf": [{"$ref": format!("#/$defs/{definition}")}, {"type": "null"}]})
 }
 
 fn document(title: &str, mut root: Value, definitions: Map<String, Value>) -> Value {
@@ -114,7 +137,8 @@ impl File {
     /// The object that a reference names.
     fn resolved(&self, schema: Value) -> Object {
         let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
-        let found = name.and_then(|name| self.generator.definitions().get(name)).cloned().unwrap_or(schema);
+        let mut found = name.and_then(|name| self.generator.definitions().get(name)).cloned().unwrap_or(schema);
+        written::allow_numbers(&mut found);
         Object(if let Value::Object(object) = found { object } else { Map::new() })
     }
 
@@ -131,8 +155,29 @@ impl File {
         tag
     }
 
+    /// Tags as each type of connection reads them: with its own fields, and no others.
+    fn connected_tags(&mut self, registry: &Registry, tag: &Object) -> Vec<(&'static str, Object)> {
+        let connections: Vec<_> = registry
+            .operators(Role::Connection)
+            .filter_map(|operator| Some((operator.name, registry.tag_fields(operator.name)?)))
+            .collect();
+        let mut tags = Vec::new();
+        for (name, schema) in connections {
+            let schema = schema(&mut self.generator).into();
+            let mut own = self.resolved(schema);
+            let fields = std::mem::take(own.properties());
+            let mut tag = Object(tag.0.clone());
+            tag.properties().extend(fields);
+            tag.0.insert("additionalProperties".to_owned(), false.into());
+            tags.push((name, tag));
+        }
+        tags
+    }
+
     fn finish(mut self) -> Map<String, Value> {
-        self.generator.take_definitions(true)
+        let mut definitions = self.generator.take_definitions(true);
+        written::allow_numbers_in_all(&mut definitions);
+        definitions
     }
 }
 

@@ -26,7 +26,7 @@ fn section(page: &mut String, command: &Command, depth: usize, root: bool) {
     let name = command.get_bin_name().unwrap_or(command.get_name());
     line!(page, "{} `{name}`\n", "#".repeat(depth.min(6)));
     if let Some(about) = command.get_long_about().or(command.get_about()) {
-        line!(page, "{}\n", plain(about));
+        line!(page, "{}\n", sentence(about));
     }
     let usage = plain(&command.clone().render_usage());
     line!(page, "```text\n{}\n```\n", usage.strip_prefix("Usage: ").unwrap_or(&usage));
@@ -94,15 +94,18 @@ fn row(argument: &Arg) -> Vec<String> {
             written.push('…');
         }
     }
-    let mut meaning = argument.get_long_help().or(argument.get_help()).map(plain).unwrap_or_default();
+    let mut meaning = argument.get_long_help().or(argument.get_help()).map(sentence).unwrap_or_default();
     let choices: Vec<String> = argument
         .get_possible_values()
         .iter()
         .filter(|_| takes_value(argument))
         .filter(|choice| !choice.is_hide_set())
-        .map(|choice| match choice.get_help() {
-            Some(help) => format!("`{}` ({})", choice.get_name(), lower(&plain(help))),
-            None => format!("`{}`", choice.get_name()),
+        .map(|choice| {
+            let name = choice.get_name();
+            match choice.get_help().map(|help| inside(&plain(help))) {
+                Some(help) if help != name => format!("`{name}` ({help})"),
+                _ => format!("`{name}`"),
+            }
         })
         .collect();
     if !choices.is_empty() {
@@ -120,9 +123,21 @@ fn plain(text: &StyledStr) -> String {
     text.to_string()
 }
 
-/// A sentence inside brackets.
-fn lower(text: &str) -> String {
+/// Clap takes the full stop off a text of one sentence.
+fn sentence(text: &StyledStr) -> String {
+    let mut text = plain(text).trim_end().to_owned();
+    if text.ends_with(char::is_alphanumeric) || text.ends_with(['`', ')']) {
+        text.push('.');
+    }
+    text
+}
+
+/// A sentence as it stands in brackets. A first word in capitals is a name.
+fn inside(text: &str) -> String {
     let text = text.trim_end_matches('.');
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => first.to_lowercase().chain(letters).collect(),
+        _ => text.to_owned(),
+    }
 }

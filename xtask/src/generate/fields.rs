@@ -69,11 +69,19 @@ impl Reference {
         text(self.resolve(schema), "description")
     }
 
-    /// The table of a mapping's fields, and below it those of the mappings inside.
-    pub(super) fn fields(&self, page: &mut String, schema: &Value) {
+    /// The table of a mapping's fields, and below it those of the mappings inside. `path` is what stands before the
+    /// names of these: nothing for a node, `alarms` for a section.
+    pub(super) fn fields(&self, page: &mut String, path: &str, schema: &Value) {
         let mut told = BTreeSet::new();
         let mut below = Vec::new();
-        self.table(page, "", schema, &mut below);
+        if is_mapping(self.resolve(schema)) {
+            self.table(page, path, schema, &mut below);
+        } else {
+            self.note(path, self.resolve(schema), &mut below);
+        }
+        if below.is_empty() && self.resolve(schema)["properties"].as_object().is_none_or(Map::is_empty) {
+            line!(page, "It has no fields of its own.\n");
+        }
         let mut at = 0;
         while at < below.len() {
             let Below { path, definition } = &below[at];
@@ -89,12 +97,12 @@ impl Reference {
     fn inside(&self, page: &mut String, path: &str, schema: &Value, below: &mut Vec<Below>) {
         let about = text(schema, "description").unwrap_or_default();
         if is_mapping(schema) {
-            line!(page, "**`{path}`** {about}\n");
+            line!(page, "{}\n", format!("**`{path}`** {about}").trim_end());
             return self.table(page, path, schema, below);
         }
         let choices = choices(schema);
         if choices.iter().any(|(_, about)| about.is_some()) {
-            line!(page, "**`{path}`** {about}\n");
+            line!(page, "{}\n", format!("**`{path}`** {about}").trim_end());
             for (choice, about) in choices {
                 line!(page, "- {choice}{}", about.map(|about| format!(": {about}")).unwrap_or_default());
             }
@@ -105,7 +113,7 @@ impl Reference {
         for form in alternatives(schema) {
             if is_mapping(form) {
                 let about = text(form, "description").unwrap_or_else(|| about.clone());
-                line!(page, "**`{path}`** {about}\n");
+                line!(page, "{}\n", format!("**`{path}`** {about}").trim_end());
                 self.table(page, path, form, below);
             } else {
                 self.note(path, form, below);
@@ -133,14 +141,6 @@ impl Reference {
             rows.push(vec![format!("`{name}`"), self.kind(field), default, about]);
             let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             self.note(&inner, field, below);
-        }
-        if rows.is_empty() && path.is_empty() {
-            if is_mapping(schema) {
-                line!(page, "It has no fields of its own.\n");
-            } else {
-                self.note("…", schema, below);
-                line!(page, "A {}.\n", self.kind(schema));
-            }
         }
         table(page, &["Field", "Kind", "Default", "Meaning"], &rows);
     }
@@ -249,7 +249,7 @@ fn text(schema: &Value, field: &str) -> Option<String> {
 /// A value as YAML would have it.
 fn written(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("`{text}`"),
+        Value::String(text) => format!("`{}`", text.replace('\t', "\\t")),
         other => format!("`{other}`"),
     }
 }

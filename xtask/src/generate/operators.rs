@@ -43,7 +43,7 @@ pub(super) fn page(registry: &Registry) -> String {
         }
         line!(page, "## {title}\n\n{about}\n");
         for operator in registry.operators(role) {
-            section(&mut page, role, operator);
+            section(&mut page, registry, role, operator);
         }
     }
     tags(&mut page, registry);
@@ -84,7 +84,7 @@ fn contents(page: &mut String, registry: &Registry) {
     line!(page, "[units](#units), [functions of expressions](#functions-of-expressions).\n");
 }
 
-fn section(page: &mut String, role: Role, operator: &Operator) {
+fn section(page: &mut String, registry: &Registry, role: Role, operator: &Operator) {
     line!(page, "### {}\n", heading(role, operator));
     let mut generator = generator();
     let schema = (operator.schema)(&mut generator).into();
@@ -93,7 +93,13 @@ fn section(page: &mut String, role: Role, operator: &Operator) {
         Some(description) => line!(page, "{description}\n"),
         None => line!(page, "{}.\n", operator.summary.trim_end_matches('.')),
     }
-    reference.fields(page, &schema);
+    reference.fields(page, "", &schema);
+    if role == Role::Connection
+        && let Some(schema) = registry.tag_fields(operator.name)
+    {
+        line!(page, "Fields of its tags, beside [those of all tags](#fields-of-tags):\n");
+        own(page, "", schema);
+    }
     for example in operator.examples {
         line!(page, "```yaml\n{}\n```\n", example.trim());
     }
@@ -102,7 +108,7 @@ fn section(page: &mut String, role: Role, operator: &Operator) {
 fn tags(page: &mut String, registry: &Registry) {
     line!(page, "## Fields of tags\n");
     line!(page, "What a template says of each of its tags, whatever reads it. The fields of operators stand below.\n");
-    own(page, |generator| generator.subschema_for::<ducto_graph::load::fields::TagFields>());
+    own(page, "", |generator| generator.subschema_for::<ducto_graph::load::fields::TagFields>());
     sections(page, registry, Scope::Tag);
 }
 
@@ -112,22 +118,22 @@ fn sites(page: &mut String, registry: &Registry) {
         page,
         "What `site.yaml` and the files it includes hold, beside `templates`. The fields of operators stand below.\n"
     );
-    own(page, |generator| generator.subschema_for::<ducto_graph::load::fields::SiteFields>());
+    own(page, "", |generator| generator.subschema_for::<ducto_graph::load::fields::SiteFields>());
     sections(page, registry, Scope::Site);
     line!(page, "### Templates\n");
-    own(page, |generator| generator.subschema_for::<ducto_graph::load::fields::TemplateFields>());
+    own(page, "", |generator| generator.subschema_for::<ducto_graph::load::fields::TemplateFields>());
 }
 
-fn own(page: &mut String, schema: impl FnOnce(&mut SchemaGenerator) -> schemars::Schema) {
+fn own(page: &mut String, path: &str, schema: impl FnOnce(&mut SchemaGenerator) -> schemars::Schema) {
     let mut generator = generator();
     let schema = schema(&mut generator).into();
-    Reference::new(generator.take_definitions(true)).fields(page, &schema);
+    Reference::new(generator.take_definitions(true)).fields(page, path, &schema);
 }
 
 fn sections(page: &mut String, registry: &Registry, scope: Scope) {
     for section in registry.sections(scope) {
         line!(page, "### `{}`\n\n{}.\n", section.name, section.summary.trim_end_matches('.'));
-        own(page, section.schema);
+        own(page, section.name, section.schema);
     }
 }
 
