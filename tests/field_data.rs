@@ -2,6 +2,8 @@
 //! The data (SKAB: a pump and valve rig at 1 Hz; NAB: machine temperatures and others) keeps its own licences and is
 //! not part of the project: without it these tests have nothing to do, and say so.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! A site against a device that shares no line with us: pymodbus over TCP, from registers to Parquet.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -183,11 +183,11 @@ impl Field {
                 span: Some([0.0, 400.0]),
                 envelope: None,
                 scan: Some("1s".parse().unwrap()),
-                description: BTreeMap::new(),
-                states: BTreeMap::new(),
-                sections: BTreeMap::from([("alarms", alarms)]),
-                definition,
-                connection_fields: Node::new(Place::NOWHERE, Tree::Null),
+                description: Arc::default(),
+                states: Arc::default(),
+                sections: Arc::new(BTreeMap::from([("alarms", alarms)])),
+                definition: Arc::new(definition),
+                connection_fields: Arc::new(Node::new(Place::NOWHERE, Tree::Null)),
                 published_by: None,
             }));
         }
@@ -206,6 +206,7 @@ impl Field {
             assets: Vec::new(),
             tags: settings,
             directory: Arc::new(builder.build()),
+            datasets: BTreeMap::new(),
             connections: Vec::new(),
             pipelines: Vec::new(),
         };

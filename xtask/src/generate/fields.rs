@@ -38,7 +38,7 @@ pub(super) fn values(page: &mut String) {
         .iter()
         .map(|(name, schema)| {
             let examples: Vec<String> =
-                schema["examples"].as_array().into_iter().flatten().map(|example| written(example)).collect();
+                schema["examples"].as_array().into_iter().flatten().map(written).collect();
             vec![(*name).to_owned(), text(schema, "description").unwrap_or_default(), examples.join(", ")]
         })
         .collect();

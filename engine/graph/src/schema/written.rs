@@ -31,10 +31,10 @@ fn allow_here(object: &mut Map<String, Value>) {
             let free = !["pattern", "format"].iter().any(|keyword| object.contains_key(*keyword));
             match object.get_mut("type") {
                 Some(kind @ Value::String(_)) if free && kind == "string" => *kind = json!(["string", "number"]),
-                Some(Value::Array(kinds)) if free && kinds.contains(&json!("string")) => {
-                    if !kinds.contains(&json!("number")) {
-                        kinds.push("number".into());
-                    }
+                Some(Value::Array(kinds))
+                    if free && kinds.contains(&json!("string")) && !kinds.contains(&json!("number")) =>
+                {
+                    kinds.push("number".into());
                 }
                 _ => {}
             }
