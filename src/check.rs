@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ducto_graph::codes::Code;
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::load;
 use ducto_graph::scenario::{TestFile, is_test_file};
@@ -186,7 +187,11 @@ impl Check {
             None => Arc::new(Site::empty("")),
         };
         let Loading { registry, sources, diagnostics } = &mut self.loading;
-        load::load_pipeline(path, &site, registry, sources, diagnostics);
+        let mut found = Diagnostics::new();
+        load::load_pipeline(path, &site, registry, sources, &mut found);
+        // Without a site there is nothing that could be selected.
+        let selected = |found: &Diagnostic| !site.tags.is_empty() || found.code != Code::SelectionEmpty;
+        diagnostics.extend(found.into_iter().filter(selected));
     }
 
     fn test(&mut self, path: &Path) {

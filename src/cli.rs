@@ -186,7 +186,7 @@ pub struct ReplayArgs {
 /// Which data folder, or which site that runs.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DataArgs {
-    /// Data folder; by default the only one in `./data`.
+    /// Data folder, or the folder of a site whose data lies in `./data/<site>`; by default the only one in `./data`.
     #[arg(long, value_name = "DIR", global = true)]
     pub data: Option<PathBuf>,
 }
@@ -216,7 +216,7 @@ pub enum QueryFormat {
     Table,
     /// Comma-separated values with a header.
     Csv,
-    /// One JSON object a line.
+    /// An array of JSON objects.
     Json,
     /// Parquet.
     Parquet,
@@ -231,10 +231,12 @@ pub struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = false)]
 pub struct AlarmsArgs {
     #[command(flatten)]
     pub place: DataArgs,
+    /// List alarms that are normal too.
+    #[arg(long)]
+    pub all: bool,
     #[command(subcommand)]
     pub command: Option<AlarmCommand>,
 }
@@ -249,8 +251,6 @@ pub enum AlarmCommand {
 
 #[derive(Debug, Args)]
 pub struct ActArgs {
-    #[command(flatten)]
-    pub place: DataArgs,
     /// Alarms as `ducto alarms` lists them: `WELL-001.THP.HH`; `*` stands for any text.
     #[arg(required = true, value_name = "ALARM")]
     pub alarms: Vec<String>,

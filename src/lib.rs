@@ -2,23 +2,33 @@
 
 pub mod cli;
 
+mod alarms;
 mod bench;
 mod check;
 mod complete;
+mod data;
+mod demo;
 mod explain;
 mod graph;
+mod host;
 mod interrupt;
 mod load;
 mod logging;
 mod output;
+mod query;
 mod replay;
+mod run;
+mod schema;
+mod simulate;
+mod stored;
 mod table;
 mod test;
+mod words;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::{AlarmCommand, Cli, Command};
 use output::{Exit, Failure, Output};
 
 /// Parses the arguments of the process, does what they say, and gives the exit code that `ducto --help` documents.
@@ -45,12 +55,22 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
     match &cli.command {
+        Command::Run(args) => run::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Graph(args) => graph::run(args, output),
         Command::Test(args) => test::run(args, output),
         Command::Replay(args) => replay::run(args, output),
+        Command::Query(args) => query::run(args, output),
         Command::Explain(args) => explain::run(args, output),
+        Command::Alarms(args) => match &args.command {
+            None => alarms::list(args, output),
+            Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, &args.place, act, output),
+            Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, &args.place, act, output),
+        },
         Command::Bench(args) => bench::run(args, output),
-        _ => Err(Failure::new(Exit::Usage, "not in this build yet")),
+        Command::Schema(args) => schema::run(args, output),
+        Command::Completions(args) => complete::run(args, output),
+        Command::Simulate(args) => simulate::run(args, output),
+        Command::Demo(args) => demo::run(args, output),
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn number(value: f64) -> String {
         _ if size >= 10.0 => 2,
         _ => 3,
     };
-    if size != 0.0 && (size < 1e-3 || size >= 1e9) { format!("{value:.3e}") } else { format!("{value:.decimals$}") }
+    if size != 0.0 && !(1e-3..1e9).contains(&size) { format!("{value:.3e}") } else { format!("{value:.decimals$}") }
 }
 
 #[cfg(test)]

@@ -50,7 +50,8 @@ fn with_gaps(scans: &[(i64, Batch)]) -> Vec<(i64, Batch)> {
         .iter()
         .map(|(time, batch)| {
             let Batch::Samples(samples) = batch else { panic!("rows") };
-            let rows = (0..TAGS).filter(|row| (row * 7 + (*time / 1_000_000) as u32) % 33 != 0).collect::<Vec<_>>();
+            let rows =
+                (0..TAGS).filter(|row| !(row * 7 + (*time / 1_000_000) as u32).is_multiple_of(33)).collect::<Vec<_>>();
             (*time, Batch::Samples(samples.take(&rows.into()).unwrap()))
         })
         .collect()

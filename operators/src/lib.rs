@@ -37,10 +37,18 @@ pub fn registry() -> Registry {
         rows::filter::operator(),
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
+    registry.add_tag_fields("modbus", |generator| generator.subschema_for::<sources::modbus::TagFields>());
     registry.add_section(quality::section());
+    registry.add_section(trends::interpolation());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));
+    for (name, text) in PIPELINES {
+        registry.add_pipeline(name, text);
+    }
     registry
 }
+
+/// The pipelines that are built in: those of the folder `pipelines`.
+const PIPELINES: [(&str, &str); 1] = [("well-monitoring", include_str!("../../pipelines/well-monitoring.yaml"))];
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use ducto_graph::operator::{
 };
 use ducto_graph::registry::Registry;
 use ducto_graph::scalar::TimeZone;
-use ducto_graph::site::{ContractDay, Interpolation, NamedBy, Site, TagSettings};
+use ducto_graph::site::{ContractDay, NamedBy, Site, TagSettings};
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
 use ducto_record::time::format as format_time;
@@ -77,7 +77,6 @@ impl TestSite {
                 scan: None,
                 description: Arc::default(),
                 states: Arc::default(),
-                interpolation: if *kind == ValueKind::Float64 { Interpolation::Sloped } else { Interpolation::Stepped },
                 sections: Arc::default(),
                 definition: nowhere.clone(),
                 connection_fields: nowhere.clone(),

@@ -153,6 +153,7 @@ codes! {
     E0506 TooManyErrors "the rest of a value was not checked because of its many errors";
     E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
     E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
+    E0530 TooManyParts "a file defines more of something than is taken";
 
     W0201 OutputUnused "nothing reads what a node gives";
     W0270 SelectionEmpty "a condition on tags is true for none";

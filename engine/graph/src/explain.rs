@@ -141,8 +141,6 @@ impl Explain<'_> {
         if let Some(scan) = settings.scan {
             add("scan", scan.to_string(), &by);
         }
-        let interpolation = format!("{:?}", settings.interpolation).to_lowercase();
-        add("interpolation", interpolation, "from the kind");
     }
 
     /// The parameters that the source of a value names, as the asset gives them.

@@ -174,6 +174,11 @@ impl<'p> Interpolation<'p, '_> {
 
     fn value(&mut self, text: &str, node: &Node) -> Result<Node, Box<Diagnostic>> {
         let segments = segments(text).map_err(|error| error.diagnostic(node))?;
+        let invalid = |name: &str| self.parameters.get(name).is_some_and(|value| value.value == Value::Invalid);
+        if segments.iter().any(|segment| matches!(segment, Segment::Name(name, _) if invalid(name))) {
+            // What is wrong with the parameter was reported where it was given.
+            return Ok(Node::new(node.place, Value::Invalid));
+        }
         if let [Segment::Name(name, range)] = segments.as_slice() {
             let value = self.resolve(name, range, node)?.into_owned();
             self.spend(count(&value), 0, node)?;

@@ -16,6 +16,7 @@ pub mod registry;
 mod report;
 pub mod scalar;
 pub mod scenario;
+pub mod schema;
 pub mod secret;
 pub mod site;
 pub mod source;

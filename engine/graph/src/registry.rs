@@ -68,9 +68,14 @@ pub struct SectionCheck<'a> {
     pub registry: &'a Registry,
 }
 
+/// Makes the JSON Schema of a config.
+pub type MakeSchema = fn(&mut schemars::SchemaGenerator) -> schemars::Schema;
+
 #[derive(Clone, Default)]
 pub struct Registry {
     operators: BTreeMap<(Role, &'static str), Operator>,
+    /// The fields of a connection's own on its tags, by the connection's type.
+    tag_fields: BTreeMap<&'static str, MakeSchema>,
     sections: BTreeMap<(Scope, &'static str), Section>,
     units: Arc<Units>,
     functions: Arc<Functions>,
@@ -96,6 +101,16 @@ impl Registry {
 
     pub fn add_section(&mut self, section: Section) {
         self.sections.insert((section.scope, section.name), section);
+    }
+
+    /// The schema of the fields that a connection type reads of its tags (`address`, …), for editors and the
+    /// reference. What is right is decided by [`ConnectionConfig`](crate::operator::ConnectionConfig).
+    pub fn add_tag_fields(&mut self, connection: &'static str, schema: MakeSchema) {
+        self.tag_fields.insert(connection, schema);
+    }
+
+    pub fn tag_fields(&self, connection: &str) -> Option<MakeSchema> {
+        self.tag_fields.get(connection).copied()
     }
 
     pub fn add_pipeline(&mut self, name: &'static str, text: &'static str) {

@@ -65,16 +65,6 @@ pub enum NamedBy {
     End,
 }
 
-/// How a value goes on between two samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// It holds until the next sample: states, counters, set-points.
-    Stepped,
-    /// It goes in a straight line to the next sample: pressures, rates.
-    Sloped,
-}
-
 /// An asset with the values its row and its template give it.
 #[derive(Clone, Debug)]
 pub struct AssetSettings {
@@ -122,8 +112,6 @@ pub struct TagSettings {
     pub envelope: Option<[f64; 2]>,
     /// How often it is polled; `None` where nothing polls it.
     pub scan: Option<Duration>,
-    /// How the value goes on between samples.
-    pub interpolation: Interpolation,
     pub description: Arc<BTreeMap<String, String>>,
     pub states: Arc<BTreeMap<i64, String>>,
     pub sections: Arc<BTreeMap<&'static str, SectionValue>>,

@@ -1,5 +1,7 @@
 //! Test files: what is read from them, and what is written back.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

@@ -119,7 +119,8 @@ struct Shared {
 pub struct Host {
     shared: Arc<Shared>,
     controller: Option<JoinHandle<()>>,
-    guards: Option<WorkerGuards<()>>,
+    /// Behind a lock so that a host can be shared between threads.
+    guards: Mutex<Option<WorkerGuards<()>>>,
 }
 
 impl Host {
@@ -177,7 +178,7 @@ impl Host {
         let controlled = shared.clone();
         let controller =
             std::thread::Builder::new().name("ducto-host".into()).spawn(move || controlled.control(&inbox))?;
-        Ok(Self { shared, controller: Some(controller), guards: Some(guards) })
+        Ok(Self { shared, controller: Some(controller), guards: Mutex::new(Some(guards)) })
     }
 
     /// Adds a pipeline, which reads the log from behind its present end. `context` is completed for each node.
@@ -291,7 +292,7 @@ impl Host {
         if let Some(controller) = self.controller.take() {
             let _ = controller.join();
         }
-        drop(self.guards.take());
+        drop(self.guards.get_mut().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

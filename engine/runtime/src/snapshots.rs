@@ -9,6 +9,9 @@ use ducto_record::{Epoch, SavedState, StateError};
 /// A node of a worker.
 pub(crate) type Place = (usize, usize);
 
+/// States of nodes, encoded.
+pub(crate) type States = BTreeMap<Place, SavedState>;
+
 enum Kept {
     /// Pointers only, not yet encoded.
     Taken(Snapshot),
@@ -63,7 +66,7 @@ impl Snapshots {
     }
 
     /// The epoch of the newest complete snapshot, and its states by node and worker, encoded.
-    pub(crate) fn newest(&self) -> Result<Option<(Epoch, BTreeMap<Place, SavedState>)>, StateError> {
+    pub(crate) fn newest(&self) -> Result<Option<(Epoch, States)>, StateError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.collecting.clear();
         let Some((epoch, collected)) = &mut inner.complete else {

@@ -40,12 +40,22 @@ enum Bounds {
 }
 
 impl Bounds {
-    fn send(&self, tapped: Tapped) -> Result<(), TrySendError<Tapped>> {
+    fn send(&self, tapped: Tapped) -> Sent {
         match self {
-            Self::Bounded(sender) => sender.try_send(tapped),
-            Self::Unbounded(sender) => sender.send(tapped).map_err(|error| TrySendError::Disconnected(error.0)),
+            Self::Bounded(sender) => match sender.try_send(tapped) {
+                Ok(()) => Sent::Taken,
+                Err(TrySendError::Full(_)) => Sent::Missed,
+                Err(TrySendError::Disconnected(_)) => Sent::Gone,
+            },
+            Self::Unbounded(sender) => sender.send(tapped).map_or(Sent::Gone, |()| Sent::Taken),
         }
     }
+}
+
+enum Sent {
+    Taken,
+    Missed,
+    Gone,
 }
 
 /// What a reader of a tap holds; dropping it closes the tap.
@@ -90,12 +100,12 @@ impl Tap {
     fn send(&self, epoch: Epoch, stamp: Micros, batch: &Batch) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|reader| match reader.sender.send(Tapped { epoch, stamp, batch: batch.clone() }) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
+            Sent::Taken => true,
+            Sent::Missed => {
                 reader.missed.fetch_add(1, Ordering::Relaxed);
                 true
             }
-            Err(TrySendError::Disconnected(_)) => false,
+            Sent::Gone => false,
         });
         self.open.store(!readers.is_empty(), Ordering::Release);
     }

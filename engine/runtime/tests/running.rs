@@ -1,6 +1,8 @@
 //! The host with small operators of the test's own: whatever is cut, split, restarted or set aside, the rows are those
 //! of a plain run.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod bench;
 
 use std::sync::atomic::Ordering;

@@ -1,1 +1,16 @@
-//! (in the making)
+//! A running site behind its data folder: what starts it, stops it, and answers for it on a local socket.
+//!
+//! [`LiveSite`] is the site; [`Client`] is the other end of its socket, in another process. What they say to each
+//! other is in [`protocol`].
+
+mod error;
+mod live;
+mod rows;
+mod socket;
+mod status;
+mod users;
+
+pub use error::{ClientError, SiteError};
+pub use live::{History, Kept, LiveSite, Start};
+pub use socket::client::{Answers, ArrowBytes, Client, arrow_batches, next_batch};
+pub use socket::protocol;

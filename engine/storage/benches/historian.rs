@@ -35,7 +35,7 @@ fn second(tags: u64, s: u64, form: &str) -> (Vec<f64>, Vec<u16>) {
         let noise = (hash >> 11) as f64 * 2_f64.powi(-53) * 2.0 - 1.0;
         let phase = ((s + i) % 600) as f64 / 600.0;
         let mut value = 100.0 + (i % 50) as f64 + 10.0 * (std::f64::consts::TAU * phase).sin() + noise;
-        if hash % 10_007 == 0 {
+        if hash.is_multiple_of(10_007) {
             value += 500.0;
         }
         if hash % 5003 == 2 {

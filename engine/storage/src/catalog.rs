@@ -127,28 +127,28 @@ fn views<'a>(manifests: impl Iterator<Item = &'a Manifest>, tags: bool) -> Strin
         let by_name = if manifest.corrected { ", union_by_name = true" } else { "" };
         let all = if manifest.corrected { format!("{name}_revisions") } else { name.clone() };
         // Writing to a String cannot fail.
-        let _ = write!(
+        let _ = writeln!(
             text,
             "\nCREATE OR REPLACE VIEW {all} AS SELECT * FROM read_parquet('datasets/{name}/*/*/*.parquet', \
-             hive_partitioning = true{by_name});\n"
+             hive_partitioning = true{by_name});"
         );
         if manifest.corrected {
             let key = manifest.key.iter().map(quoted).chain(["\"time\"".to_owned()]).collect::<Vec<_>>().join(", ");
-            let _ = write!(
+            let _ = writeln!(
                 text,
                 "CREATE OR REPLACE VIEW {name} AS SELECT * FROM {all} \
                  QUALIFY {REVISION} = max({REVISION}) OVER (PARTITION BY {key}) \
-                 AND reason IS DISTINCT FROM '{REMOVED}';\n"
+                 AND reason IS DISTINCT FROM '{REMOVED}';"
             );
         }
         let schema = manifest.schema();
         if tags && schema.field_with_name("tag").is_ok_and(|field| *field.data_type() == DataType::Utf8) {
             let shared: Vec<&str> =
                 COLUMNS.into_iter().filter(|column| schema.field_with_name(column).is_ok()).collect();
-            let _ = write!(
+            let _ = writeln!(
                 text,
                 "CREATE OR REPLACE VIEW {name}_with_tags AS SELECT rows.*, tags.* EXCLUDE ({}) \
-                 FROM {name} AS rows LEFT JOIN tags USING (tag);\n",
+                 FROM {name} AS rows LEFT JOIN tags USING (tag);",
                 shared.join(", ")
             );
         }

@@ -188,6 +188,28 @@ fn the_first_commit_of_all() {
 }
 
 #[test]
+fn rows_of_many_weeks() {
+    let weeks = |epochs: std::ops::RangeInclusive<u64>| -> Log {
+        entries(epochs).into_iter().map(|(epoch, _, clock)| (epoch, START - epoch as i64 * 200 * HOUR, clock)).collect()
+    };
+    crash_at_every_step(
+        |site| {
+            let log = weeks(1..=4);
+            let (_folder, historian) = site.open();
+            site.feed(&historian, &log);
+            historian.commit().unwrap();
+            log
+        },
+        |site, historian| {
+            let log = weeks(5..=6);
+            site.feed(historian, &log);
+            log
+        },
+        |_| {},
+    );
+}
+
+#[test]
 fn a_merge_shows_the_old_or_the_new_hour() {
     let log = || {
         let mut log = entries(1..=12);

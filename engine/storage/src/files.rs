@@ -1,7 +1,7 @@
 //! The only place that changes the file system. A Storage trait will stand here.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -42,6 +42,17 @@ pub fn create(path: &Path) -> Result<NewFile> {
 pub fn open_or_create(path: &Path) -> Result<File> {
     before("open", path)?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed("open", path))
+}
+
+/// Puts `bytes` in the place of what an open file holds. For a lock, which has to stay the same file.
+pub fn overwrite(file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
+    before("write", path)?;
+    let mut write = || {
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(bytes)
+    };
+    write().map_err(failed("write", path))
 }
 
 impl NewFile {

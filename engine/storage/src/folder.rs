@@ -1,7 +1,7 @@
 //! The data folder of a site: one process at a time writes it.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{FileError, StorageError};
@@ -16,7 +16,7 @@ const FORMAT: u32 = 1;
 /// LOCK                    held by the process that writes; its number inside
 /// VERSION                 format of the folder
 /// datasets/<name>/date=2026-01-01/hour=00/*.parquet
-/// manifests/<name>.json   which files make up a dataset
+/// manifests/<name>.json   which files make up a dataset; older weeks are listed in manifests/<name>/
 /// staging/<name>/         files being written
 /// tags.parquet, views.sql
 /// ```
@@ -101,12 +101,7 @@ fn lock(folder: &Path) -> Result<File, StorageError> {
         }
         Err(TryLockError::Error(error)) => return Err(FileError::new("lock", &path, error).into()),
     }
-    let write = |file: &mut File| {
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        writeln!(file, "{}", std::process::id())
-    };
-    write(&mut file).map_err(|error| FileError::new("write", &path, error))?;
+    files::overwrite(&mut file, &path, format!("{}\n", std::process::id()).as_bytes())?;
     Ok(file)
 }
 

@@ -6,15 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use ducto_record::{Batch, Directory, Micros};
 
-use crate::dataset::{DatasetConfig, DatasetSchema};
+use crate::dataset::DatasetConfig;
 use crate::error::{AppendError, StorageError};
 use crate::folder::DataFolder;
 use crate::manifest::Manifest;
 use crate::recover;
+use crate::snapshot::Snapshot;
 use crate::stored;
 use crate::writer::{self, Due};
 
@@ -222,36 +221,6 @@ impl Drop for Thread {
             // A panic of the writer has been reported by its own message.
             let _ = handle.join();
         }
-    }
-}
-
-/// Files and rows that are not in them yet, taken in one step: together each row once.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    pub manifest: Arc<Manifest>,
-    /// The data folder.
-    pub data: PathBuf,
-    schema: DatasetSchema,
-    tail: Vec<Appended>,
-}
-
-impl Snapshot {
-    /// The columns of [`Snapshot::tail`].
-    pub fn schema(&self) -> SchemaRef {
-        self.manifest.schema()
-    }
-
-    /// Batches of ended epochs that are in no file, as they were appended.
-    pub fn appended(&self) -> &[Appended] {
-        &self.tail
-    }
-
-    /// The same rows in the columns of the files, in the order they came.
-    ///
-    /// # Errors
-    /// When a batch does not have the columns of the dataset.
-    pub fn tail(&self) -> Result<Vec<RecordBatch>, StorageError> {
-        stored::batches(&self.manifest.dataset, &self.schema, &self.schema(), self.tail.iter())
     }
 }
 
@@ -492,7 +461,7 @@ impl Historian {
         Snapshot {
             manifest: state.manifest.clone(),
             data: self.shared.data.clone(),
-            schema: self.shared.config.schema.clone(),
+            schema: Some(self.shared.config.schema.clone()),
             tail: sealed.chain(&state.current).cloned().collect(),
         }
     }

@@ -12,6 +12,7 @@ use crate::dataset::DatasetSchema;
 use crate::error::{FileError, StorageError};
 use crate::files;
 use crate::hour::Hour;
+use crate::segments::{self, Segment, Weeks};
 
 const FORMAT: u32 = 1;
 
@@ -84,6 +85,11 @@ pub struct Manifest {
     pub(crate) sequence: u64,
     /// Sorted by path.
     pub files: Vec<FileEntry>,
+    /// Where the files of older weeks are listed; only in what is saved.
+    #[serde(default)]
+    segments: Vec<Segment>,
+    #[serde(skip)]
+    weeks: Weeks,
     /// Files and folders, from the data folder, that this state no longer needs and that may still be there.
     #[serde(default)]
     pub(crate) garbage: Vec<String>,
@@ -106,6 +112,8 @@ impl Manifest {
             held: 0,
             sequence: 1,
             files: Vec::new(),
+            segments: Vec::new(),
+            weeks: Weeks::new(),
             garbage: Vec::new(),
         }
     }
@@ -166,11 +174,30 @@ impl Manifest {
         self.files.iter().map(|file| file.rows).sum()
     }
 
-    /// Reads the manifest of a dataset; `None` where there is none. Takes no lock: the file is only ever replaced whole.
+    /// Reads the manifest of a dataset; `None` where there is none. Takes no lock: its files are only ever replaced
+    /// whole.
     ///
     /// # Errors
     /// When it cannot be read, is of a newer format, or its checksum does not fit.
     pub fn load(data: &Path, dataset: &str) -> Result<Option<Self>, StorageError> {
+        const ATTEMPTS: usize = 10;
+        for _ in 0..ATTEMPTS {
+            let Some(mut manifest) = Self::load_recent(data, dataset)? else { return Ok(None) };
+            let segments = std::mem::take(&mut manifest.segments);
+            // A list of an older week that is gone was replaced after the manifest was read.
+            if let Some(weeks) = segments::read(data, dataset, &segments)? {
+                let older: Vec<FileEntry> = segments::files(&weeks).cloned().collect();
+                manifest.files.splice(0..0, older);
+                manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
+                manifest.weeks = weeks;
+                return Ok(Some(manifest));
+            }
+        }
+        let what = "a list of an older week that it names is missing".to_owned();
+        Err(StorageError::Damaged { path: manifest_path(data, dataset), what })
+    }
+
+    fn load_recent(data: &Path, dataset: &str) -> Result<Option<Self>, StorageError> {
         let path = manifest_path(data, dataset);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -189,13 +216,25 @@ impl Manifest {
         serde_json::from_value(envelope.manifest).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
-    pub(crate) fn save(&self, data: &Path) -> Result<(), StorageError> {
+    pub(crate) fn save(&mut self, data: &Path) -> Result<(), StorageError> {
         let path = manifest_path(data, &self.dataset);
+        let (recent, weeks) = segments::write(data, &self.dataset, &self.files, &self.weeks)?;
         let encode = |error: serde_json::Error| StorageError::Damaged { path: path.clone(), what: error.to_string() };
-        let manifest = serde_json::to_value(self).map_err(encode)?;
+        let all = std::mem::replace(&mut self.files, recent);
+        self.segments = segments::names(&weeks);
+        let manifest = serde_json::to_value(&*self).map_err(encode);
+        self.files = all;
+        self.segments = Vec::new();
+        let manifest = manifest?;
         let checksum = checksum(manifest.to_string().as_bytes());
         let bytes = serde_json::to_vec(&Envelope { format: FORMAT, checksum, manifest }).map_err(encode)?;
-        Ok(files::replace(&path, &bytes)?)
+        files::replace(&path, &bytes)?;
+        let changed = self.weeks != weeks;
+        self.weeks = weeks;
+        if changed {
+            segments::clean(data, &self.dataset, &self.weeks);
+        }
+        Ok(())
     }
 }
 
@@ -240,12 +279,51 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("manifests")).unwrap();
         for schema in [DatasetSchema::Samples(ValueKind::Bool), rows(&[])] {
-            let manifest = Manifest::new("minutes", &schema);
+            let mut manifest = Manifest::new("minutes", &schema);
             manifest.save(folder.path()).unwrap();
             let read = Manifest::load(folder.path(), "minutes").unwrap().unwrap();
             assert_eq!(read, manifest);
             assert_eq!(read.schema(), schema.stored());
         }
+    }
+
+    #[test]
+    fn older_weeks_are_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("manifests")).unwrap();
+        let mut manifest = Manifest::new("minutes", &rows(&[]));
+        let entry = |hour: i64| FileEntry {
+            path: format!("{}/commit-1-1.parquet", Hour(hour).folder()),
+            level: Level::Commit,
+            rows: 1,
+            bytes: 1,
+            checksum: String::new(),
+            epochs: (1, 1),
+            times: (0, 0),
+            written: 0,
+            revised: false,
+        };
+        manifest.files = (490_000..492_000).map(entry).collect();
+        manifest.save(folder.path()).unwrap();
+        let lists = || {
+            let entries = std::fs::read_dir(folder.path().join("manifests").join("minutes")).unwrap();
+            let list = |entry: std::fs::DirEntry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap());
+            entries.map(|entry| list(entry.unwrap())).collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let first = lists();
+        assert!(first.len() >= 10, "{first:?}");
+        let size = std::fs::metadata(manifest_path(folder.path(), "minutes")).unwrap().len();
+        assert!(size < 150_000, "the manifest itself has {size} bytes");
+        assert_eq!(Manifest::load(folder.path(), "minutes").unwrap().unwrap(), manifest);
+        // A late file in an old week, and an old hour that is removed.
+        manifest.files.insert(301, FileEntry { path: format!("{}/late.parquet", Hour(490_300).folder()), ..entry(0) });
+        manifest.files.remove(1000);
+        manifest.save(folder.path()).unwrap();
+        let second = lists();
+        assert_eq!(second.len(), first.len());
+        let same = first.iter().filter(|(name, modified)| second.get(*name) == Some(modified)).count();
+        assert_eq!(same, first.len() - 2);
+        assert_eq!(Manifest::load(folder.path(), "minutes").unwrap().unwrap(), manifest);
     }
 
     #[test]

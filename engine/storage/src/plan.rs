@@ -30,12 +30,12 @@ pub(crate) struct Plan {
 impl Plan {
     /// Goes on until the manifest is saved.
     pub(crate) fn save(&mut self, data: &Path) -> Result<(), StorageError> {
-        while let Some(step) = self.steps.front() {
+        while let Some(step) = self.steps.front().cloned() {
             match step {
-                Step::Folder(path) => files::create_folder(path)?,
-                Step::Rename(from, to) => files::rename(from, to)?,
-                Step::Exchange(one, other) => files::exchange(one, other)?,
-                Step::Sync(path) => files::sync_folder(path)?,
+                Step::Folder(path) => files::create_folder(&path)?,
+                Step::Rename(from, to) => files::rename(&from, &to)?,
+                Step::Exchange(one, other) => files::exchange(&one, &other)?,
+                Step::Sync(path) => files::sync_folder(&path)?,
                 Step::Save => self.manifest.save(data)?,
                 Step::Remove(..) => return Ok(()),
             }

@@ -41,7 +41,7 @@ pub(crate) fn open(folder: &DataFolder, config: &DatasetConfig) -> Result<Manife
     recovery.remove_garbage(folder.path())?;
     recovery.adopt()?;
     recovery.check_known()?;
-    let manifest = recovery.manifest.clone();
+    let mut manifest = recovery.manifest.clone();
     if loaded.as_ref() != Some(&manifest) {
         manifest.save(folder.path())?;
     }

@@ -121,7 +121,11 @@ impl<'a> HourRows<'a> {
 
     /// Brings the rows of some ranks into order.
     pub(crate) fn fill<T: StoredValue>(&self, names: &Names, ranks: Range<usize>, out: &mut SampleColumns<T>) {
-        out.clear();
+        // Times and values are all overwritten; the rest is filled with what is usual.
+        out.runs.clear();
+        out.valid.clear();
+        out.quality.clear();
+        out.checks.clear();
         let mut starts = Vec::with_capacity(ranks.len());
         let mut total = 0;
         for rank in ranks.clone() {

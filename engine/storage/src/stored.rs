@@ -229,7 +229,9 @@ mod tests {
     }
 
     /// Tag, time, mean, reason, revision.
-    fn stored(appended: &[Appended]) -> Vec<(String, i64, Option<f64>, Option<String>, u64)> {
+    type Row = (String, i64, Option<f64>, Option<String>, u64);
+
+    fn stored(appended: &[Appended]) -> Vec<Row> {
         let schema = DatasetSchema::Rows(row_type());
         let batches = batches("minutes", &schema, &schema.stored(), appended.iter()).unwrap();
         let mut rows = Vec::new();

@@ -4,6 +4,7 @@ mod classes;
 mod definition;
 mod events;
 mod group;
+mod judging;
 mod machine;
 mod samples;
 mod settings;
@@ -24,7 +25,7 @@ use ducto_graph::expr::{Expression, SampleView};
 use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
 };
-use ducto_graph::registry::{Scope, Section};
+use ducto_graph::registry::{Registry, Scope, Section};
 use ducto_graph::scalar::Duration;
 use ducto_graph::site::Site;
 use ducto_graph::tree::{Node, Spanned};
@@ -81,6 +82,12 @@ pub struct AlarmConfig {
 
 fn two_seconds() -> Duration {
     Duration::from_secs(2)
+}
+
+/// Adds the operator `alarm`, the tag section `alarms` and the site section `alarm_classes`.
+pub fn register(registry: &mut Registry) {
+    registry.add(operator());
+    sections().into_iter().for_each(|section| registry.add_section(section));
 }
 
 /// The operator `alarm`.
@@ -272,7 +279,7 @@ impl AlarmConfig {
             key,
         };
         let expressions = match stream {
-            StreamType::Rows(rows) => Expressions::Rows(self.compile(when, &rows.schema, cx)?),
+            StreamType::Rows(rows) => Expressions::Rows(Box::new(self.compile(when, &rows.schema, cx)?)),
             StreamType::Samples(_) => Expressions::Samples(
                 schemas(stream, &cx.directory)
                     .into_iter()

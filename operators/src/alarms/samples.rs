@@ -11,84 +11,14 @@ use ducto_record::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::definition::{Alarm, Condition, Counts, Setpoint};
-use super::events::{EventRow, Key, batch, row_type};
+use super::definition::{Alarm, Condition, Setpoint};
+use super::events::{Key, batch, row_type};
 use super::group::Groups;
-use super::machine::{Event, Machine, State, Truth};
+use super::judging::{AlarmState, Cold, Hot, NEVER, NONE, Row, Watched};
+use super::machine::State;
 use super::verb::Verb;
-use crate::quality::CLOCK_TOLERANCE;
 
 const VERSION: u32 = 1;
-
-/// What is kept of every tag: what a sample that changes nothing is compared with.
-#[derive(Clone, Copy, Debug)]
-struct Hot {
-    /// A good value from `low` to `high` changes nothing.
-    low: f64,
-    high: f64,
-    newest: Micros,
-    /// Index of the tag's alarms; [`NONE`] for a tag without.
-    slot: u32,
-}
-
-const NONE: u32 = u32::MAX;
-
-/// The band of a tag whose rows must all be looked at.
-const NEVER: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
-
-impl Default for Hot {
-    fn default() -> Self {
-        Self { low: f64::MIN, high: f64::MAX, newest: Micros::MIN, slot: NONE }
-    }
-}
-
-/// A tag with alarms, or one that is a set-point of others.
-#[derive(Clone, Debug)]
-struct Watched {
-    tag: TagId,
-    alarms: Vec<Alarm>,
-    /// By alarm.
-    groups: Vec<Option<usize>>,
-    /// Values that change nothing while all alarms are normal.
-    calm: (f64, f64),
-    /// Whether the samples of this tag wait for the end of their entry, when deviations are judged.
-    compared: bool,
-    /// Slots with a deviation from this tag.
-    followers: Vec<u32>,
-}
-
-/// What changes of a tag with alarms.
-#[derive(Clone, Debug, PartialEq)]
-struct TagState {
-    /// Whether a row has come.
-    seen: bool,
-    alarms: Vec<AlarmState>,
-    /// The value and quality that deviations see; `None` before the first row.
-    compared: Option<(Option<f64>, Quality)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct AlarmState {
-    machine: Machine,
-    /// Whether the newest row counts: a timer ends a delay only then.
-    usable: bool,
-    /// Time and value of the row before, for a rate.
-    #[serde(default)]
-    before: Option<(Micros, f64)>,
-    /// What was last compared with the limit (the value, the distance or the rate), and its quality.
-    #[serde(default)]
-    value: Option<f64>,
-    quality: u16,
-}
-
-/// A sample that waits for the end of its entry.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    time: Micros,
-    slot: u32,
-    value: Option<f64>,
-    quality: Quality,
-}
 
 /// The alarms of tags at work.
 pub(super) struct TagAlarmsTransform {
@@ -96,26 +26,6 @@ pub(super) struct TagAlarmsTransform {
     row_type: RowType,
     hot: Dense<Hot>,
     cold: Cold,
-}
-
-/// Everything but the records that the pass over a batch touches.
-struct Cold {
-    watched: Arc<Vec<Watched>>,
-    states: Vec<Arc<TagState>>,
-    groups: Groups,
-    /// Deadlines of delays: time, slot, alarm.
-    timers: BTreeSet<(Micros, u32, u32)>,
-    waiting: Vec<Waiting>,
-    waiting_at: Option<Micros>,
-    events: Vec<EventRow>,
-}
-
-/// A row as an alarm sees it.
-#[derive(Clone, Copy)]
-struct Row {
-    time: Micros,
-    value: Option<f64>,
-    quality: Quality,
 }
 
 impl TagAlarmsTransform {
@@ -161,30 +71,7 @@ impl TagAlarmsTransform {
             let (low, high) = watched.calm;
             *hot.get_mut(watched.tag) = Hot { low, high, newest: Micros::MIN, slot };
         }
-        let states = watched
-            .iter()
-            .map(|watched| {
-                Arc::new(TagState {
-                    seen: false,
-                    alarms: vec![AlarmState::default(); watched.alarms.len()],
-                    compared: None,
-                })
-            })
-            .collect();
-        Self {
-            directory,
-            row_type: row_type(Key::Tag),
-            hot,
-            cold: Cold {
-                watched: Arc::new(watched),
-                states,
-                groups,
-                timers: BTreeSet::new(),
-                waiting: Vec::new(),
-                waiting_at: None,
-                events: Vec::new(),
-            },
-        }
+        Self { directory, row_type: row_type(Key::Tag), hot, cold: Cold::new(watched, groups) }
     }
 
     /// One pass over the rows: a good value inside the calm band of its tag costs the comparisons.
@@ -239,182 +126,6 @@ fn setpoint_of(alarm: &Alarm) -> Option<TagId> {
     match alarm.condition {
         Condition::Deviation { setpoint: Setpoint::Tag(tag), .. } => Some(tag),
         _ => None,
-    }
-}
-
-impl Cold {
-    /// A row that may change something.
-    #[cold]
-    #[inline(never)]
-    fn row(&mut self, hot: &mut Hot, row: Row, checks: Checks, now: Micros) {
-        // Rows that `quality` makes for a silent tag bear the engine's time, which says nothing of the device's.
-        if !checks.contains(Checks::STALE) {
-            let trusted = hot.newest <= now.saturating_add(CLOCK_TOLERANCE);
-            if checks.contains(Checks::OUT_OF_ORDER) || (row.time < hot.newest && trusted) {
-                return;
-            }
-            hot.newest = row.time;
-        }
-        let slot = hot.slot;
-        let watched = self.watched.clone();
-        let Some(watched) = watched.get(slot as usize) else { return };
-        Arc::make_mut(&mut self.states[slot as usize]).seen = true;
-        let value = row.value.filter(|value| value.is_finite());
-        for (index, alarm) in (0..).zip(&watched.alarms) {
-            let rows = alarm.rows;
-            let (counts, shown) = match alarm.condition {
-                Condition::Deviation { .. } => continue,
-                Condition::Bad => {
-                    (Counts::As(if row.quality.is_bad() { Truth::True } else { Truth::False }), row.value)
-                }
-                Condition::Rate { .. } => {
-                    let counts = rows.count(row.quality, value.is_some());
-                    match (counts, value) {
-                        (Counts::Yes, Some(value)) => match self.rate(slot, index, row.time, value) {
-                            Some(rate) => (Counts::As(alarm.condition.judge(rate)), Some(rate)),
-                            None => (Counts::No, None),
-                        },
-                        _ => (counts, None),
-                    }
-                }
-                _ => match (rows.count(row.quality, value.is_some()), value) {
-                    (Counts::Yes, Some(value)) => (Counts::As(alarm.condition.judge(value)), row.value),
-                    (counts, _) => (counts, row.value),
-                },
-            };
-            self.judge(slot, index, alarm, watched, counts, Row { value: shown, ..row }, now);
-        }
-        if watched.compared {
-            self.waiting.push(Waiting { time: row.time, slot, value, quality: row.quality });
-            self.waiting_at = Some(now);
-        }
-        (hot.low, hot.high) = self.band(slot);
-    }
-
-    /// The change per second since the row before; `None` for the first, and for two at one time.
-    fn rate(&mut self, slot: u32, index: u32, time: Micros, value: f64) -> Option<f64> {
-        let state = &mut Arc::make_mut(&mut self.states[slot as usize]).alarms[index as usize];
-        let before = state.before.replace((time, value));
-        let (then, was) = before?;
-        let seconds = time.saturating_sub(then) as f64 / 1e6;
-        (seconds > 0.0).then(|| ((value - was) / seconds).abs())
-    }
-
-    /// Gives an alarm what a row says of its condition.
-    #[allow(clippy::too_many_arguments)]
-    fn judge(
-        &mut self,
-        slot: u32,
-        index: u32,
-        alarm: &Alarm,
-        watched: &Watched,
-        counts: Counts,
-        row: Row,
-        now: Micros,
-    ) {
-        let state = &mut Arc::make_mut(&mut self.states[slot as usize]).alarms[index as usize];
-        let Counts::As(truth) = counts else {
-            state.usable = false;
-            return;
-        };
-        state.usable = true;
-        state.value = row.value;
-        state.quality = row.quality.0;
-        let (from, deadline) = (state.machine.state, state.machine.deadline());
-        let event = state.machine.row(&alarm.behaviour, truth, row.time, now);
-        let after = state.machine.deadline();
-        if deadline != after {
-            if let Some(deadline) = deadline {
-                self.timers.remove(&(deadline, slot, index));
-            }
-            if let Some(deadline) = after {
-                self.timers.insert((deadline, slot, index));
-            }
-        }
-        if let Some(event) = event {
-            self.event(slot, index, watched, from, event, row.time, None);
-        }
-    }
-
-    /// Writes the row of a transition that has been made.
-    #[allow(clippy::too_many_arguments)]
-    fn event(
-        &mut self,
-        slot: u32,
-        index: u32,
-        watched: &Watched,
-        from: State,
-        event: Event,
-        time: Micros,
-        by: Option<&Action>,
-    ) {
-        let Some(alarm) = watched.alarms.get(index as usize) else { return };
-        let state = self.states[slot as usize].alarms[index as usize];
-        let to = state.machine.state;
-        let first = watched.groups[index as usize]
-            .map(|group| self.groups.moved(group, (slot, index), from == State::A, to == State::A));
-        self.events.push(EventRow {
-            time,
-            key: watched.tag,
-            alarm: alarm.name.clone(),
-            occurrence: state.machine.occurrence,
-            event,
-            state: to,
-            value: state.value,
-            limit: alarm.condition.limit(),
-            quality: Quality(state.quality),
-            class: alarm.class.clone(),
-            user: by.map(|action| action.user.clone()),
-            reason: by.and_then(|action| action.reason.clone()),
-            first,
-        });
-    }
-
-    /// The values that change nothing at the moment.
-    fn band(&self, slot: u32) -> (f64, f64) {
-        let calm = self.states[slot as usize].alarms.iter().all(|alarm| alarm.machine.is_calm());
-        if calm { self.watched[slot as usize].calm } else { NEVER }
-    }
-
-    /// Every row of the entry has come: deviations are judged, at each time with what was known of it.
-    fn settle(&mut self, now: Micros) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.sort_by_key(|waiting| waiting.time);
-        let watched = self.watched.clone();
-        for group in waiting.chunk_by(|a, b| a.time == b.time) {
-            let mut touched = BTreeSet::new();
-            for Waiting { slot, value, quality, .. } in group {
-                Arc::make_mut(&mut self.states[*slot as usize]).compared = Some((*value, *quality));
-                touched.insert(*slot);
-                touched.extend(&watched[*slot as usize].followers);
-            }
-            for slot in touched {
-                self.deviations(slot, &watched, group[0].time, now);
-            }
-        }
-    }
-
-    fn deviations(&mut self, slot: u32, all: &[Watched], time: Micros, now: Micros) {
-        let watched = &all[slot as usize];
-        let Some((value, quality)) = self.states[slot as usize].compared else { return };
-        for (index, alarm) in (0..).zip(&watched.alarms) {
-            let Condition::Deviation { setpoint, .. } = alarm.condition else { continue };
-            let (setpoint, its_quality) = match setpoint {
-                Setpoint::Number(number) => (Some(number), Quality::GOOD),
-                Setpoint::Tag(tag) => {
-                    let Ok(leader) = all.binary_search_by_key(&tag, |watched| watched.tag) else { continue };
-                    let Some(compared) = self.states[leader].compared else { continue };
-                    compared
-                }
-            };
-            let quality = quality.worst(its_quality);
-            let distance = value.zip(setpoint).map(|(value, setpoint)| (value - setpoint).abs());
-            let counts = match (alarm.rows.count(quality, distance.is_some()), distance) {
-                (Counts::Yes, Some(distance)) => Counts::As(alarm.condition.judge(distance)),
-                (counts, _) => counts,
-            };
-            self.judge(slot, index, alarm, watched, counts, Row { time, value: distance, quality }, now);
-        }
     }
 }
 
@@ -495,9 +206,10 @@ impl Transform for TagAlarmsTransform {
     fn on_action(&mut self, action: &Action, out: &mut Output) -> Result<(), NodeError> {
         let Some(verb) = Verb::of(action) else { return Ok(()) };
         let Some(tag) = action.text("tag").and_then(|name| self.directory.tag_id(name)) else { return Ok(()) };
-        let Some(slot) = self.hot.get(tag).map(|hot| hot.slot).filter(|slot| *slot != NONE) else { return Ok(()) };
+        let Some(hot) = self.hot.get(tag).copied().filter(|hot| hot.slot != NONE) else { return Ok(()) };
+        let slot = hot.slot;
         // Another worker, or another node, has this tag.
-        if !self.cold.states[slot as usize].seen {
+        if hot.newest == Micros::MIN && !self.cold.states[slot as usize].seen {
             return Ok(());
         }
         let watched = self.cold.watched.clone();
@@ -537,7 +249,8 @@ impl Transform for TagAlarmsTransform {
         Some(Box::new(move || {
             let mut saved = Vec::new();
             for (slot, (watched, state)) in (0..).zip(watched.iter().zip(&states)) {
-                if !state.seen {
+                let newest = hot.get(watched.tag).map_or(Micros::MIN, |hot| hot.newest);
+                if newest == Micros::MIN && !state.seen {
                     continue;
                 }
                 let alarms = (0..)
@@ -551,7 +264,7 @@ impl Transform for TagAlarmsTransform {
                     .collect();
                 saved.push(SavedTag {
                     tag: directory.tag_name(watched.tag).to_owned(),
-                    newest: hot.get(watched.tag).map_or(Micros::MIN, |hot| hot.newest),
+                    newest,
                     compared: state.compared.map(|(value, quality)| (value, quality.0)),
                     alarms,
                 });

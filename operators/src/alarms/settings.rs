@@ -175,7 +175,7 @@ impl TagAlarms {
             if value.value == Value::Bool(false) || value.as_text() == Some("off") {
                 return false;
             }
-            if value.value == Value::Bool(true) || value.is_null() {
+            if value.value == Value::Bool(true) || value.as_text() == Some("on") || value.is_null() {
                 entry.value = Node::new(value.place, Value::Map(Vec::new()));
             } else if value.as_text().is_some() {
                 let key = Spanned::new("limit".to_owned(), value.place);

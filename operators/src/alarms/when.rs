@@ -42,7 +42,7 @@ pub(super) struct Definition {
 
 /// For what the expressions are compiled.
 pub(super) enum Expressions {
-    Rows(Compiled),
+    Rows(Box<Compiled>),
     /// Kinds of value for which the condition has a meaning.
     Samples(Vec<(ValueKind, Compiled)>, Box<SampleView>),
 }

@@ -9,31 +9,36 @@ use serde::{Deserialize, Serialize};
 use super::flat::FlatRun;
 use super::plan::{CLOCK_TOLERANCE, FrozenPlan, JumpPlan, LONGEST_WINDOW, Plan, SpikeForm};
 
-/// What is kept of every tag: one cache line.
-#[derive(Clone, Debug)]
-#[repr(align(64))]
-pub(super) struct TagState {
+/// What the fast path reads and writes of every tag: half a cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Hot {
     /// Time of the newest sample; `Micros::MIN` before the first.
     pub(super) newest: Micros,
     /// Engine time at which the last sample came.
     pub(super) seen: Micros,
-    /// The value that the next is compared with for a jump; NaN before the first.
-    pub(super) last_good: f64,
-    /// The value that a jump check rejected last.
-    candidate: f64,
     /// Bits of the last value, whatever its quality.
     pub(super) bits: u64,
+    /// The next sample must be judged check by check. While this is false, the last value is the last good one as
+    /// well, it repeats nothing, and [`TagState`] is out of date.
+    pub(super) busy: bool,
+}
+
+/// What is kept of every tag besides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct TagState {
+    /// The value that the next is compared with for a jump; NaN before the first.
+    last_good: f64,
+    /// The value that a jump check rejected last.
+    candidate: f64,
     /// Bits of the value of the flat run.
     flat: u64,
-    /// Time at which the flat run began. Like `flat` and `run` it is written only while `busy`.
+    /// Time at which the flat run began.
     since: Micros,
     /// How often the last value has been repeated bit by bit.
     run: u32,
     /// Agreeing rejections of the jump check in a row.
     rejections: u16,
     line: Line,
-    /// The next sample must be judged check by check.
-    pub(super) busy: bool,
 }
 
 /// Whether there is a value that the next can repeat.
@@ -47,21 +52,15 @@ enum Line {
     Standing,
 }
 
+impl Default for Hot {
+    fn default() -> Self {
+        Self { newest: Micros::MIN, seen: Micros::MIN, bits: 0, busy: true }
+    }
+}
+
 impl Default for TagState {
     fn default() -> Self {
-        Self {
-            newest: Micros::MIN,
-            seen: Micros::MIN,
-            last_good: f64::NAN,
-            candidate: f64::NAN,
-            bits: 0,
-            flat: 0,
-            since: 0,
-            run: 0,
-            rejections: 0,
-            line: Line::Empty,
-            busy: true,
-        }
+        Self { last_good: f64::NAN, candidate: f64::NAN, flat: 0, since: 0, run: 0, rejections: 0, line: Line::Empty }
     }
 }
 
@@ -148,27 +147,21 @@ impl Sample {
 }
 
 /// Takes note that a sample has come, and says whether it is in order. `now` is engine time.
-pub(super) fn arrive(plan: &Plan, state: &mut TagState, sample: &Sample, now: Micros) -> Arrival {
+pub(super) fn arrive(plan: &Plan, hot: &mut Hot, state: &mut TagState, sample: &Sample, now: Micros) -> Arrival {
     if sample.checks.contains(Checks::OUT_OF_ORDER) {
         return Arrival::OutOfOrder;
     }
-    if sample.time < state.newest {
+    if sample.time < hot.newest {
         // A device whose clock was ahead and has been put right: its newest time is no measure.
         let tolerance = plan.future.map_or(CLOCK_TOLERANCE, |(tolerance, _)| tolerance);
-        if state.newest <= now.saturating_add(tolerance) {
+        if hot.newest <= now.saturating_add(tolerance) {
             return Arrival::OutOfOrder;
         }
     }
-    if !state.busy {
-        // So far the fast path alone has written this record.
-        state.since = state.newest;
-        state.flat = flat_bits(plan.kind, state.bits);
-        state.run = 0;
-    }
-    let after = (state.newest != Micros::MIN).then(|| sample.time.saturating_sub(state.newest));
-    state.newest = sample.time;
-    state.seen = now;
-    state.busy = true;
+    state.catch_up(hot, plan.kind);
+    let after = (hot.newest != Micros::MIN).then(|| sample.time.saturating_sub(hot.newest));
+    hot.newest = sample.time;
+    hot.seen = now;
     Arrival::InOrder { after }
 }
 
@@ -180,7 +173,7 @@ fn flat_bits(kind: ValueKind, bits: u64) -> u64 {
 /// A check judges what is not yet Bad, and never makes a quality better.
 pub(super) fn judge(
     plan: &Plan,
-    state: &mut TagState,
+    (hot, state): (&mut Hot, &mut TagState),
     extras: &mut Extras,
     sample: &mut Sample,
     arrival: Arrival,
@@ -202,9 +195,9 @@ pub(super) fn judge(
         return;
     };
     // A sample of any quality counts as a repeat.
-    let repeats = state.line != Line::Empty && reading.bits == state.bits;
+    let repeats = state.line != Line::Empty && reading.bits == hot.bits;
     state.run = if repeats { state.run.saturating_add(1) } else { 0 };
-    state.bits = reading.bits;
+    hot.bits = reading.bits;
     if state.line == Line::Empty {
         state.line = Line::Broken;
     }
@@ -235,7 +228,7 @@ pub(super) fn judge(
     }
     times(plan, sample, after, now);
     let settled = usable && state.run == 0 && state.rejections == 0 && state.since == sample.time;
-    state.busy = !settled;
+    hot.busy = !(settled && state.last_good.to_bits() == hot.bits);
 }
 
 fn range(plan: &Plan, sample: &mut Sample) {
@@ -418,23 +411,19 @@ pub(super) fn exchange(
     (released, true)
 }
 
-/// A tag's hot record as it is saved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct SavedTag {
-    newest: Micros,
-    seen: Micros,
-    last_good: f64,
-    candidate: f64,
-    bits: u64,
-    flat: u64,
-    since: Micros,
-    run: u32,
-    rejections: u16,
-    line: Line,
-    busy: bool,
-}
-
 impl TagState {
+    /// Takes over what the fast path has left in the hot record alone.
+    fn catch_up(&mut self, hot: &mut Hot, kind: ValueKind) {
+        if !hot.busy {
+            self.since = hot.newest;
+            self.flat = flat_bits(kind, hot.bits);
+            self.run = 0;
+            // The fast path keeps the bits of floats, of integers as well.
+            self.last_good = f64::from_bits(hot.bits);
+            hot.busy = true;
+        }
+    }
+
     /// There is no reading: what comes next does not continue a flat line.
     fn interrupt(&mut self) {
         if self.line == Line::Standing {
@@ -442,25 +431,9 @@ impl TagState {
         }
     }
 
-    pub(super) fn save(&self) -> SavedTag {
-        let Self { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy } = self.clone();
-        SavedTag { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy }
-    }
-
-    pub(super) fn load(saved: &SavedTag) -> Self {
-        let SavedTag { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy } =
-            saved.clone();
-        Self { newest, seen, last_good, candidate, bits, flat, since, run, rejections, line, busy }
-    }
-
-    /// A sample without a value was made for this tag: a flat line begins anew.
-    pub(super) fn silence(&mut self) {
-        if !self.busy {
-            self.since = self.newest;
-            self.flat = self.bits;
-            self.run = 0;
-        }
+    /// A sample without a value was made for this tag.
+    pub(super) fn silence(&mut self, hot: &mut Hot, kind: ValueKind) {
+        self.catch_up(hot, kind);
         self.interrupt();
-        self.busy = true;
     }
 }

@@ -6,6 +6,8 @@ mod judge;
 mod plan;
 mod settings;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod transform;
 
@@ -19,7 +21,7 @@ use ducto_graph::expr::Expression;
 use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
 };
-use ducto_graph::registry::{Scope, Section, SectionCheck};
+use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::source::Place;
 use ducto_graph::tree::{Node, Spanned};
@@ -41,6 +43,12 @@ use transform::QualityTransform;
 pub struct QualityConfig {
     /// Checks for all tags; what a tag's own `checks` name goes before.
     pub checks: Checks,
+}
+
+/// Adds the operator `quality` and the tag section `checks`.
+pub fn register(registry: &mut Registry) {
+    registry.add(operator());
+    registry.add_section(section());
 }
 
 /// The operator `quality`.
@@ -117,6 +125,13 @@ fn check_tag(checks: &Checks, tag: &TagSettings, check: &SectionCheck<'_>, diagn
             }
         }
         ValueKind::Float64 | ValueKind::Int64 => {}
+    }
+    for name in checks.unknown() {
+        diagnostics.push(
+            Diagnostic::new(Code::ChoiceUnknown, format!("there is no check `{}`", **name))
+                .at(name.place)
+                .suggest(name, Checks::names()),
+        );
     }
     if checks.stale.as_ref().is_some_and(|stale| stale.after.is_none()) && tag.scan.is_none() {
         diagnostics.push(

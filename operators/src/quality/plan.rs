@@ -24,15 +24,31 @@ pub(super) struct Limits {
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) jump: f64,
+}
+
+impl Limits {
+    /// Every sample is judged check by check.
+    pub(super) const NEVER: Self = Self { low: f64::INFINITY, high: f64::NEG_INFINITY, jump: -1.0 };
+}
+
+/// Bounds of a sample's time that no tag's checks object to; one for all tags, so that they stay in registers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
     /// Longest time since the sample before; an older sample wraps round to a very long one.
     pub(super) gap: u64,
     /// Furthest ahead of engine time.
     pub(super) lead: Micros,
 }
 
-impl Limits {
-    /// Every sample is judged check by check.
-    const NEVER: Self = Self { low: f64::INFINITY, high: f64::NEG_INFINITY, jump: -1.0, gap: 0, lead: 0 };
+impl Times {
+    pub(super) fn of(plans: &Plans) -> Self {
+        let plans = || plans.iter().flatten();
+        Self {
+            // Half the range of u64 is any time not before the newest.
+            gap: plans().filter_map(|plan| Some(plan.gap?.0.unsigned_abs())).min().unwrap_or(i64::MAX as u64),
+            lead: plans().filter_map(|plan| Some(plan.future?.0)).min().unwrap_or(Micros::MAX),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -344,21 +360,14 @@ impl Plan {
         (low, high)
     }
 
-    /// A sample within these limits passes all checks, and leaves state only in the tag's hot record.
+    /// A sample within these limits passes all checks, and leaves its trace in the tag's hot record alone.
     pub(super) fn limits(&self) -> Limits {
         let windowed = self.frozen.as_ref().is_some_and(|frozen| frozen.tolerance > 0.0);
         if self.watched || self.waits() || self.spike.is_some() || self.rate.is_some() || windowed {
             return Limits::NEVER;
         }
         let (low, high) = self.band();
-        Limits {
-            low,
-            high,
-            jump: self.jump.as_ref().map_or(f64::INFINITY, |jump| jump.limit),
-            // Half the range of u64 is any time not before the newest.
-            gap: self.gap.map_or(i64::MAX as u64, |(span, _)| span.unsigned_abs()),
-            lead: self.future.map_or(Micros::MAX, |(tolerance, _)| tolerance),
-        }
+        Limits { low, high, jump: self.jump.as_ref().map_or(f64::INFINITY, |jump| jump.limit) }
     }
 }
 

@@ -45,10 +45,9 @@ pub struct Checks {
     /// Ahead of the engine's clock. Short: by how much.
     #[schemars(with = "Option<Shorthand<Future>>")]
     pub future: Option<Future>,
-    /// Checks written as `off`.
-    #[schemars(skip)]
-    #[serde(default, rename = "off")]
-    pub(super) off: Vec<Spanned<String>>,
+    /// Names of checks that the node gives to all tags and this one does not have; `stale: off` says the same.
+    #[serde(default)]
+    pub off: Vec<Spanned<String>>,
 }
 
 /// The quality that a failed check gives: an OPC DA code, or `none` to set the check's bit only.
@@ -328,6 +327,15 @@ impl Checks {
         }
         rest!(range, jump, spike, rate, cross_check, frozen, stale, gap, future);
         rest
+    }
+
+    /// Those of `off` that are no checks, and the names that are.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.off.iter().filter(|name| !Self::names().any(|known| known == name.as_str()))
+    }
+
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        SHORT.iter().map(|(name, _)| *name)
     }
 
     /// Whether a check was taken away.

@@ -12,8 +12,8 @@ use ducto_record::{
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Conditions;
-use super::judge::{Arrival, Extra, Extras, Held, Reading, Sample, SavedTag, TagState, arrive, exchange, extra, judge};
-use super::plan::{Limits, Plan, Plans, SpikeForm};
+use super::judge::{Arrival, Extra, Extras, Held, Hot, Reading, Sample, TagState, arrive, exchange, extra, judge};
+use super::plan::{self, Limits, Plan, Plans, SpikeForm};
 
 const VERSION: u32 = 1;
 
@@ -23,9 +23,13 @@ pub(super) struct QualityTransform {
     /// By tag number; a tag behind the end passes unjudged.
     limits: Vec<Limits>,
     plans: Arc<Plans>,
+    hot: Dense<Hot>,
     state: Dense<TagState>,
+    bounds: plan::Times,
     extras: Extras,
     conditions: Conditions,
+    /// By tag number: how long it may be silent; `Micros::MAX` for ever.
+    patience: Arc<[Micros]>,
     silence: Silence,
     waiting: Vec<Waiting>,
     /// Engine time of the entry whose samples wait.
@@ -78,12 +82,18 @@ struct Loose {
 
 impl QualityTransform {
     pub(super) fn new(directory: Arc<Directory>, plans: Plans, conditions: Conditions) -> Self {
-        let pass = Limits { low: f64::INFINITY, high: f64::NEG_INFINITY, jump: -1.0, gap: 0, lead: 0 };
-        let limits = plans.iter().map(|plan| plan.as_ref().map_or(pass, |plan| plan.limits())).collect();
+        let limits = plans.iter().map(|plan| plan.as_ref().map_or(Limits::NEVER, |plan| plan.limits())).collect();
+        let patience = plans
+            .iter()
+            .map(|plan| plan.as_ref().and_then(|plan| plan.stale.as_ref()).map_or(Micros::MAX, |stale| stale.after))
+            .collect();
         Self {
             directory,
             limits,
+            patience,
+            bounds: plan::Times::of(&plans),
             plans: Arc::new(plans),
+            hot: Dense::new(),
             state: Dense::new(),
             extras: Dense::new(),
             conditions,
@@ -102,12 +112,13 @@ impl QualityTransform {
         time: impl Fn(usize) -> Micros,
         reading: impl Fn(usize) -> Option<(f64, u64)>,
     ) {
-        let Self { limits, state, plans, extras, conditions, silence, waiting, .. } = self;
+        let Self { limits, bounds, hot, state, plans, extras, conditions, silence, waiting, .. } = self;
+        let plan::Times { gap, lead } = *bounds;
         let (tags, quality, checks) = (&samples.tags()[..], &samples.quality()[..], &samples.checks()[..]);
         let rows = tags.len();
         let (quality, checks) = (&quality[..rows], &checks[..rows]);
         let now = pass.now;
-        state.update(tags, |row, tag, state| {
+        hot.update(tags, |row, tag, hot| {
             let Some(limits) = limits.get(tag as usize) else { return };
             let time = time(row);
             if let Some((number, bits)) = reading(row)
@@ -115,22 +126,20 @@ impl QualityTransform {
                     & (checks[row] == 0)
                     & (number >= limits.low)
                     & (number <= limits.high)
-                    // Not `<=`: before the first good value the distance is NaN.
-                    & !((number - state.last_good).abs() > limits.jump)
-                    & (number != f64::from_bits(state.bits))
-                    & (time.wrapping_sub(state.newest) as u64 <= limits.gap)
-                    & (time.saturating_sub(now) <= limits.lead)
-                    & !state.busy
+                    & ((number - f64::from_bits(hot.bits)).abs() <= limits.jump)
+                    & (number != f64::from_bits(hot.bits))
+                    & (time.wrapping_sub(hot.newest) as u64 <= gap)
+                    & (time.saturating_sub(now) <= lead)
+                    & !hot.busy
             {
-                state.last_good = number;
-                state.bits = bits;
-                state.newest = time;
-                state.seen = now;
+                hot.bits = bits;
+                hot.newest = time;
+                hot.seen = now;
                 return;
             }
             let Some(Some(plan)) = plans.get(tag as usize) else { return };
-            let mut cold = Cold { plan, extras, conditions, silence, waiting };
-            cold.judge(samples, row, tag, time, state, pass);
+            let mut cold = Cold { plan, state, extras, conditions, silence, waiting };
+            cold.judge(samples, row, tag, time, hot, pass);
         });
     }
 
@@ -195,7 +204,7 @@ impl QualityTransform {
                 let Waiting { sample, arrival, value, .. } = waiting;
                 let Some(Some(plan)) = self.plans.get(sample.tag as usize) else { continue };
                 let conditions = &mut self.conditions;
-                let state = self.state.get_mut(sample.tag);
+                let state = (self.hot.get_mut(sample.tag), self.state.get_mut(sample.tag));
                 judge(plan, state, &mut self.extras, sample, *arrival, now, &mut |index| conditions.holds(index));
                 release(plan, &mut self.extras, *sample, value, *arrival, &mut loose);
             }
@@ -206,28 +215,25 @@ impl QualityTransform {
     /// Makes the samples of tags that are silent: one at the deadline, and one for each scan that follows.
     fn silent(&mut self, deadline: Micros, out: &mut Output) {
         let mut silent: BTreeMap<ValueKind, Vec<(TagId, Quality)>> = BTreeMap::new();
+        let patience = self.patience.clone();
         for chunk in 0..self.silence.due.len() {
             if self.silence.due[chunk] > deadline {
                 continue;
             }
             let mut due = Micros::MAX;
-            let tags = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.plans.len());
-            for (tag, plan) in tags.clone().zip(&self.plans[tags]) {
-                let Some(stale) = plan.as_ref().and_then(|plan| plan.stale.as_ref()) else { continue };
+            let tags = chunk * CHUNK..((chunk + 1) * CHUNK).min(patience.len());
+            for (tag, &after) in tags.clone().zip(&patience[tags]) {
                 let tag = tag as TagId;
-                let Some(seen) = self.state.get(tag).map(|state| state.seen) else { continue };
-                if seen == Micros::MIN {
+                let seen = self.hot.get(tag).map_or(Micros::MIN, |hot| hot.seen);
+                if seen == Micros::MIN || after == Micros::MAX {
                     continue;
                 }
-                let mut at = seen.saturating_add(stale.after);
-                if at <= deadline {
-                    let plan = plan.as_ref().map_or(ValueKind::Float64, |plan| plan.kind);
-                    silent.entry(plan).or_default().push((tag, stale.verdict));
-                    at = deadline.saturating_add(stale.scan);
-                    let state = self.state.get_mut(tag);
-                    state.seen = at.saturating_sub(stale.after);
-                    state.silence();
-                    self.conditions.set(tag, Value::Null);
+                let mut at = seen.saturating_add(after);
+                if at <= deadline
+                    && let Some((kind, verdict, again)) = self.fall_silent(tag, deadline)
+                {
+                    silent.entry(kind).or_default().push((tag, verdict));
+                    at = again;
                 }
                 due = due.min(at);
             }
@@ -250,9 +256,25 @@ impl QualityTransform {
     }
 }
 
+impl QualityTransform {
+    /// A tag has become silent, or still is: its kind, the quality of the sample, and when the next is due.
+    #[cold]
+    fn fall_silent(&mut self, tag: TagId, deadline: Micros) -> Option<(ValueKind, Quality, Micros)> {
+        let plan = self.plans.get(tag as usize)?.as_ref()?;
+        let stale = plan.stale.as_ref()?;
+        let again = deadline.saturating_add(stale.scan);
+        let hot = self.hot.get_mut(tag);
+        self.state.get_mut(tag).silence(hot, plan.kind);
+        hot.seen = again.saturating_sub(stale.after);
+        self.conditions.set(tag, Value::Null);
+        Some((plan.kind, stale.verdict, again))
+    }
+}
+
 /// What [`QualityTransform::pass`] needs for a row that does not pass at once.
 struct Cold<'a> {
     plan: &'a Plan,
+    state: &'a mut Dense<TagState>,
     extras: &'a mut Extras,
     conditions: &'a mut Conditions,
     silence: &'a mut Silence,
@@ -262,15 +284,7 @@ struct Cold<'a> {
 impl Cold<'_> {
     #[cold]
     #[inline(never)]
-    fn judge(
-        &mut self,
-        samples: &Samples,
-        row: usize,
-        tag: TagId,
-        time: Micros,
-        state: &mut TagState,
-        pass: &mut Pass,
-    ) {
+    fn judge(&mut self, samples: &Samples, row: usize, tag: TagId, time: Micros, hot: &mut Hot, pass: &mut Pass) {
         let plan = self.plan;
         let mut sample = Sample {
             tag,
@@ -281,8 +295,9 @@ impl Cold<'_> {
         };
         let (quality, checks) = (sample.quality, sample.checks);
         // Silence is asked for again after the first sample and after each silence; otherwise its bound still holds.
-        let first_after_silence = state.busy;
-        let arrival = arrive(plan, state, &sample, pass.now);
+        let first_after_silence = hot.busy;
+        let state = self.state.get_mut(tag);
+        let arrival = arrive(plan, hot, state, &sample, pass.now);
         if let (Some(stale), true, Arrival::InOrder { .. }) = (&plan.stale, first_after_silence, arrival) {
             self.silence.at_the_latest(tag, pass.now.saturating_add(stale.after));
         }
@@ -294,7 +309,7 @@ impl Cold<'_> {
             return;
         }
         let conditions = &mut *self.conditions;
-        judge(plan, state, self.extras, &mut sample, arrival, pass.now, &mut |index| conditions.holds(index));
+        judge(plan, (hot, state), self.extras, &mut sample, arrival, pass.now, &mut |index| conditions.holds(index));
         if in_order && plan.watched {
             self.waiting.push(Waiting { sample, value: samples.values().get(row), arrival, judged: true });
         }
@@ -408,7 +423,7 @@ fn no_values(kind: ValueKind, rows: usize) -> Values {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Saved {
     tags: Vec<String>,
-    states: Vec<SavedTag>,
+    states: Vec<(Hot, TagState)>,
     /// With the index of the tag in `tags`.
     extras: Vec<(usize, Extra)>,
     /// Last values that conditions read.
@@ -442,16 +457,17 @@ impl Transform for QualityTransform {
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        let (state, extras, directory) = (self.state.clone(), self.extras.clone(), self.directory.clone());
+        let (hot, state) = (self.hot.clone(), self.state.clone());
+        let (extras, directory) = (self.extras.clone(), self.directory.clone());
         let latest: Vec<(TagId, Value)> = self.conditions.latest().map(|(tag, value)| (tag, value.clone())).collect();
         Some(Box::new(move || {
             let mut saved = Saved::default();
-            for (tag, state) in state.iter().filter(|(_, state)| state.newest != Micros::MIN) {
+            for (tag, hot) in hot.iter().filter(|(_, hot)| hot.newest != Micros::MIN) {
                 if let Some(Some(extra)) = extras.get(tag) {
                     saved.extras.push((saved.tags.len(), (**extra).clone()));
                 }
                 saved.tags.push(directory.tag_name(tag).to_owned());
-                saved.states.push(state.save());
+                saved.states.push((*hot, state.get(tag).cloned().unwrap_or_default()));
             }
             saved.latest = latest.into_iter().map(|(tag, value)| (directory.tag_name(tag).to_owned(), value)).collect();
             SavedState::encode(VERSION, &saved)
@@ -460,15 +476,15 @@ impl Transform for QualityTransform {
 
     fn restore(&mut self, saved: &SavedState) -> Result<(), StateError> {
         let saved: Saved = saved.decode(VERSION)?;
-        for (name, state) in saved.tags.iter().zip(&saved.states) {
+        for (name, (hot, state)) in saved.tags.iter().zip(saved.states) {
             let Some(tag) = self.directory.tag_id(name) else { continue };
-            let state = TagState::load(state);
             if let Some(Some(plan)) = self.plans.get(tag as usize)
                 && let Some(stale) = &plan.stale
-                && state.seen != Micros::MIN
+                && hot.seen != Micros::MIN
             {
-                self.silence.at_the_latest(tag, state.seen.saturating_add(stale.after));
+                self.silence.at_the_latest(tag, hot.seen.saturating_add(stale.after));
             }
+            *self.hot.get_mut(tag) = hot;
             *self.state.get_mut(tag) = state;
         }
         for (index, extra) in saved.extras {

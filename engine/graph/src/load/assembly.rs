@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ducto_record::{Asset, AssetId, Directory, DirectoryBuilder, Tag, TagId, ValueKind};
 
 use crate::operator::ConnectionConfig;
-use crate::site::{AssetSettings, Interpolation, Site, TagSettings};
+use crate::site::{AssetSettings, Site, TagSettings};
 use crate::source::Place;
 use crate::tree::{Node, Spanned, Value};
 
@@ -96,10 +96,6 @@ impl Assembly {
             span: definition.span,
             envelope: definition.envelope,
             scan: definition.scan.or_else(|| connection.and_then(ConnectionConfig::scan)),
-            interpolation: definition.interpolation.unwrap_or(match kind {
-                ValueKind::Float64 => Interpolation::Sloped,
-                _ => Interpolation::Stepped,
-            }),
             description: definition.description.clone(),
             states: definition.states.clone(),
             sections: definition.sections.clone(),

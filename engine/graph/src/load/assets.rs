@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::decode::decode;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, suggestion};
 use crate::scalar::{TimeZone, Timestamp};
 use crate::table::{Cell, Conventions, Table, Typed};
 use crate::tree::{Node, Spanned, Value};
@@ -56,6 +57,16 @@ enum Use {
     Elsewhere,
 }
 
+/// The templates that assets can name.
+#[derive(Clone, Copy)]
+pub(super) struct Templates<'a> {
+    pub(super) all: &'a [Template],
+    /// Names of those that have mistakes, which are reported.
+    pub(super) broken: &'a HashSet<String>,
+    /// Whether every file that may define some could be read.
+    pub(super) complete: bool,
+}
+
 /// A table with what was declared about it.
 pub(super) struct DeclaredTable {
     pub(super) table: Table,
@@ -85,14 +96,7 @@ impl Loader<'_> {
         Some(DeclaredTable { table, conventions: fields.conventions() })
     }
 
-    pub(super) fn assets(
-        &mut self,
-        files: &[Node],
-        site: &Path,
-        zone: &TimeZone,
-        templates: &[Template],
-        broken: &HashSet<String>,
-    ) -> Assets {
+    pub(super) fn assets(&mut self, files: &[Node], site: &Path, zone: &TimeZone, templates: Templates<'_>) -> Assets {
         let mut assets = Assets::default();
         for file in files {
             let Some(declared) = self.table(file, site) else {
@@ -102,19 +106,13 @@ impl Loader<'_> {
             if !declared.table.rejected.is_empty() {
                 assets.incomplete = true;
             }
-            self.asset_table(&declared, zone, templates, broken, &mut assets);
+            self.asset_table(&declared, zone, templates, &mut assets);
         }
         assets
     }
 
-    fn asset_table(
-        &mut self,
-        declared: &DeclaredTable,
-        zone: &TimeZone,
-        templates: &[Template],
-        broken: &HashSet<String>,
-        assets: &mut Assets,
-    ) {
+    fn asset_table(&mut self, declared: &DeclaredTable, zone: &TimeZone, known: Templates<'_>, assets: &mut Assets) {
+        let templates = known.all;
         let table = &declared.table;
         self.check_asset_columns(table, templates);
         let (Some(name), Some(template)) =
@@ -126,6 +124,7 @@ impl Loader<'_> {
         let by_name: HashMap<&str, usize> =
             templates.iter().enumerate().map(|(index, template)| (template.name.as_str(), index)).collect();
         let mut uses: HashMap<usize, Vec<Use>> = HashMap::new();
+        let mut nearest: HashMap<Arc<str>, Option<String>> = HashMap::new();
         for row in &table.rows {
             let Some(asset) = self.asset_name(&row[name], assets) else {
                 assets.incomplete = true;
@@ -136,12 +135,15 @@ impl Loader<'_> {
                 assets.incomplete = true;
                 if cell.is_empty() {
                     self.report(empty(cell, "template"));
-                } else if !broken.contains(&*cell.text) {
-                    self.report(
+                } else if known.complete && !known.broken.contains(&*cell.text) {
+                    // The same mistake tends to stand in many rows.
+                    let names = || templates.iter().map(|template| template.name.as_str());
+                    let help = nearest.entry(cell.text.clone()).or_insert_with(|| suggestion(&cell.text, names()));
+                    let mut diagnostic =
                         Diagnostic::new(Code::TemplateUnknown, format!("there is no template `{}`", cell.text))
-                            .at(cell.place)
-                            .suggest(&cell.text, by_name.keys().copied()),
-                    );
+                            .at(cell.place);
+                    diagnostic.help.clone_from(help);
+                    self.report(diagnostic);
                 }
                 continue;
             };
@@ -319,7 +321,7 @@ impl Loader<'_> {
             }
             if let Some((variable, _)) = column.value.split_once('.') {
                 let variables = || templates.iter().flat_map(|template| &template.tags).map(|tag| &*tag.variable);
-                if !templates.is_empty() && !variables().any(|known| known == variable) {
+                if !templates.is_empty() && templates.iter().all(|template| template.variable(variable).is_none()) {
                     let message = format!("no template has a variable `{variable}`");
                     self.report(
                         Diagnostic::new(Code::FieldUnknown, message).at(column.place).suggest(variable, variables()),
@@ -344,7 +346,7 @@ impl Loader<'_> {
 }
 
 fn column_uses(table: &Table, template: &Template, all: &[Template]) -> Vec<Use> {
-    let has = |template: &Template, variable: &str| template.tags.iter().any(|tag| &*tag.variable == variable);
+    let has = |template: &Template, variable: &str| template.variable(variable).is_some();
     table
         .columns
         .iter()

@@ -177,6 +177,9 @@ impl Loader<'_> {
             self.check_shared_datasets(&site, &flat, &round.checked, &mut round.diagnostics);
             self.diagnostics.extend(round.diagnostics);
             site.pipelines = built(&flat, &ordered, round.checked);
+            for pipeline in &site.pipelines {
+                pipeline.check_held(&site, self.diagnostics);
+            }
             return site;
         }
         if let Some(tag) = known.last() {
@@ -329,25 +332,31 @@ impl Loader<'_> {
         diagnostics: &mut Diagnostics,
     ) {
         for (dataset, sinks) in &flat.stored {
-            for (at, &second) in sinks.iter().enumerate() {
+            let mut by_tag: HashMap<TagId, usize> = HashMap::new();
+            let mut by_source: HashMap<usize, (usize, bool)> = HashMap::new();
+            for &second in sinks {
                 let Some(there) = &checked[second] else { continue };
-                let shared = sinks[..at].iter().find_map(|&first| {
-                    let here = checked[first].as_ref()?;
-                    here.reach.shares(&there.reach).map(|tag| (first, tag))
+                // Where the tags of one of two are not known, only what comes from one source is sure to be the same.
+                let of_tags = there.reach.tags.iter().flat_map(|tags| tags.iter());
+                let of_source = there.reach.sources.iter();
+                let known = there.reach.tags.is_some();
+                let shared = of_tags.clone().find_map(|tag| Some((*by_tag.get(tag)?, Some(*tag)))).or_else(|| {
+                    let of_source = of_source.clone().filter_map(|source| by_source.get(source));
+                    of_source.copied().find(|(_, other_known)| !(known && *other_known)).map(|(first, _)| (first, None))
                 });
+                by_tag.extend(of_tags.map(|tag| (*tag, second)));
+                by_source.extend(of_source.map(|source| (*source, (second, known))));
                 let Some((first, tag)) = shared else { continue };
                 let what = match tag {
                     Some(tag) => format!("`{}`", site.directory.tag_name(tag)),
                     None => "the same rows".to_owned(),
                 };
                 let (one, other) = (flat.node(first), flat.node(second));
+                let name = |number: usize| format!("`{}.{}`", flat.pipeline(number).id, flat.node(number).id.value);
                 diagnostics.push(
                     Diagnostic::new(
                         Code::DatasetShared,
-                        format!(
-                            "`{}` and `{}` both store {what} in the dataset `{dataset}`",
-                            one.id.value, other.id.value
-                        ),
+                        format!("{} and {} both store {what} in the dataset `{dataset}`", name(first), name(second)),
                     )
                     .at(other.id.place)
                     .note_at(one.id.place, "the first is here")
@@ -413,18 +422,6 @@ fn merged(reaches: &[Reach]) -> Reach {
             let sources = many.iter().flat_map(|reach| reach.sources.iter().copied()).collect();
             Reach { tags, sources: Arc::new(sources) }
         }
-    }
-}
-
-impl Reach {
-    /// Whether a tag can reach both, and which if that is known. Where the tags are not known, only what comes from one
-    /// source is sure to be the same.
-    fn shares(&self, other: &Self) -> Option<Option<TagId>> {
-        if let (Some(here), Some(there)) = (&self.tags, &other.tags) {
-            let common = here.iter().find(|tag| there.binary_search(tag).is_ok());
-            return common.map(|tag| Some(*tag));
-        }
-        (!self.sources.is_disjoint(&other.sources)).then_some(None)
     }
 }
 

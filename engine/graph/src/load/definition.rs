@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::operator::ConnectionConfig;
 use crate::registry::Scope;
 use crate::scalar::Duration;
-use crate::site::{Interpolation, SectionValue};
+use crate::site::SectionValue;
 use crate::tree::{Entry, Node, Spanned, Value};
 
 use super::Loader;
@@ -26,7 +26,6 @@ pub(super) struct Definition {
     pub(super) span: Option<[f64; 2]>,
     pub(super) envelope: Option<[f64; 2]>,
     pub(super) scan: Option<Duration>,
-    pub(super) interpolation: Option<Interpolation>,
     pub(super) description: Arc<BTreeMap<String, String>>,
     pub(super) states: Arc<BTreeMap<i64, String>>,
     pub(super) sections: Arc<BTreeMap<&'static str, SectionValue>>,
@@ -114,7 +113,6 @@ impl Loader<'_> {
         definition.span = self.range("span", fields.span);
         definition.envelope = self.range("envelope", fields.envelope);
         definition.scan = fields.scan;
-        definition.interpolation = fields.interpolation;
         definition.description = Arc::new(fields.description.by_language(language));
         definition.states = Arc::new(fields.states);
     }

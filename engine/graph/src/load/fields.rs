@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::decode::OrderedMap;
 use crate::scalar::{ByteSize, Duration, Name, Quantity, TimeOfDay, TimeZone};
-use crate::site::{Interpolation, NamedBy};
+use crate::site::NamedBy;
 use crate::table::{Conventions, DateOrder, Decimal};
 use crate::tree::{Node, Spanned};
 
@@ -40,7 +39,7 @@ pub struct SiteFields {
     pub memory: ByteSize,
     /// Worker threads of each pipeline; assets are split among them. 1 where it is not given.
     #[serde(default)]
-    pub workers: Option<Spanned<NonZeroU16>>,
+    pub workers: Option<Spanned<u16>>,
     /// Folders, beside the site's own `pipelines`, in which `use:` looks for pipelines.
     #[serde(default)]
     pub library: Vec<Spanned<String>>,
@@ -225,13 +224,10 @@ pub struct TagFields {
     pub description: Description,
     /// What the values of a digital tag are called: `{0: Stopped, 1: Running}`.
     pub states: BTreeMap<i64, String>,
-    /// How the value goes on between samples. Without it, numbers with a fraction are sloped and all others stepped.
-    pub interpolation: Option<Interpolation>,
 }
 
 /// Names of [`TagFields`].
-pub const TAG_FIELDS: [&str; 8] =
-    ["kind", "unit", "span", "envelope", "scan", "description", "states", "interpolation"];
+pub const TAG_FIELDS: [&str; 7] = ["kind", "unit", "span", "envelope", "scan", "description", "states"];
 
 /// The kind of value of a tag.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -1,5 +1,6 @@
 //! `site.yaml` and the files it includes, as one tree.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::codes::Code;
@@ -37,18 +38,21 @@ impl Loader<'_> {
     }
 
     /// The site's files as one mapping. `templates` are not interpolated yet, as their parameters differ by asset.
-    pub(super) fn read_site(&mut self, path: &Path) -> Option<Node> {
-        let (_, mut site) = self.read_site_file(path, None)?;
+    /// The second value says whether every included file could be read.
+    pub(super) fn read_site(&mut self, path: &Path, named_at: Option<Place>) -> Option<(Node, bool)> {
+        let (_, mut site) = self.read_site_file(path, named_at)?;
+        let mut complete = true;
         let include = site.entry("include").map(|entry| entry.value.clone());
         if let Some(include) = include {
             for file in self.included(&include, path) {
                 let place = Some(file.place);
-                if let Some((_, more)) = self.read_site_file(&file.value, place) {
-                    self.merge(&mut site, more);
+                match self.read_site_file(&file.value, place) {
+                    Some((_, more)) => self.merge(&mut site, more),
+                    None => complete = false,
                 }
             }
         }
-        Some(site)
+        Some((site, complete))
     }
 
     fn read_site_file(&mut self, path: &Path, named_at: Option<Place>) -> Option<(FileId, Node)> {
@@ -66,13 +70,14 @@ impl Loader<'_> {
     /// The files that `include` names, each once, in the order of the patterns and then of names.
     fn included(&mut self, include: &Node, site: &Path) -> Vec<Spanned<PathBuf>> {
         let mut files: Vec<Spanned<PathBuf>> = Vec::new();
+        let mut seen: HashSet<PathBuf> = HashSet::from([site.to_owned()]);
         for pattern in include.items() {
             // What is no text is reported when the field is decoded.
             let Some(text) = pattern.as_text() else { continue };
             let folder = parent(self.sources.path(pattern.place.file), site);
             let found = if text.contains(['*', '?']) { expand(&folder, text) } else { vec![folder.join(text)] };
             for path in found {
-                if path != site && !files.iter().any(|file| file.value == path) {
+                if seen.insert(path.clone()) {
                     files.push(Spanned::new(path, pattern.place));
                 }
             }
@@ -110,8 +115,10 @@ impl Loader<'_> {
                 (_, Value::Null) => {}
                 (Value::Null, value) => field.value.value = value,
                 (Value::Map(here), Value::Map(there)) if merged => {
+                    let known: HashMap<String, usize> =
+                        here.iter().enumerate().map(|(at, old)| (old.key.value.clone(), at)).collect();
                     for new in there {
-                        match here.iter().find(|old| old.key.value == new.key.value) {
+                        match known.get(&new.key.value).map(|at| &here[*at]) {
                             Some(old) => {
                                 let diagnostic = given_twice(&new, old);
                                 self.report(diagnostic);

@@ -16,6 +16,10 @@ use super::parameters::number_node;
 use super::settings::{Setting, list_or};
 use super::template::Template;
 
+/// How many unknown tags of a site are given the nearest known: looking for it takes its time, and a table that is
+/// wrong throughout needs another kind of help.
+const SUGGESTIONS: usize = 200;
+
 /// Settings by asset (index of its draft) and tag (index in its template).
 pub(super) type Overrides = HashMap<(usize, usize), Vec<Setting>>;
 
@@ -31,6 +35,7 @@ impl Loader<'_> {
             assets.drafts.iter().enumerate().map(|(index, asset)| (asset.name.as_str(), index)).collect();
         let mut overrides = Overrides::new();
         let mut seen: HashMap<(String, String), Place> = HashMap::new();
+        let mut suggestions = SUGGESTIONS;
         for file in files {
             let Some(declared) = self.table(file, site) else { continue };
             let table = &declared.table;
@@ -71,7 +76,9 @@ impl Loader<'_> {
                     );
                     continue;
                 }
-                let Some(at) = self.tag_named(tag, &by_name, templates, assets) else { continue };
+                let Some(at) = self.tag_named(tag, &by_name, templates, assets, &mut suggestions) else {
+                    continue;
+                };
                 if let Some(node) = self.cell_value(value, &declared.conventions) {
                     let setting = self.setting(Spanned::new(field.text.to_string(), field.place), node);
                     overrides.entry(at).or_default().push(setting);
@@ -88,7 +95,13 @@ impl Loader<'_> {
         by_name: &HashMap<&str, usize>,
         templates: &[Template],
         assets: &Assets,
+        suggestions: &mut usize,
     ) -> Option<(usize, usize)> {
+        let suggests = *suggestions > 0;
+        let mut nearest = |name: &str, known: &mut dyn Iterator<Item = &str>| {
+            *suggestions = suggestions.saturating_sub(1);
+            if suggests { did_you_mean(name, known.collect::<Vec<_>>()) } else { None }
+        };
         let unknown = || {
             Diagnostic::new(Code::SiteTagUnknown, format!("there is no tag `{}`", crate::tree::shorten(&cell.text)))
                 .at(cell.place)
@@ -100,21 +113,19 @@ impl Loader<'_> {
         let Some(&index) = by_name.get(asset) else {
             // A row of the assets with a mistake, or a table that was not read, is reported there.
             if !assets.names.contains_key(asset) && !assets.incomplete {
-                let nearest = did_you_mean(asset, by_name.keys().copied());
-                self.report(match nearest {
+                self.report(match nearest(asset, &mut by_name.keys().copied()) {
                     Some(nearest) => unknown().help(format!("did you mean `{nearest}.{variable}`?")),
                     None => unknown().help(format!("there is no asset `{}`", crate::tree::shorten(asset))),
                 });
             }
             return None;
         };
-        let tags = &templates[assets.drafts[index].template].tags;
-        let found = tags.iter().position(|tag| &*tag.variable == variable);
+        let template = &templates[assets.drafts[index].template];
+        let found = template.variable(variable);
         if found.is_none() {
-            let nearest = did_you_mean(variable, tags.iter().map(|tag| &*tag.variable));
-            self.report(match nearest {
+            self.report(match nearest(variable, &mut template.tags.iter().map(|tag| &*tag.variable)) {
                 Some(nearest) => unknown().help(format!("did you mean `{asset}.{nearest}`?")),
-                None => unknown().suggest(variable, tags.iter().map(|tag| &*tag.variable)),
+                None => unknown().help(format!("the template `{}` has no variable of this name", template.name.value)),
             });
         }
         Some((index, found?))

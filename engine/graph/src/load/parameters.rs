@@ -12,6 +12,9 @@ use crate::tree::{Node, Spanned, Value};
 
 use super::fields::{ParameterFields, ParameterType};
 
+/// Most parameters of a template or pipeline.
+const PARAMETER_LIMIT: usize = 1_000;
+
 pub(super) type Declared = OrderedMap<ParameterFields>;
 
 impl ParameterType {
@@ -63,6 +66,13 @@ pub(super) fn number_node(place: Place, number: f64) -> Node {
 
 /// Checks declarations: names with a meaning of their own, defaults of another type.
 pub(super) fn check_declared(declared: &Declared, reserved: &[&str], diagnostics: &mut Diagnostics) {
+    if let Some((name, _)) = declared.0.get(PARAMETER_LIMIT) {
+        diagnostics.push(
+            Diagnostic::new(Code::TooManyParts, format!("more than {PARAMETER_LIMIT} parameters are declared"))
+                .at(name.place)
+                .help("declare only what differs from use to use"),
+        );
+    }
     for (name, fields) in declared.iter() {
         if reserved.contains(&name.as_str()) {
             diagnostics.push(

@@ -19,6 +19,11 @@ use super::Loader;
 use super::fields::{PipelineFields, UseFields};
 use super::parameters::{check_declared, given};
 
+/// Most nodes of a pipeline.
+const NODE_LIMIT: usize = 10_000;
+/// Most inputs of a node.
+const INPUT_LIMIT: usize = 1_000;
+
 const LISTS: [(&str, Role); 3] = [("sources", Role::Source), ("transforms", Role::Transform), ("sinks", Role::Sink)];
 
 pub(super) struct PipelineDraft {
@@ -149,26 +154,47 @@ impl Loader<'_> {
             interpolate(&mut node, &parameters, self.diagnostics);
         }
         let mut nodes = Vec::new();
+        let mut ids: HashMap<String, Place> = HashMap::new();
+        let mut rejected = BTreeSet::new();
+        let mut fields = fields;
         let mut written: Vec<Option<Vec<WrittenInput>>> = Vec::new();
         for (list, role) in LISTS {
             let Some(entry) = node.take(list) else { continue };
             match entry.value.value {
                 Value::Map(entries) => {
                     for entry in entries {
-                        if let Some((draft, inputs)) = self.node(entry.key, entry.value, role, &nodes) {
-                            nodes.push(draft);
-                            written.push(inputs);
+                        let id = entry.key.value.clone();
+                        if nodes.len() == NODE_LIMIT {
+                            self.report(
+                                Diagnostic::new(
+                                    Code::TooManyParts,
+                                    format!("a pipeline has more than {NODE_LIMIT} nodes"),
+                                )
+                                .at(entry.key.place)
+                                .help("split it into several pipelines"),
+                            );
+                            fields = None;
+                            break;
+                        }
+                        match self.node(entry.key, entry.value, role, &mut ids) {
+                            Some((draft, inputs)) => {
+                                nodes.push(draft);
+                                written.push(inputs);
+                            }
+                            None => drop(rejected.insert(id)),
                         }
                     }
                 }
-                Value::Null | Value::Invalid => {}
+                Value::Null => {}
+                Value::Invalid => fields = None,
                 _ => {
+                    fields = None;
                     let message = format!("expected {} by their names, found {}", list, entry.value.describe());
                     self.report(Diagnostic::new(Code::TypeMismatch, message).at(entry.value.place));
                 }
             }
         }
-        self.resolve(&mut nodes, written);
+        self.resolve(&mut nodes, written, &rejected, fields.is_some());
         let fields = fields?;
         let name: Arc<str> = fields.pipeline.as_str().into();
         Some(PipelineDraft { id: id.map_or_else(|| name.clone(), Into::into), name, place: Place::file(file), nodes })
@@ -179,7 +205,7 @@ impl Loader<'_> {
         id: Spanned<String>,
         mut node: Node,
         role: Role,
-        earlier: &[NodeDraft],
+        ids: &mut HashMap<String, Place>,
     ) -> Option<(NodeDraft, Option<Vec<WrittenInput>>)> {
         if let Err(error) = id.parse::<Name>() {
             self.report_scalar(&error.to_string(), id.place);
@@ -192,11 +218,12 @@ impl Loader<'_> {
                     .help("it is the name of every node's main port; choose another name"),
             );
         }
-        if let Some(first) = earlier.iter().find(|other| *other.id.value == *id.value) {
+        let first = *ids.entry(id.value.clone()).or_insert(id.place);
+        if first != id.place {
             self.report(
                 Diagnostic::new(Code::NameTaken, format!("two nodes are called `{}`", id.value))
                     .at(id.place)
-                    .note_at(first.id.place, "the first is here")
+                    .note_at(first, "the first is here")
                     .help("names of sources, transforms and sinks are shared; rename one of the two"),
             );
             return None;
@@ -310,6 +337,14 @@ impl Loader<'_> {
                 });
             }
         }
+        if let Some((_, from)) = found.get(INPUT_LIMIT) {
+            self.report(
+                Diagnostic::new(Code::TooManyParts, format!("`{}` reads more than {INPUT_LIMIT} nodes", id.value))
+                    .at(from.place)
+                    .help("let a node in between read some of them"),
+            );
+            sound = false;
+        }
         if sound && found.is_empty() {
             self.report(
                 Diagnostic::new(Code::FieldMissing, format!("`{}` reads nothing", id.value))
@@ -337,12 +372,21 @@ impl Loader<'_> {
             self.report(diagnostic);
             return false;
         }
-        found.push((name, Spanned::new(text.to_owned(), node.place)));
+        if found.len() <= INPUT_LIMIT {
+            found.push((name, Spanned::new(text.to_owned(), node.place)));
+        }
         true
     }
 
-    /// Finds the nodes that inputs name.
-    fn resolve(&mut self, nodes: &mut [NodeDraft], written: Vec<Option<Vec<WrittenInput>>>) {
+    /// Finds the nodes that inputs name. Those in `rejected` have mistakes that are reported; unless `complete`, there may
+    /// be others.
+    fn resolve(
+        &mut self,
+        nodes: &mut [NodeDraft],
+        written: Vec<Option<Vec<WrittenInput>>>,
+        rejected: &BTreeSet<String>,
+        complete: bool,
+    ) {
         let ids: HashMap<Arc<str>, usize> =
             nodes.iter().enumerate().map(|(index, node)| (node.id.value.clone(), index)).collect();
         let giving: Vec<Arc<str>> =
@@ -355,13 +399,16 @@ impl Loader<'_> {
             for (name, from) in written {
                 let (id, port) = from.split_once('.').unwrap_or((&from, MAIN));
                 let Some(&node) = ids.get(id) else {
+                    nodes[index].sound = false;
+                    if !complete || rejected.contains(id) {
+                        continue;
+                    }
                     let others = giving.iter().map(|id| &**id).filter(|id| *id != &*nodes[index].id.value);
                     self.report(
                         Diagnostic::new(Code::InputUnknown, format!("there is no node `{}`", shorten(id)))
                             .at(from.place)
                             .suggest(id, others),
                     );
-                    nodes[index].sound = false;
                     continue;
                 };
                 if nodes[node].role == Role::Sink {

@@ -169,20 +169,20 @@ impl Published {
     }
 
     fn add(&mut self, tag: PublishedTag, scope: &PublishScope<'_>) -> Result<TagId, Box<Diagnostic>> {
-        let taken = |first: Place| {
-            Box::new(
-                Diagnostic::new(Code::NameTaken, format!("the tag `{}` is there already", tag.name))
-                    .at(tag.place)
-                    .note_at(first, "it is defined here")
-                    .help("publish under another name"),
-            )
+        let taken = |message: String, first: Place, note: &str| {
+            let diagnostic = Diagnostic::new(Code::NameTaken, message).at(tag.place).note_at(first, note);
+            Box::new(diagnostic.help("publish under another name"))
         };
         let defined = scope.site.directory.tag_id(&tag.name).filter(|id| (*id as usize) < scope.defined);
         if let Some(defined) = defined.and_then(|id| scope.site.tag(id)) {
-            return Err(taken(defined.name.place));
+            let message = format!("the tag `{}` is there already", tag.name);
+            return Err(taken(message, defined.name.place, "it is defined here"));
         }
         if let Some(&first) = self.by_name.get(&tag.name) {
-            return Err(taken(self.tags[first].place));
+            let first = &self.tags[first];
+            let name = |(pipeline, node): &(Arc<str>, Arc<str>)| format!("`{pipeline}.{node}`");
+            let message = format!("{} and {} publish the same tag `{}`", name(&first.by), name(&tag.by), tag.name);
+            return Err(taken(message, first.place, "the first is here"));
         }
         let id = (scope.defined + self.tags.len()) as TagId;
         self.by_name.insert(tag.name.clone(), self.tags.len());

@@ -60,7 +60,9 @@ impl Setting {
                 *node = Node::new(single.place, Value::Map(vec![Entry { key, value: single }]));
             }
             (_, None) => {
-                return Err(self.wrong(format!("`{}` is set inside {}", self.path.value, node.describe())));
+                return Err(self
+                    .wrong(format!("`{}` would be set inside {}", self.path.value, node.describe()))
+                    .help("end the field's name before the last dot"));
             }
         }
         let Value::Map(entries) = &mut node.value else {

@@ -14,14 +14,15 @@ use crate::operator::{CheckContext, ConnectionConfig, ConnectionTag};
 use crate::registry::{Scope, SectionCheck};
 use crate::scalar::Name;
 use crate::site::{AssetSettings, ConnectionSettings, ContractDay, SectionValue, Site};
+use crate::source::Place;
 use crate::tree::{Node, Spanned};
 
 use super::assembly::Assembly;
-use super::assets::{AssetDraft, Assets};
+use super::assets::{AssetDraft, Assets, Templates};
 use super::definition::{Definition, ReadBy, as_any};
 use super::fields::{SiteFields, UseFields};
 use super::overrides::Overrides;
-use super::template::Template;
+use super::template::{Connection, Template};
 use super::{Loader, site_file};
 
 /// An asset's connection: as decoded, and the fields it was decoded from.
@@ -36,17 +37,23 @@ const PRESSURE: ducto_record::Dimension = ducto_record::Dimension([-1, 1, -2, 0,
 impl Loader<'_> {
     /// As [`super::load_site`].
     pub fn site(&mut self, path: &Path) -> Option<Arc<Site>> {
+        self.site_named(path, None)
+    }
+
+    /// As [`Loader::site`]; `named_at` is where the path was written, if it was.
+    pub fn site_named(&mut self, path: &Path, named_at: Option<Place>) -> Option<Arc<Site>> {
         let before = self.errors();
         let path = site_file(path);
-        let mut node = self.read_site(&path)?;
+        let (mut node, files_complete) = self.read_site(&path, named_at)?;
         let templates = node.take("templates").map(|entry| entry.value);
         let sections = self.site_sections(&mut node);
         let fields = self.site_fields(&node);
         let mut site = self.bare_site(&path, &fields, &sections);
         let (templates, broken) = self.all_templates(templates.as_ref());
-        let assets = self.assets(&fields.assets, &path, &site.time_zone, &templates, &broken);
+        let known = Templates { all: &templates, broken: &broken, complete: files_complete };
+        let assets = self.assets(&fields.assets, &path, &site.time_zone, known);
         let overrides = self.overrides(&fields.overrides, &path, &templates, &assets);
-        let complete = broken.is_empty() && !assets.incomplete;
+        let complete = files_complete && broken.is_empty() && !assets.incomplete;
         self.fill(&mut site, &templates, assets, &overrides);
         self.check_sections(&site, &sections);
         self.check_connections(&site);
@@ -124,11 +131,13 @@ impl Loader<'_> {
         }
         site.memory = fields.memory;
         if let Some(workers) = &fields.workers {
-            if workers.get() > WORKER_LIMIT {
-                let message = format!("{} workers are more than the {WORKER_LIMIT} there can be", workers.get());
-                self.report(Diagnostic::new(Code::NumberOutOfRange, message).at(workers.place));
+            if !(1..=WORKER_LIMIT).contains(&workers.value) {
+                let message = format!("{} is no number of workers", workers.value);
+                self.report(Diagnostic::new(Code::NumberOutOfRange, message).at(workers.place).help(format!(
+                    "write a number from 1 to {WORKER_LIMIT}; one for each core is the most that helps"
+                )));
             }
-            site.workers = workers.get().min(WORKER_LIMIT).into();
+            site.workers = workers.value.clamp(1, WORKER_LIMIT).into();
         }
         site.sections = sections.iter().map(|(name, _, value)| (*name, value.clone())).collect();
         site
@@ -193,9 +202,9 @@ impl Loader<'_> {
                 columns: draft.columns.clone(),
             });
             let read_by = match (&template.connection, &connection) {
-                (None, _) => ReadBy::Nothing,
-                (Some(_), None) => ReadBy::Unknown,
-                (Some(_), Some((config, _))) => ReadBy::Connection(&**config),
+                (Connection::None, _) => ReadBy::Nothing,
+                (_, None) => ReadBy::Unknown,
+                (_, Some((config, _))) => ReadBy::Connection(&**config),
             };
             let mut ids = Vec::with_capacity(template.tags.len());
             for (number, tag) in template.tags.iter().enumerate() {
@@ -233,7 +242,9 @@ impl Loader<'_> {
                     connection.as_ref().map(|(c, _)| &**c),
                 ));
             }
-            if let (Some((config, definition)), Some(of), true) = (connection, &template.connection, draft.enabled) {
+            if let (Some((config, definition)), Connection::Template(of), true) =
+                (connection, &template.connection, draft.enabled)
+            {
                 site.connections.push(ConnectionSettings {
                     asset: draft.name.as_str().into(),
                     operator: of.operator,
@@ -256,7 +267,7 @@ impl Loader<'_> {
         parameters: &Parameters<'_>,
         shared: &mut HashMap<usize, Option<Connected>>,
     ) -> Option<Connected> {
-        let of = template.connection.as_ref()?;
+        let Connection::Template(of) = &template.connection else { return None };
         if !of.inserts
             && let Some(config) = shared.get(&draft.template)
         {
@@ -312,6 +323,8 @@ impl Loader<'_> {
                 .tags
                 .iter()
                 .filter_map(|id| site.tag(*id))
+                // One whose definition is no mapping is reported already.
+                .filter(|tag| tag.connection_fields.place != Place::NOWHERE)
                 .map(|tag| ConnectionTag { tag, fields: &tag.connection_fields })
                 .collect();
             let mut cx = CheckContext {

@@ -1,5 +1,6 @@
 //! Templates: what the assets of one type have in common.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::codes::Code;
@@ -22,8 +23,24 @@ pub(super) struct Template {
     pub(super) name: Spanned<String>,
     pub(super) kind: Arc<str>,
     pub(super) parameters: Declared,
-    pub(super) connection: Option<ConnectionTemplate>,
+    pub(super) connection: Connection,
     pub(super) tags: Vec<TagTemplate>,
+    by_variable: HashMap<Arc<str>, usize>,
+}
+
+impl Template {
+    /// The index of a variable's tag.
+    pub(super) fn variable(&self, name: &str) -> Option<usize> {
+        self.by_variable.get(name).copied()
+    }
+}
+
+/// What reads the tags of a template.
+pub(super) enum Connection {
+    None,
+    /// One with a mistake, which is reported.
+    Broken,
+    Template(ConnectionTemplate),
 }
 
 pub(super) struct ConnectionTemplate {
@@ -55,7 +72,13 @@ impl Loader<'_> {
     fn template(&mut self, name: &Spanned<String>, node: &Node) -> Option<Template> {
         let fields: TemplateFields = decode(node, self.diagnostics)?;
         check_declared(&fields.parameters, &ASSET_COLUMNS, self.diagnostics);
-        let connection = fields.connection.and_then(|node| self.connection_template(node, &fields.parameters));
+        let connection = match fields.connection {
+            None => Connection::None,
+            Some(node) => match self.connection_template(node, &fields.parameters) {
+                Some(template) => Connection::Template(template),
+                None => Connection::Broken,
+            },
+        };
         let mut tags = Vec::new();
         for (variable, mut node) in fields.tags {
             if let Err(error) = variable.parse::<Name>() {
@@ -73,6 +96,7 @@ impl Loader<'_> {
             kind: fields.kind.as_str().into(),
             parameters: fields.parameters,
             connection,
+            by_variable: tags.iter().enumerate().map(|(index, tag)| (tag.variable.clone(), index)).collect(),
             tags,
         })
     }

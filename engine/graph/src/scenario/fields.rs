@@ -232,12 +232,9 @@ impl StepFields {
             );
             return None;
         }
-        let alone = [
-            (kind != "action" && !self.with.is_empty(), "with"),
-            (kind != "action" && self.user.is_some(), "user"),
-            (kind != "action" && self.reason.is_some(), "reason"),
-        ];
-        for (_, name) in alone.iter().filter(|(wrong, _)| *wrong) {
+        let of_actions =
+            [(!self.with.is_empty(), "with"), (self.user.is_some(), "user"), (self.reason.is_some(), "reason")];
+        if let Some((_, name)) = of_actions.iter().find(|(given, _)| *given && kind != "action") {
             found.push(
                 Diagnostic::new(Code::FieldUnknown, format!("`{name}` belongs to an `action`"))
                     .at(place)

@@ -7,7 +7,7 @@ mod fields;
 mod prepare;
 pub mod update;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -158,14 +158,16 @@ impl TestFile {
         let node = Node::parse(file, sources, diagnostics)?;
         let fields: TestFields = crate::decode::decode(&node, diagnostics)?;
         let mut scenarios: Vec<Scenario> = Vec::new();
+        let mut names: HashMap<String, Place> = HashMap::new();
         for node in &fields.tests {
             let Some(fields) = crate::decode::decode::<ScenarioFields>(node, diagnostics) else { continue };
             let Some(scenario) = fields.scenario(node.place, path, diagnostics) else { continue };
-            if let Some(first) = scenarios.iter().find(|other| other.name == scenario.name) {
+            let first = *names.entry(scenario.name.value.clone()).or_insert(scenario.name.place);
+            if first != scenario.name.place {
                 diagnostics.push(
                     Diagnostic::new(Code::NameTaken, format!("two tests are called `{}`", scenario.name.value))
                         .at(scenario.name.place)
-                        .note_at(first.name.place, "the first is here")
+                        .note_at(first, "the first is here")
                         .help("give each test a name of its own"),
                 );
                 continue;

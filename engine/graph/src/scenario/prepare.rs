@@ -27,7 +27,7 @@ impl Scenario {
         let environment = |name: &str| std::env::var(name).ok();
         let mut loader = Loader { registry, sources, diagnostics, environment: &environment };
         let base = match &self.site {
-            Some(path) => loader.site(path)?,
+            Some(path) => loader.site_named(&path.value, Some(path.place))?,
             None => Arc::new(Site::empty("test")),
         };
         let site = loader.with_tags(&base, &self.tags, &self.assets);

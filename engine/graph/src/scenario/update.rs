@@ -5,9 +5,10 @@ use std::ops::Range;
 use ducto_record::{Micros, Value};
 
 use super::Scenario;
+use crate::diagnostic::Diagnostics;
 use crate::scalar::Duration;
-use crate::source::At;
-use crate::tree::Node;
+use crate::source::{At, Sources};
+use crate::tree::{Node, Value as Tree};
 
 /// Rows that a port gave, to be written down.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,8 @@ pub fn time(time: Micros, start: Micros) -> Value {
 /// read from.
 ///
 /// # Errors
-/// When a test is written inside braces, so that its `expect` has no lines of its own.
+/// When a test is written inside braces, so that its `expect` has no lines of its own, or so that something else would
+/// change with it.
 pub fn rewrite(text: &str, new: &[(&Scenario, Vec<NewExpectation>)]) -> Result<String, UpdateError> {
     let mut replaced: Vec<(Range<usize>, String)> = Vec::new();
     for (scenario, expectations) in new {
@@ -57,7 +59,52 @@ pub fn rewrite(text: &str, new: &[(&Scenario, Vec<NewExpectation>)]) -> Result<S
         at = range.end;
     }
     result.push_str(text.get(at..).unwrap_or_default());
-    Ok(result)
+    // Lines are found by their indentation, which braces need not keep to: what is written must say the same as before.
+    let changed = first_change(text, &result).map(|test| UpdateError { test });
+    changed.map_or(Ok(result), Err)
+}
+
+/// The first test of which more than its `expect` differs between two files.
+fn first_change(old: &str, new: &str) -> Option<String> {
+    let parsed = |text: &str| {
+        let mut sources = Sources::new();
+        let file = sources.add_text("", text);
+        let mut found = Diagnostics::new();
+        Node::parse(file, &sources, &mut found).filter(|_| found.is_ok())
+    };
+    let tests =
+        |node: &Option<Node>| node.as_ref().and_then(|node| node.get("tests")).map(|tests| tests.items().to_vec());
+    let (old, new) = (tests(&parsed(old)).unwrap_or_default(), tests(&parsed(new)).unwrap_or_default());
+    let name = |test: &Node| test.get("name").and_then(Node::as_text).unwrap_or_default().to_owned();
+    let differs = |(number, test): (usize, &Node)| {
+        let without = |test: &Node| {
+            let mut test = test.clone();
+            test.take("expect");
+            test
+        };
+        !new.get(number).is_some_and(|other| same(&without(test), &without(other)))
+    };
+    let changed = old.iter().enumerate().find(|(number, test)| differs((*number, test)));
+    match changed {
+        Some((_, test)) => Some(name(test)),
+        None if old.len() != new.len() => new.last().map(name),
+        None => None,
+    }
+}
+
+/// Whether two values say the same, wherever they stand.
+fn same(one: &Node, other: &Node) -> bool {
+    match (&one.value, &other.value) {
+        (Tree::Map(here), Tree::Map(there)) => {
+            here.len() == there.len()
+                && here.iter().zip(there).all(|(a, b)| a.key.value == b.key.value && same(&a.value, &b.value))
+        }
+        (Tree::List(here), Tree::List(there)) => {
+            here.len() == there.len() && here.iter().zip(there).all(|(a, b)| same(a, b))
+        }
+        (Tree::Float(_), Tree::Float(_)) => one.written == other.written,
+        (here, there) => here == there,
+    }
 }
 
 /// Bytes that give way, and what takes their place.
@@ -161,7 +208,7 @@ fn scalar(text: &str) -> String {
     let plain = !text.is_empty()
         && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+'))
         && !text.starts_with(['-', '.'])
-        && Node::plain(crate::source::Place::NOWHERE, text).value == crate::tree::Value::Text(text.into());
+        && Node::plain(crate::source::Place::NOWHERE, text).value == Tree::Text(text.into());
     if plain {
         return text.to_owned();
     }

@@ -14,7 +14,7 @@ use ducto_graph::operator::{
 };
 use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::scalar::{Duration, Quantity};
-use ducto_graph::tree::{Node, Spanned};
+use ducto_graph::tree::{Node, Spanned, Value};
 use ducto_record::{Dimension, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -67,9 +67,7 @@ pub(crate) fn registry() -> Registry {
         summary: "Limits of a tag.",
         schema: |generator| generator.subschema_for::<BTreeMap<String, Limit>>(),
         shorthand: Some("limit"),
-        decode: |node, found| {
-            decode::<OrderedMap<Limit>>(node, found).map(|limits| Arc::new(limits) as Arc<dyn Any + Send + Sync>)
-        },
+        decode: |node, found| decode_limits(node, found).map(|limits| Arc::new(limits) as Arc<dyn Any + Send + Sync>),
         check: check_limits,
     });
     registry.add_section(Section {
@@ -335,36 +333,26 @@ pub(crate) struct Class {
 }
 
 /// A limit: a number, or a mapping.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Limit {
     pub(crate) limit: Spanned<Quantity>,
+    #[serde(default)]
     #[allow(dead_code)]
     pub(crate) on_delay: Option<Duration>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitFields {
-    limit: Spanned<Quantity>,
-    #[serde(default)]
-    on_delay: Option<Duration>,
-}
-
-impl<'de> Deserialize<'de> for Limit {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let node = Node::deserialize(deserializer)?;
-        let mut found = Diagnostics::new();
-        let fields = match &node.value {
-            ducto_graph::tree::Value::Map(_) => decode::<LimitFields>(&node, &mut found),
-            _ => decode::<Spanned<Quantity>>(&node, &mut found).map(|limit| LimitFields { limit, on_delay: None }),
+fn decode_limits(node: &Node, found: &mut Diagnostics) -> Option<OrderedMap<Limit>> {
+    let before = found.len();
+    let mut limits = Vec::new();
+    for (name, node) in decode::<OrderedMap<Node>>(node, found)? {
+        let limit = match &node.value {
+            Value::Map(_) => decode::<Limit>(&node, found),
+            _ => decode(&node, found).map(|limit| Limit { limit, on_delay: None }),
         };
-        match (fields, found.iter().next()) {
-            (Some(fields), _) => Ok(Limit { limit: fields.limit, on_delay: fields.on_delay }),
-            (None, found) => {
-                Err(serde::de::Error::custom(found.map_or("an invalid limit", |found| found.message.as_str())))
-            }
-        }
+        limits.extend(limit.map(|limit| (name, limit)));
     }
+    (found.len() == before).then_some(OrderedMap(limits))
 }
 
 fn check_limits(check: &SectionCheck<'_>, found: &mut Diagnostics) {

@@ -166,7 +166,7 @@ impl Transform for Sums {
     fn on_batch(&mut self, _input: usize, batch: &Batch, out: &mut Output) -> Result<(), NodeError> {
         self.trap.spring(out.epoch())?;
         let Batch::Samples(samples) = batch else { return Ok(()) };
-        if samples.len() > 0 && self.due.is_none() {
+        if !samples.is_empty() && self.due.is_none() {
             self.due = Some((out.now().div_euclid(10 * SECOND) + 1) * 10 * SECOND);
         }
         for row in 0..samples.len() {

@@ -8,8 +8,9 @@ use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 /// Level 1 costs least and loses little on sorted columns.
@@ -20,11 +21,13 @@ pub(crate) struct Codec {
     zstd: zstd::bulk::Compressor<'static>,
     /// For the pages of [`Codec::size`].
     trial: Vec<u8>,
+    /// The chunk before this one, whose memory serves again.
+    chunk: Vec<u8>,
 }
 
 impl Codec {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(LEVEL)?, trial: Vec::new() })
+        Ok(Self { zstd: zstd::bulk::Compressor::new(LEVEL)?, trial: Vec::new(), chunk: Vec::new() })
     }
 
     pub(crate) fn compression() -> Compression {
@@ -63,10 +66,12 @@ pub(crate) struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     pub(crate) fn new(column: ColumnDescPtr, codec: &'a mut Codec) -> Self {
         let physical: Type = column.physical_type();
+        let mut memory = std::mem::take(&mut codec.chunk);
+        memory.clear();
         Self {
             column,
             codec,
-            sink: TrackedWrite::new(Vec::new()),
+            sink: TrackedWrite::new(memory),
             index: ColumnIndexBuilder::new(physical),
             offsets: OffsetIndexBuilder::new(),
             rows: 0,
@@ -131,7 +136,12 @@ impl<'a> Chunk<'a> {
         Ok(())
     }
 
-    pub(crate) fn finish(mut self, statistics: Statistics) -> Result<(Bytes, ColumnCloseResult)> {
+    /// Ends the chunk and puts it into its row group.
+    pub(crate) fn append<W: Write + Send>(
+        mut self,
+        group: &mut SerializedRowGroupWriter<'_, W>,
+        statistics: Statistics,
+    ) -> Result<()> {
         self.sink.flush()?;
         let bytes_written = self.sink.bytes_written() as u64;
         let metadata = ColumnChunkMetaData::builder(self.column)
@@ -156,6 +166,37 @@ impl<'a> Chunk<'a> {
             column_index,
             offset_index: Some(self.offsets.build()),
         };
-        Ok((Bytes::from(self.sink.into_inner()?), close))
+        let memory = self.sink.into_inner()?;
+        group.append_column(&Encoded(&memory), close)?;
+        self.codec.chunk = memory;
+        Ok(())
+    }
+}
+
+/// An encoded chunk as Parquet's row groups read it.
+struct Encoded<'a>(&'a [u8]);
+
+impl Encoded<'_> {
+    fn from(&self, start: u64) -> Result<&[u8]> {
+        self.0.get(start as usize..).ok_or_else(|| ParquetError::General("a chunk ends before its page".to_owned()))
+    }
+}
+
+impl Length for Encoded<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+impl<'a> ChunkReader for Encoded<'a> {
+    type T = &'a [u8];
+
+    fn get_read(&self, start: u64) -> Result<&'a [u8]> {
+        Ok(&self.0[self.0.len() - self.from(start)?.len()..])
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let bytes = self.from(start)?;
+        Ok(Bytes::copy_from_slice(&bytes[..length.min(bytes.len())]))
     }
 }

@@ -235,9 +235,7 @@ fn times<T>(
     }
     let ends = |bits: Option<&u64>| bits.map(|bits| *bits as i64);
     let values = &scratch.table.values;
-    let (bytes, close) =
-        chunk.finish(Statistics::new::<i64>(ends(values.first()), ends(values.last()), None, Some(0), false))?;
-    group.append_column(&bytes, close)
+    chunk.append(group, Statistics::new::<i64>(ends(values.first()), ends(values.last()), None, Some(0), false))
 }
 
 /// Names are runs: they cost what their dictionary costs.
@@ -283,9 +281,7 @@ fn tags<T>(
         chunk.page(&scratch.body, page.len(), 0, Encoding::RLE_DICTIONARY, bounds)?;
     }
     let end = |run: Option<&(Arc<str>, usize)>| run.map(|(name, _)| ByteArray::from(name.as_bytes().to_vec()));
-    let (bytes, close) =
-        chunk.finish(Statistics::new::<ByteArray>(end(runs.first()), end(runs.last()), None, Some(0), false))?;
-    group.append_column(&bytes, close)
+    chunk.append(group, Statistics::new::<ByteArray>(end(runs.first()), end(runs.last()), None, Some(0), false))
 }
 
 /// Quality and checks: few values, nearly always the same.
@@ -326,9 +322,7 @@ fn small_numbers(
         chunk.page(&scratch.body, page.len(), 0, Encoding::RLE_DICTIONARY, bounds)?;
     }
     let end = |number: Option<&u16>| number.map(|number| i32::from(*number));
-    let (bytes, close) =
-        chunk.finish(Statistics::new::<i32>(end(entries.first()), end(entries.last()), None, Some(0), false))?;
-    group.append_column(&bytes, close)
+    chunk.append(group, Statistics::new::<i32>(end(entries.first()), end(entries.last()), None, Some(0), false))
 }
 
 pub(super) fn no_column() -> ParquetError {

@@ -16,7 +16,11 @@ pub(crate) struct Sink {
     file: NewFile,
     hash: Xxh3,
     bytes: u64,
+    buffer: Vec<u8>,
 }
+
+/// Bytes that go to the file at once.
+const BUFFER: usize = 1 << 18;
 
 /// A file that is whole and on disk under its staged name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +31,19 @@ pub(crate) struct Finished {
 
 impl Sink {
     pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
-        Ok(Self { file: files::create(path)?, hash: Xxh3::new(), bytes: 0 })
+        Ok(Self { file: files::create(path)?, hash: Xxh3::new(), bytes: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    pub(crate) fn finish(self) -> Result<Finished, FileError> {
+    fn put(&mut self) -> Result<(), FileError> {
+        self.file.write(&self.buffer)?;
+        self.hash.update(&self.buffer);
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Finished, FileError> {
+        self.put()?;
         self.file.sync()?;
         Ok(Finished { bytes: self.bytes, checksum: format!("{:016x}", self.hash.digest()) })
     }
@@ -38,12 +51,14 @@ impl Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.file.write(bytes).map_err(|error| std::io::Error::new(error.source.kind(), error))?;
-        self.hash.update(bytes);
-        self.bytes += bytes.len() as u64;
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.put().map_err(|error| std::io::Error::new(error.source.kind(), error))?;
+        }
+        self.buffer.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
+    /// Parquet's writers flush after each row group; the file is written when the buffer is full, and at the end.
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }

@@ -109,8 +109,7 @@ impl StoredValue for f64 {
             chunk.page(&scratch.body, page.rows.len(), page.rows.len() - page.present.len(), encoding, bounds)?;
         }
         let (least, greatest) = whole.unzip();
-        let (bytes, close) = chunk.finish(Statistics::new::<f64>(least, greatest, None, Some(nulls as u64), false))?;
-        group.append_column(&bytes, close)
+        chunk.append(group, Statistics::new::<f64>(least, greatest, None, Some(nulls as u64), false))
     }
 }
 
@@ -301,9 +300,12 @@ stored_plainly!(
     |value| *value
 );
 stored_plainly!(bool, Bool, bool, BoolType, |_| None, bool::from, |value| *value);
-stored_plainly!(Box<str>, Text, text, ByteArrayType, |_| None, Box::<str>::from, |value: &Box<str>| ByteArray::from(
-    value.as_bytes().to_vec()
-));
+stored_plainly!(Box<str>, Text, text, ByteArrayType, |_| None, Box::<str>::from, text_bytes);
+
+#[allow(clippy::borrowed_box)] // What an iterator over boxes gives.
+fn text_bytes(text: &Box<str>) -> ByteArray {
+    ByteArray::from(text.as_bytes().to_vec())
+}
 
 #[cfg(test)]
 mod tests {

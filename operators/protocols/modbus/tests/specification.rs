@@ -1,5 +1,7 @@
 //! Requests and answers, byte by byte.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use ducto_modbus::pdu::encode_exception;
 use ducto_modbus::{Exception, Function, PduError, Request, Response};
 

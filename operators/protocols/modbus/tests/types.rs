@@ -1,5 +1,7 @@
 //! Every type in every order, against what the letters of the order's name say.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use ducto_modbus::value::{ORDERS, ValueError};
 use ducto_modbus::{Order, Value, ValueType};
 use half::f16;

@@ -16,7 +16,7 @@ use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
 };
 use ducto_graph::scalar::{Duration, Percent};
-use ducto_graph::site::{Interpolation, Site, TagSettings};
+use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::tree::Spanned;
 use ducto_record::{
     Conversion, Micros, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit,
@@ -386,8 +386,7 @@ impl TransformConfig for AlignConfig {
             return Err(cx.error(wrong.message));
         }
         let row = Self::row_type(&features);
-        let sloped =
-            cx.site.tags.iter().filter(|tag| tag.interpolation == Interpolation::Sloped).map(|tag| tag.id).collect();
+        let sloped = cx.site.tags.iter().filter(|tag| crate::trends::is_sloped(tag)).map(|tag| tag.id).collect();
         let rules = Rules { max_age: self.max_age.micros().max(1), forced: self.forced, sloped: false };
         Ok(Box::new(transform::Align::new(transform::Plan {
             every: self.every.micros().max(1),

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration as StdDuration;
 
 use ducto_graph::operator::{Intake, NodeError};
-use ducto_graph::site::{Interpolation, TagSettings};
+use ducto_graph::site::TagSettings;
 use ducto_graph::source::Sources;
 use ducto_record::{Directory, Part, Tag, Value};
 use modbus::value::Value as Raw;
@@ -77,7 +77,6 @@ impl Polling {
                     span: None,
                     envelope: None,
                     scan: None,
-                    interpolation: Interpolation::Sloped,
                     description: Arc::default(),
                     states: Arc::default(),
                     sections: Arc::default(),

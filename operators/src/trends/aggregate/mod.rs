@@ -27,8 +27,8 @@ use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role, with_unit}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Interpolation, is_sloped};
 use calendar::Calendar;
-use ducto_graph::site::Interpolation;
 use sums::Needs;
 
 /// Gives one row per tag and window, a little after the window's end: `time` is the window's start, `tag` the tag, then
@@ -502,7 +502,7 @@ impl TransformConfig for AggregateConfig {
             .site
             .tags
             .iter()
-            .map(|tag| self.interpolation.unwrap_or(tag.interpolation) == Interpolation::Sloped)
+            .map(|tag| self.interpolation.map_or_else(|| is_sloped(tag), |said| said == Interpolation::Sloped))
             .collect();
         Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped)))
     }

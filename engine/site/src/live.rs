@@ -1,0 +1,184 @@
+//! A site at work on its data folder, reachable by its socket.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use ducto_graph::operator::Resources;
+use ducto_graph::registry::Registry;
+use ducto_graph::site::Site;
+use ducto_query::{Session, Site as QuerySite};
+use ducto_record::{Epoch, Micros, TagId};
+use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice, TapReader};
+use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
+
+use crate::error::SiteError;
+use crate::protocol::Status;
+use crate::socket::server::Server;
+use crate::{rows, status};
+
+/// Share of the site's memory budget for queries.
+const QUERY_SHARE: u64 = 4;
+
+/// How long sinks may wait for the disk at a stop before they are told to give up.
+const DISK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The historians that the site's nodes store into. Operators own them; the site asks.
+pub trait History: Send + Sync {
+    /// Every open historian, by dataset.
+    fn all(&self) -> Vec<(String, Historian)>;
+
+    /// Nodes that wait for room on the disk give up.
+    fn close(&self);
+}
+
+/// What a site is started with.
+pub struct Start {
+    pub folder: Arc<DataFolder>,
+    /// Services for nodes.
+    pub resources: Resources,
+    pub history: Arc<dyn History>,
+    /// The last epoch that the data folder holds.
+    pub last_epoch: Epoch,
+    /// The dataset that stores a tag, for the table of tags.
+    pub dataset_of: Box<dyn Fn(TagId) -> Option<String>>,
+    /// Shown in the status: the version of the command.
+    pub version: &'static str,
+}
+
+/// What everybody who answers for the site shares.
+pub(crate) struct Shared {
+    pub(crate) site: Arc<Site>,
+    /// Taken for writing only by the stop, which waits for whoever asks something of the site.
+    pub(crate) running: RwLock<Option<RunningSite>>,
+    pub(crate) folder: Arc<DataFolder>,
+    pub(crate) history: Arc<dyn History>,
+    pub(crate) version: &'static str,
+    pub(crate) started: Micros,
+    pub(crate) session: Session,
+    /// What the session reads.
+    tables: Arc<QuerySite>,
+}
+
+impl Shared {
+    /// Queries see the live tail of every historian that is open now.
+    pub(crate) fn refresh_tables(&self) {
+        for (_, historian) in self.history.all() {
+            self.tables.add(&historian);
+        }
+    }
+
+    /// Does something with the running site; `None` once it is stopping.
+    pub(crate) fn with<T>(&self, ask: impl FnOnce(&RunningSite) -> T) -> Option<T> {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
+    }
+}
+
+/// A site that runs by the wall clock.
+pub struct LiveSite {
+    shared: Arc<Shared>,
+    server: Option<Server>,
+}
+
+/// Rows that a dataset took while the site ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub dataset: String,
+    pub rows: u64,
+}
+
+impl LiveSite {
+    /// Starts everything or nothing.
+    ///
+    /// # Errors
+    /// When a node cannot be built, the catalog not written, or the socket not opened.
+    pub fn start(site: &Arc<Site>, registry: &Registry, start: Start) -> Result<Self, SiteError> {
+        let Start { folder, resources, history, last_epoch, dataset_of, version } = start;
+        write_catalog(&folder, &site.directory, &dataset_of)?;
+        let tables = Arc::new(QuerySite::open(folder.path())?);
+        let tags = tags_table(&site.directory, &dataset_of);
+        tables.set_tags(tags.map_err(|source| StorageError::Arrow { dataset: "tags".to_owned(), source })?);
+        let memory = usize::try_from(site.memory.bytes() / QUERY_SHARE).unwrap_or(usize::MAX);
+        let session = Session::new(tables.clone(), memory)?;
+        let options = Options { mode: ClockMode::Wall, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
+        let running = RunningSite::start(site, registry, options)?;
+        let started = running.now();
+        let shared = Arc::new(Shared {
+            site: site.clone(),
+            running: RwLock::new(Some(running)),
+            folder,
+            history,
+            version,
+            started,
+            session,
+            tables,
+        });
+        let mut live = Self { shared, server: None };
+        match Server::start(live.shared.clone()) {
+            Ok(server) => live.server = Some(server),
+            Err((path, source)) => {
+                let _ = live.stop();
+                return Err(SiteError::Socket { path, source });
+            }
+        }
+        Ok(live)
+    }
+
+    pub fn status(&self) -> Option<Status> {
+        status::of(&self.shared)
+    }
+
+    /// The rows of every view with this name, as the socket gives them; none once the site is stopping.
+    pub fn view(&self, name: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        match rows::of_view(&self.shared, name) {
+            Some(Ok(rows)) => rows,
+            Some(Err(error)) => {
+                tracing::error!(%error, name, "a view cannot be read");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Opens a tap; `None` where there is no such port, or the site is stopping.
+    pub fn tap(&self, pipeline: &str, node: &str, port: &str) -> Option<TapReader> {
+        self.shared.with(|running| running.tap(pipeline, node, port).ok()).flatten()
+    }
+
+    /// A clean stop: input ends, what has entered is processed, and what is to be kept is on disk.
+    ///
+    /// # Errors
+    /// The first sink that could not bring what it holds to where it belongs.
+    pub fn stop(&mut self) -> Result<Vec<Kept>, SiteError> {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+        let running = self.shared.running.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut running) = running {
+            let history = self.shared.history.clone();
+            let (stopped, waiting) = std::sync::mpsc::channel::<()>();
+            let patience = std::thread::Builder::new().name("patience".into()).spawn(move || {
+                // Ends early when the stop has, and the sender with it.
+                if waiting.recv_timeout(DISK_PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    tracing::warn!("the disk has taken nothing for {DISK_PATIENCE:?}; what waits for it is given up");
+                    history.close();
+                }
+            });
+            let result = running.stop();
+            drop(stopped);
+            if let Ok(patience) = patience {
+                let _ = patience.join();
+            }
+            result?;
+        }
+        let kept = |(dataset, historian): (String, Historian)| Kept { dataset, rows: historian.stats().rows };
+        Ok(self.shared.history.all().into_iter().map(kept).collect())
+    }
+}
+
+impl Drop for LiveSite {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the site did not stop cleanly");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The asker's end of the socket.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::protocol::{Answer, Ask, End, Request, VERSION};
+use super::{Address, NAME};
+use crate::error::ClientError;
+
+/// A connection to a site that runs.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects to the site that runs on a data folder; `None` where none does.
+    ///
+    /// # Errors
+    /// When one seems to run and cannot be reached.
+    pub fn connect(data: &Path) -> Result<Option<Self>, ClientError> {
+        let connected = Address::of(data, NAME).and_then(|address| UnixStream::connect(&address.path));
+        match connected {
+            Ok(stream) => Ok(Some(Self { stream: BufReader::new(stream) })),
+            // Refused: the socket of a process that has died.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+            Err(source) => Err(ClientError::Connect { path: data.join(NAME), source }),
+        }
+    }
+
+    /// Asks, and gives the answers as they come.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`] when the site has gone.
+    pub fn ask(&mut self, ask: Ask) -> Result<Answers<'_>, ClientError> {
+        let mut line = serde_json::to_vec(&Request { version: VERSION, ask })
+            .map_err(|error| ClientError::Foreign(error.to_string()))?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line).map_err(|_| ClientError::Stopped)?;
+        Ok(Answers { client: self, end: None, failed: false })
+    }
+}
+
+/// The answers to one request, up to its end. An error is the last one.
+#[derive(Debug)]
+pub struct Answers<'a> {
+    client: &'a mut Client,
+    end: Option<End>,
+    failed: bool,
+}
+
+impl Answers<'_> {
+    /// What the last line said, once everything was read without an error.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    fn read(&mut self) -> Result<Option<Answer>, ClientError> {
+        let mut line = Vec::new();
+        let read = self.client.stream.read_until(b'\n', &mut line).map_err(|_| ClientError::Stopped)?;
+        if read == 0 || line.last() != Some(&b'\n') {
+            return Err(ClientError::Stopped);
+        }
+        match serde_json::from_slice(&line).map_err(|error| ClientError::Foreign(error.to_string()))? {
+            Answer::End(end) => {
+                self.end = Some(end);
+                Ok(None)
+            }
+            Answer::Error(refusal) => Err(ClientError::Refused(refusal)),
+            answer => Ok(Some(answer)),
+        }
+    }
+}
+
+impl Iterator for Answers<'_> {
+    type Item = Result<Answer, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.end.is_some() {
+            return None;
+        }
+        let answer = self.read();
+        self.failed = answer.is_err();
+        answer.transpose()
+    }
+}
+
+/// The batches of a query's answer, as they come.
+///
+/// # Errors
+/// Before the first batch: what refuses the query. The batches' errors carry a [`ClientError`] where the site has gone.
+pub fn arrow_batches<'a>(answers: Answers<'a>) -> Result<StreamReader<BufReader<ArrowBytes<'a>>>, ClientError> {
+    let mut bytes = ArrowBytes { answers, piece: Vec::new(), at: 0 };
+    bytes.fill()?;
+    StreamReader::try_new_buffered(bytes, None).map_err(client_error)
+}
+
+/// The error of a site that lies in an error of Arrow.
+fn client_error(error: ArrowError) -> ClientError {
+    match error {
+        ArrowError::IoError(text, source) => source.downcast::<ClientError>().unwrap_or(ClientError::Foreign(text)),
+        other => ClientError::Foreign(other.to_string()),
+    }
+}
+
+/// The next batch of [`arrow_batches`].
+///
+/// # Errors
+/// What the site refused, or that it has gone.
+pub fn next_batch<R: Read>(batches: &mut StreamReader<R>) -> Result<Option<RecordBatch>, ClientError> {
+    batches.next().transpose().map_err(client_error)
+}
+
+/// The bytes of an Arrow IPC stream, out of answers.
+#[derive(Debug)]
+pub struct ArrowBytes<'a> {
+    answers: Answers<'a>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl ArrowBytes<'_> {
+    /// Makes sure that bytes are there, unless all are read.
+    fn fill(&mut self) -> Result<(), ClientError> {
+        while self.at == self.piece.len() {
+            match self.answers.next() {
+                None => return Ok(()),
+                Some(Ok(Answer::Arrow(text))) => {
+                    self.piece = STANDARD.decode(text).map_err(|error| ClientError::Foreign(error.to_string()))?;
+                    self.at = 0;
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for ArrowBytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fill().map_err(io::Error::other)?;
+        let piece = &self.piece[self.at..];
+        let taken = piece.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&piece[..taken]);
+        self.at += taken;
+        Ok(taken)
+    }
+}

@@ -1,0 +1,95 @@
+//! Answers to questions in SQL, a batch at a time: the reader's pace is the query's.
+
+use std::io;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ducto_query::QueryError;
+use tokio::io::AsyncWrite;
+
+use super::protocol::{Answer, Refusal, RefusalKind, RowFormat};
+use super::server::{Answered, Writer};
+use crate::live::Shared;
+use crate::rows;
+
+pub(crate) async fn query<W: AsyncWrite + Unpin>(
+    sql: &str,
+    format: RowFormat,
+    shared: &Arc<Shared>,
+    to: &mut Writer<W>,
+) -> io::Result<Answered> {
+    shared.refresh_tables();
+    let mut answer = match shared.session.sql(sql).await {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Err(refusal(&error))),
+    };
+    let mut pieces = match format {
+        RowFormat::Rows => None,
+        RowFormat::Arrow => match StreamWriter::try_new(Vec::new(), &answer.schema()) {
+            Ok(writer) => Some(writer),
+            Err(error) => return Ok(Err(fault(&error))),
+        },
+    };
+    loop {
+        let batch = match answer.next().await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(error) => return Ok(Err(refusal(&error))),
+        };
+        let given = match &mut pieces {
+            Some(pieces) => give_piece(&batch, pieces, to).await?,
+            None => give_rows(&batch, to).await?,
+        };
+        if let Err(error) = given {
+            return Ok(Err(fault(&error)));
+        }
+    }
+    if let Some(mut pieces) = pieces {
+        if let Err(error) = pieces.finish() {
+            return Ok(Err(fault(&error)));
+        }
+        to.write(&Answer::Arrow(STANDARD.encode(pieces.get_ref()))).await?;
+    }
+    Ok(Ok(0))
+}
+
+async fn give_piece<W: AsyncWrite + Unpin>(
+    batch: &RecordBatch,
+    pieces: &mut StreamWriter<Vec<u8>>,
+    to: &mut Writer<W>,
+) -> io::Result<Result<(), ArrowError>> {
+    if let Err(error) = pieces.write(batch) {
+        return Ok(Err(error));
+    }
+    to.rows += batch.num_rows() as u64;
+    let bytes = std::mem::take(pieces.get_mut());
+    to.write(&Answer::Arrow(STANDARD.encode(bytes))).await?;
+    Ok(Ok(()))
+}
+
+async fn give_rows<W: AsyncWrite + Unpin>(
+    batch: &RecordBatch,
+    to: &mut Writer<W>,
+) -> io::Result<Result<(), ArrowError>> {
+    match rows::objects(batch) {
+        Ok(objects) => {
+            for object in objects {
+                to.row(object).await?;
+            }
+            Ok(Ok(()))
+        }
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+fn refusal(error: &QueryError) -> Refusal {
+    Refusal::new(RefusalKind::Query, error.to_string())
+}
+
+fn fault(error: &ArrowError) -> Refusal {
+    Refusal::new(RefusalKind::Query, format!("rows could not be brought into an answer: {error}; report this"))
+}

@@ -1,0 +1,12 @@
+//! The `ducto` command from outside: what it prints, the codes it leaves, and how it behaves while sites run.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod checks;
+mod command;
+mod demo;
+mod device;
+mod drawings;
+mod help;
+mod running;
+mod site;
+mod socket;
