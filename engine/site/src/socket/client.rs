@@ -92,6 +92,13 @@ impl Iterator for Answers<'_> {
     }
 }
 
+impl Drop for Answers<'_> {
+    /// Reads what is left of the answer, so that the next request does not take it for its own.
+    fn drop(&mut self) {
+        while self.next().is_some() {}
+    }
+}
+
 /// The batches of a query's answer, as they come.
 ///
 /// # Errors
