@@ -70,7 +70,7 @@ mod tests {
         let columns = [("tag", Align::Left, 8), ("value", Align::Right, 10)];
         let rows =
             [vec!["W.THP".to_owned(), "1.5".to_owned()], vec!["WELL-001.THP".to_owned(), "12\u{1b}[31m".to_owned()]];
-        assert_eq!(layout(&columns, &rows), "tag       value\nW.THP       1.5\nWELL-00…  12 [31m\n");
+        assert_eq!(layout(&columns, &rows), "tag         value\nW.THP         1.5\nWELL-00…  12 [31m\n");
     }
 
     #[test]

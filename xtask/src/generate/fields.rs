@@ -37,8 +37,7 @@ pub(super) fn values(page: &mut String) {
     let rows: Vec<Vec<String>> = scalars()
         .iter()
         .map(|(name, schema)| {
-            let examples: Vec<String> =
-                schema["examples"].as_array().into_iter().flatten().map(written).collect();
+            let examples: Vec<String> = schema["examples"].as_array().into_iter().flatten().map(written).collect();
             vec![(*name).to_owned(), text(schema, "description").unwrap_or_default(), examples.join(", ")]
         })
         .collect();
