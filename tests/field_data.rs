@@ -98,8 +98,8 @@ transforms:
   checked: {{type: quality, inputs: [field], checks: {{jump: {{limit: {jump}, rearm: never}}}}}}
   windows: {{type: aggregate, inputs: [checked], every: {every}, accept: good, outputs: [count, minimum, maximum, average, last]}}
 sinks:
-  history: {{type: historian, inputs: [checked], dataset: history}}
-  tier: {{type: historian, inputs: [windows], dataset: windows}}
+  history: {{type: historian, inputs: [checked], dataset: history, commit_every: 30d}}
+  tier: {{type: historian, inputs: [windows], dataset: windows, commit_every: 30d}}
 "
     );
     std::fs::write(&pipeline, graph).unwrap();

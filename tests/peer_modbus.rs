@@ -80,7 +80,7 @@ templates:
       SIGNED: {{address: 40021, as: i16}}
       UNSIGNED: {{address: 40022, as: u16}}
       SWAPPED: {{address: 40025, as: f32, order: CDAB}}
-      NAME: {{address: 40031, as: string, length: 2}}
+      NAME: {{address: 40031, as: \"string(2)\"}}
       DECIMAL: {{address: 40041, as: bcd16}}
       INPUT: {{address: 30008, as: u16, scale: 0.1}}
       EVEN: {{address: 10001, as: bool}}
