@@ -23,10 +23,17 @@ Start with `ducto demo`: a simulated field, its alarms and its history, in one c
 #[command(name = "ducto", version, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     /// Print one JSON object, or one a line, for programs.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 100)]
     pub json: bool,
-    /// Colours of the output.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Colours of the output: auto, always or never.
+    #[arg(
+        long,
+        global = true,
+        display_order = 101,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
     pub color: Color,
     #[command(subcommand)]
     pub command: Command,

@@ -1,17 +1,16 @@
 //! `ducto query`: SQL over a site that runs, or over the files of one that does not.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow::ipc::reader::StreamReader;
 use ducto_query::{Answer, Folder, Format, OutputWriter, QueryError, Session};
 use ducto_site::protocol::{Ask, RowFormat};
-use ducto_site::{ArrowBytes, Client, ClientError, arrow_batches, next_batch};
+use ducto_site::{Batches, Client, ClientError};
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -108,9 +107,9 @@ impl From<QueryError> for Trouble {
 fn ask_site(folder: &Path, sql: &str, target: &mut Target) -> Result<Option<u64>, Trouble> {
     let Some(mut client) = Client::connect(folder)? else { return Ok(None) };
     let answers = client.ask(Ask::Query { sql: sql.to_owned(), format: RowFormat::Arrow })?;
-    let mut batches: StreamReader<BufReader<ArrowBytes<'_>>> = arrow_batches(answers)?;
+    let mut batches = Batches::of(answers)?;
     target.begin(batches.schema())?;
-    while let Some(batch) = next_batch(&mut batches)? {
+    while let Some(batch) = batches.next_batch()? {
         if !target.write(&batch)? {
             break;
         }

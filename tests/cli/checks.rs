@@ -48,7 +48,7 @@ fn the_rows_with_mistakes_go_back_to_who_wrote_them() {
 #[test]
 fn what_is_built_in_and_what_is_shipped_is_right() {
     let finished = run(&workspace(), &["check", "site-configs", "pipelines"]).expect(0);
-    insta::assert_snapshot!(finished.text());
+    assert!(finished.stdout.ends_with(": no mistakes\n") && finished.stderr.is_empty(), "{finished:?}");
 }
 
 #[test]

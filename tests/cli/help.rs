@@ -67,13 +67,20 @@ fn completions_name_the_commands() {
 fn schemas_are_json_and_know_the_operators() {
     let folder = folder();
     let schema = |of: &str| run(folder.path(), &["schema", of, "--json"]).expect(0).json();
-    let site = schema("site");
-    for field in ["site", "templates", "alarm_classes", "pipelines", "memory"] {
-        assert!(site["properties"][field].is_object(), "{field}");
+    for (of, fields) in [
+        ("site", &["site", "templates", "alarm_classes", "pipelines", "memory"][..]),
+        ("pipeline", &["pipeline", "sources", "transforms", "sinks", "parameters"]),
+        ("test", &["tests"]),
+    ] {
+        let schema = schema(of);
+        for field in fields {
+            assert!(schema["properties"][field].is_object(), "`{field}` is not in the schema of a {of}");
+        }
     }
-    let pipeline = schema("pipeline").to_string();
-    assert!(pipeline.contains("\"quality\"") && pipeline.contains("\"alarm\""));
-    assert!(schema("test")["properties"]["tests"].is_object());
+    let text = schema("pipeline").to_string();
+    for operator in ["quality", "alarm", "aggregate", "historian"] {
+        assert!(text.contains(&format!("\"{operator}\"")), "{operator}");
+    }
     insta::assert_snapshot!(run(folder.path(), &["schema", "log"]).expect(0).stdout);
     let list = run(folder.path(), &["schema"]).expect(0).stdout;
     assert!(list.contains("historian") && list.contains("pipeline"), "{list}");

@@ -82,7 +82,7 @@ fn a_data_folder_that_cannot_be_written_is_named() {
     let site = TestSite::new(502);
     site.write("file", "");
     let finished = run(site.path(), &["run", "site", "--data", "file/data", "--for", "1s"]).expect(4);
-    assert!(finished.stderr.contains("`file`"), "{finished:?}");
+    assert!(finished.stderr.contains("`file") && finished.stderr.contains("--data"), "{finished:?}");
     let finished = run(site.path(), &["run", "site", "--data", "file", "--for", "1s"]).expect(4);
     assert!(finished.stderr.contains("file"), "{finished:?}");
 }

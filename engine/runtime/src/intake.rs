@@ -100,25 +100,30 @@ impl SiteIntake {
         deadline
     }
 
-    /// Writes a deadline; wakes the intake where it came nearer.
+    /// Writes a deadline; wakes the intake where it came nearer, or where the one before is among those that it no
+    /// longer looks at.
     pub(crate) fn set_deadline(&self, deadline: &Deadline, at: Option<Micros>) {
         let at = at.unwrap_or(Micros::MAX);
         let before = deadline.swap(at, Ordering::AcqRel);
-        if at < before && self.mode == ClockMode::Wall {
+        let wakes = || at < before || self.log.last_time().is_some_and(|last| before <= last);
+        if at != before && self.mode == ClockMode::Wall && wakes() {
             // The lock orders this with the intake's look at the deadlines: no wake-up is lost.
             drop(self.lock());
             self.work.notify_one();
         }
     }
 
+    /// The earliest deadline behind the newest entry. One that this entry has passed is served by it, once its
+    /// pipeline comes to read it: another entry would be one too many.
     fn earliest_deadline(&self) -> Option<Micros> {
+        let last = self.log.last_time().unwrap_or(Micros::MIN);
         let deadlines = self.deadlines.lock().unwrap_or_else(PoisonError::into_inner);
         deadlines
             .iter()
             .filter_map(Weak::upgrade)
             .map(|deadline| deadline.load(Ordering::Acquire))
+            .filter(|&at| at > last && at != Micros::MAX)
             .min()
-            .filter(|&at| at != Micros::MAX)
     }
 
     pub(crate) fn set_settle(&self, settle: Option<Arc<dyn Fn() + Send + Sync>>) {

@@ -12,5 +12,5 @@ mod users;
 
 pub use error::{ClientError, SiteError};
 pub use live::{History, Kept, LiveSite, Start};
-pub use socket::client::{Answers, ArrowBytes, Client, arrow_batches, next_batch};
+pub use socket::client::{Answers, Batches, Client};
 pub use socket::protocol;

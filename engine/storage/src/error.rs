@@ -33,7 +33,9 @@ fn advice(error: &io::Error) -> &'static str {
         ErrorKind::ReadOnlyFilesystem => "mount that disk writable, or name another folder with `--data`",
         ErrorKind::PermissionDenied => "give this user write access there, or name another folder with `--data`",
         ErrorKind::NotFound => "check that the path exists and the disk is mounted",
-        ErrorKind::NotADirectory | ErrorKind::IsADirectory => "move what stands in its place, or name another folder",
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
+            "move what stands in its place, or name another folder with `--data`"
+        }
         _ => "check the disk and its file system",
     }
 }

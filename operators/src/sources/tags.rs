@@ -97,7 +97,9 @@ impl SourceConfig for Tags {
                     .help("`ducto explain TAG` shows what a tag and its asset are"),
             );
         }
-        let kinds = if kinds.is_empty() { ValueKind::ALL.to_vec() } else { kinds.into_iter().collect() };
+        // Nothing is selected, as where a pipeline is looked at without a site: what follows is checked as for the
+        // kind that tags have unless they say otherwise.
+        let kinds = if kinds.is_empty() { vec![ValueKind::Float64] } else { kinds.into_iter().collect() };
         Some(vec![Port::main(StreamType::Samples(kinds))])
     }
 

@@ -12,6 +12,7 @@ mod resolve;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod types;
 mod view;
 
 use std::ops::Range;

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use base64::Engine;
@@ -92,21 +93,39 @@ impl Iterator for Answers<'_> {
     }
 }
 
-impl Drop for Answers<'_> {
-    /// Reads what is left of the answer, so that the next request does not take it for its own.
-    fn drop(&mut self) {
-        while self.next().is_some() {}
-    }
+/// The batches of a query's answer, as they come. Where it is dropped before its end, the connection is of no more use:
+/// the rest of the answer is still on its way.
+#[derive(Debug)]
+pub struct Batches<'a> {
+    stream: StreamReader<BufReader<ArrowBytes<'a>>>,
 }
 
-/// The batches of a query's answer, as they come.
-///
-/// # Errors
-/// Before the first batch: what refuses the query. The batches' errors carry a [`ClientError`] where the site has gone.
-pub fn arrow_batches<'a>(answers: Answers<'a>) -> Result<StreamReader<BufReader<ArrowBytes<'a>>>, ClientError> {
-    let mut bytes = ArrowBytes { answers, piece: Vec::new(), at: 0 };
-    bytes.fill()?;
-    StreamReader::try_new_buffered(bytes, None).map_err(client_error)
+impl<'a> Batches<'a> {
+    /// # Errors
+    /// What refuses the query, or that the site has gone.
+    pub fn of(answers: Answers<'a>) -> Result<Self, ClientError> {
+        let mut bytes = ArrowBytes { answers, piece: Vec::new(), at: 0 };
+        // What refuses the query is told as it is, and not as a stream that cannot be read.
+        bytes.fill()?;
+        Ok(Self { stream: StreamReader::try_new_buffered(bytes, None).map_err(client_error)? })
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    /// The next rows; `None` at the end, when the connection takes the next request.
+    ///
+    /// # Errors
+    /// What ended the query, or that the site has gone.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, ClientError> {
+        if let Some(batch) = self.stream.next().transpose().map_err(client_error)? {
+            return Ok(Some(batch));
+        }
+        // The stream ends before the answer does.
+        self.stream.get_mut().get_mut().answers.by_ref().try_for_each(|answer| answer.map(drop))?;
+        Ok(None)
+    }
 }
 
 /// The error of a site that lies in an error of Arrow.
@@ -117,17 +136,9 @@ fn client_error(error: ArrowError) -> ClientError {
     }
 }
 
-/// The next batch of [`arrow_batches`].
-///
-/// # Errors
-/// What the site refused, or that it has gone.
-pub fn next_batch<R: Read>(batches: &mut StreamReader<R>) -> Result<Option<RecordBatch>, ClientError> {
-    batches.next().transpose().map_err(client_error)
-}
-
 /// The bytes of an Arrow IPC stream, out of answers.
 #[derive(Debug)]
-pub struct ArrowBytes<'a> {
+struct ArrowBytes<'a> {
     answers: Answers<'a>,
     piece: Vec<u8>,
     at: usize,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader, Interest};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -24,6 +25,8 @@ const CONNECTIONS: usize = 32;
 const IDLE: Duration = Duration::from_secs(120);
 /// So long an answer waits for a reader.
 const STUCK: Duration = Duration::from_secs(60);
+/// How often a client that writes no more is looked at.
+const LOOK: Duration = Duration::from_millis(250);
 /// At a stop, so long answers under way may take.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -130,14 +133,21 @@ async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc
         to.rows = 0;
         let refusal = match parse(&line) {
             Ok(_) if stopping.load(Ordering::Acquire) => answer::stopping(),
-            Ok(ask) => match answer::answer(ask, user, &shared, &stopping, &mut to).await? {
-                Ok(missed) => {
-                    let rows = to.rows;
-                    to.write(&Answer::End(End { rows, missed })).await?;
-                    continue;
+            Ok(ask) => {
+                let answered = tokio::select! {
+                    answered = answer::answer(ask, user, &shared, &stopping, &mut to) => answered?,
+                    // Nobody waits any more for what a long query would find.
+                    () = gone(&mut reader) => return Ok(()),
+                };
+                match answered {
+                    Ok(missed) => {
+                        let rows = to.rows;
+                        to.write(&Answer::End(End { rows, missed })).await?;
+                        continue;
+                    }
+                    Err(refusal) => refusal,
                 }
-                Err(refusal) => refusal,
-            },
+            }
             Err(refusal) => refusal,
         };
         let last = refusal.kind == RefusalKind::Unavailable;
@@ -145,6 +155,17 @@ async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc
         if last {
             return Ok(());
         }
+    }
+}
+
+/// Ends when the other end has gone; never while its next request waits. One that only writes no more still reads.
+async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
+    if reader.fill_buf().await.is_ok_and(|next| !next.is_empty()) {
+        std::future::pending::<()>().await;
+    }
+    let stream: &UnixStream = reader.get_ref().as_ref();
+    while stream.ready(Interest::WRITABLE).await.is_ok_and(|ready| !ready.is_write_closed()) {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

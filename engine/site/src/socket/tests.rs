@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::protocol::{Answer, Ask, LONGEST_REQUEST, Refusal, RefusalKind, Request, RowFormat, VERSION, parse};
-use crate::{Client, ClientError, History, LiveSite, Start, arrow_batches, next_batch};
+use crate::{Batches, Client, ClientError, History, LiveSite, Start};
 
 struct NoHistory;
 
@@ -45,9 +45,9 @@ fn client(data: &Path) -> Client {
 
 fn rows(client: &mut Client, sql: &str) -> Result<usize, ClientError> {
     let answers = client.ask(Ask::Query { sql: sql.to_owned(), format: RowFormat::Arrow })?;
-    let mut batches = arrow_batches(answers)?;
+    let mut batches = Batches::of(answers)?;
     let mut rows = 0;
-    while let Some(batch) = next_batch(&mut batches)? {
+    while let Some(batch) = batches.next_batch()? {
         rows += batch.num_rows();
     }
     Ok(rows)
@@ -76,6 +76,28 @@ fn a_connection_takes_one_request_after_the_other() {
     assert_eq!(Json::Object(row), serde_json::json!({"tag": "W1.THP", "unit": null}));
     assert_eq!(answers.by_ref().count(), 1);
     assert_eq!(answers.end().unwrap().rows, 2);
+    live.stop().unwrap();
+}
+
+#[test]
+fn a_client_that_writes_no_more_is_answered_and_one_that_has_gone_stops_its_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut live = start(folder.path());
+    let ask = |sql: &str| {
+        let mut stream = UnixStream::connect(folder.path().join("ducto.sock")).unwrap();
+        let ask = Ask::Query { sql: sql.to_owned(), format: RowFormat::Rows };
+        let mut line = serde_json::to_vec(&Request { version: VERSION, ask }).unwrap();
+        line.push(b'\n');
+        stream.write_all(&line).unwrap();
+        stream
+    };
+    let stream = ask("SELECT tag FROM tags");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(BufReader::new(stream).lines().count(), 3);
+    // Two to the power of so many rows: the stop would wait for it.
+    let tables: Vec<String> = (0..40).map(|number| format!("tags AS t{number}")).collect();
+    drop(ask(&format!("SELECT count(*) FROM {} WHERE t0.tag || t39.tag = 'x'", tables.join(", "))));
+    assert_eq!(rows(&mut client(folder.path()), "SELECT tag FROM tags").unwrap(), 2);
     live.stop().unwrap();
 }
 

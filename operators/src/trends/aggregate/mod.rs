@@ -1,6 +1,7 @@
 //! `aggregate`: one row per tag and window.
 
 mod calendar;
+mod panes;
 mod rows;
 mod sums;
 #[cfg(test)]

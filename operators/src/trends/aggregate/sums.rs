@@ -18,7 +18,9 @@ pub(super) type Slot = u32;
 pub(super) struct Needs {
     sum: bool,
     minimum: bool,
+    minimum_time: bool,
     maximum: bool,
+    maximum_time: bool,
     first: bool,
     last: bool,
     edges: bool,
@@ -35,7 +37,9 @@ impl Needs {
         Self {
             sum: any(&[Output::Average]),
             minimum: any(&[Output::Minimum, Output::MinimumTime, Output::Range]),
+            minimum_time: any(&[Output::MinimumTime]),
             maximum: any(&[Output::Maximum, Output::MaximumTime, Output::Range]),
+            maximum_time: any(&[Output::MaximumTime]),
             first: any(&[Output::First, Output::FirstTime, Output::Delta]),
             last: any(&[Output::Last, Output::LastTime, Output::Delta]),
             edges: any(&[Output::Start, Output::End]),
@@ -50,8 +54,10 @@ impl Needs {
     pub(super) fn bytes(self) -> usize {
         let of = |needed: bool, bytes: usize| if needed { bytes } else { 0 };
         4 + of(self.sum, 8)
-            + of(self.minimum, 16)
-            + of(self.maximum, 16)
+            + of(self.minimum, 8)
+            + of(self.minimum_time, 8)
+            + of(self.maximum, 8)
+            + of(self.maximum_time, 8)
             + of(self.first, 16)
             + of(self.last, 16)
             + of(self.edges, 34)
@@ -151,10 +157,14 @@ impl Sums {
         }
         if needs.minimum {
             self.minimum.resize(slots, f64::INFINITY);
+        }
+        if needs.minimum_time {
             self.minimum_time.resize(slots, 0);
         }
         if needs.maximum {
             self.maximum.resize(slots, f64::NEG_INFINITY);
+        }
+        if needs.maximum_time {
             self.maximum_time.resize(slots, 0);
         }
         if needs.first {
@@ -198,21 +208,30 @@ impl Sums {
                 *sum += value;
             }
         }
+        // The time of an extreme first: it compares with the extreme as it was. Among equals the earliest time is kept,
+        // also when it comes late.
+        if !self.minimum_time.is_empty() {
+            let figures = self.minimum_time[slots.clone()].iter_mut().zip(&self.minimum[slots.clone()]);
+            for ((at, minimum), value) in figures.zip(values) {
+                let better = (value < minimum) | ((value == minimum) & (time < *at));
+                *at = if better { time } else { *at };
+            }
+        }
         if !self.minimum.is_empty() {
-            let figures = self.minimum[slots.clone()].iter_mut().zip(&mut self.minimum_time[slots.clone()]);
-            for ((minimum, at), &value) in figures.zip(values) {
-                // Among equals the earliest time is kept, also when it comes late.
-                let better = (value < *minimum) | ((value == *minimum) & (time < *at));
-                *minimum = if better { value } else { *minimum };
+            for (minimum, &value) in self.minimum[slots.clone()].iter_mut().zip(values) {
+                *minimum = if value < *minimum { value } else { *minimum };
+            }
+        }
+        if !self.maximum_time.is_empty() {
+            let figures = self.maximum_time[slots.clone()].iter_mut().zip(&self.maximum[slots.clone()]);
+            for ((at, maximum), value) in figures.zip(values) {
+                let better = (value > maximum) | ((value == maximum) & (time < *at));
                 *at = if better { time } else { *at };
             }
         }
         if !self.maximum.is_empty() {
-            let figures = self.maximum[slots.clone()].iter_mut().zip(&mut self.maximum_time[slots.clone()]);
-            for ((maximum, at), &value) in figures.zip(values) {
-                let better = (value > *maximum) | ((value == *maximum) & (time < *at));
-                *maximum = if better { value } else { *maximum };
-                *at = if better { time } else { *at };
+            for (maximum, &value) in self.maximum[slots.clone()].iter_mut().zip(values) {
+                *maximum = if value > *maximum { value } else { *maximum };
             }
         }
         if !self.first.is_empty() {

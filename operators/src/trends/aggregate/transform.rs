@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Settings;
 use super::calendar::Window;
+use super::panes::{Cut, Panes, SavedPanes};
 use super::rows::{Row, Rows};
 use super::sums::{Sample, Slot, Sums, Windows};
-use super::weights::{self, Cut, Kept, Panes, SavedPanes};
+use super::weights::{Kept, Weights};
 
 const MAIN: usize = 0;
 const LATE: usize = 1;
@@ -353,9 +354,9 @@ impl Aggregate {
     }
 }
 
-fn weigh(windows: &mut Windows, pane: Window, weights: &weights::Weights) {
+fn weigh(windows: &mut Windows, pane: Window, weights: &Weights) {
     if let Some(index) = find(windows, pane) {
-        weights::add(&mut Arc::make_mut(&mut windows[index]).weights, weights);
+        Arc::make_mut(&mut windows[index]).weights.add(weights);
     }
 }
 
