@@ -70,6 +70,8 @@ struct Local {
     done: Vec<Cell<Epoch>>,
     deadlines: Vec<Cell<Option<Micros>>>,
     closes: Vec<Cell<Option<Micros>>>,
+    /// What is opened behind this engine time need not close: the input has ended.
+    opened_by: Cell<Micros>,
 }
 
 impl Local {
@@ -97,6 +99,7 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
         done: (0..count).map(|_| Cell::new(position)).collect(),
         deadlines: (0..count).map(|_| Cell::new(None)).collect(),
         closes: (0..count).map(|_| Cell::new(None)).collect(),
+        opened_by: Cell::new(Micros::MAX),
     });
     let guard = instance.guard();
     let name = instance.pipeline.to_string();
@@ -256,6 +259,7 @@ impl Reader {
         } else {
             self.actions_seen.clone()
         };
+        self.local.opened_by.set(self.local.instance.log.input_end());
         self.local.passing.borrow_mut().push_back(Passing { epoch: entry.epoch, time: entry.time, actions, snapshot });
         if snapshot {
             // Sources keep no state of their own: their part of a snapshot is the position.
@@ -379,7 +383,7 @@ fn build_node<'scope>(
                         let result = transform.turn(work, &mut emitted, &mut replies);
                         if result.is_ok() {
                             local.deadlines[node].set(transform.transform.next_deadline());
-                            local.closes[node].set(transform.transform.closes_at());
+                            local.closes[node].set(transform.transform.closes_at(local.opened_by.get()));
                             for emitted in emitted.drain(..) {
                                 let (Some(output), Some(capability)) =
                                     (outputs.get_mut(emitted.port), held.get(emitted.port))
