@@ -41,16 +41,15 @@ impl History for SiteHistory {
 impl Hosted {
     pub(crate) fn start(site: &Arc<Site>, registry: &Registry, folder: Arc<DataFolder>) -> Result<Self, Failure> {
         let data = folder.path().to_owned();
-        let last_epoch = Historians::last_epoch(&data).map_err(unusable)?;
-        let historians = Arc::new(Historians::new(folder.clone()));
+        let historians = Arc::new(Historians::open(folder.clone()).map_err(unusable)?);
         let mut resources = Resources::default();
         resources.insert(historians.clone());
         let datasets = stored::datasets(site, registry);
         let start = Start {
             folder,
             resources,
+            last_epoch: historians.last_epoch(),
             history: Arc::new(SiteHistory(historians)),
-            last_epoch,
             dataset_of: Box::new(move |tag| datasets.get(&tag).cloned()),
             version: env!("CARGO_PKG_VERSION"),
         };

@@ -76,10 +76,11 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
 
     let data = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
     let folder = DataFolder::open(&args.data).map_err(|error| data(&error))?;
-    let last_epoch = Historians::last_epoch(&args.data).map_err(|error| data(&error))?;
+    let historians = Historians::open(Arc::new(folder)).map_err(|error| data(&error))?;
+    let last_epoch = historians.last_epoch();
     let mut recording = Recording::open(&files, &form, &site.directory).map_err(|error| usage(&error))?;
     let mut resources = Resources::default();
-    resources.insert(Arc::new(Historians::new(Arc::new(folder))));
+    resources.insert(Arc::new(historians));
     let options = Options { mode: ClockMode::Virtual, last_epoch, resources, feeders: false, sinks: SinkChoice::All };
     let mut running = RunningSite::start(&site, &loading.registry, options).map_err(|error| data(&error))?;
 

@@ -145,7 +145,7 @@ fn run_one(scenario: &Scenario, site: &Arc<Site>, loading: &Loading) -> Result<O
     if reads_datasets {
         let temporary = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let data = DataFolder::open(temporary.path()).map_err(|error| error.to_string())?;
-        resources.insert(Arc::new(Historians::new(Arc::new(data))));
+        resources.insert(Arc::new(Historians::open(Arc::new(data)).map_err(|error| error.to_string())?));
         folder = Some(temporary);
     }
     let outcome = scenario::run(scenario, site, &loading.registry, resources, &|path, directory| {

@@ -119,7 +119,7 @@ sinks:
     .lone_pipeline(&pipeline, &base, &OrderedMap::default(), None);
     let site = site.unwrap_or_else(|| panic!("{}", diagnostics.render(&sources, false)));
     let mut resources = Resources::default();
-    resources.insert(Arc::new(Historians::new(Arc::new(DataFolder::open(&folder.join("data")).unwrap()))));
+    resources.insert(Arc::new(Historians::open(Arc::new(DataFolder::open(&folder.join("data")).unwrap())).unwrap()));
     let options =
         Options { mode: ClockMode::Virtual, last_epoch: 0, resources, feeders: false, sinks: SinkChoice::All };
     let recording = Recording::open(files, form, &site.directory).unwrap();

@@ -117,7 +117,7 @@ fn start(folder: &Path) -> RunningSite {
         .unwrap_or_else(|| panic!("{}", diagnostics.render(&sources, false)));
     let data = DataFolder::open(&folder.join("data")).unwrap();
     let mut resources = Resources::default();
-    resources.insert(Arc::new(Historians::new(Arc::new(data))));
+    resources.insert(Arc::new(Historians::open(Arc::new(data)).unwrap()));
     let options = Options { mode: ClockMode::Wall, last_epoch: 0, resources, feeders: true, sinks: SinkChoice::All };
     RunningSite::start(&site, &registry, options).unwrap()
 }

@@ -37,8 +37,8 @@ struct Run {
 
 fn start(site: &Arc<Site>, data: &Path, mode: ClockMode) -> Run {
     let folder = Arc::new(DataFolder::open(data).unwrap());
-    let last_epoch = Historians::last_epoch(data).unwrap();
-    let historians = Arc::new(Historians::new(folder.clone()));
+    let historians = Arc::new(Historians::open(folder.clone()).unwrap());
+    let last_epoch = historians.last_epoch();
     let mut resources = Resources::default();
     resources.insert(folder);
     resources.insert(historians.clone());
@@ -97,10 +97,10 @@ fn a_recording_is_stored_and_its_commits_are_read_by_another_graph() {
     let stored = |name: &str| run.historians.get(name).unwrap().snapshot().manifest.rows();
     assert_eq!((stored("history"), stored("history_bool")), (10, 1));
     // The entries of a second run are numbered above those that are held, or they would be skipped.
-    let last = Historians::last_epoch(&data).unwrap();
-    assert!(last >= 7, "{last}");
     drop(run);
     let mut again = start(&site, &data, ClockMode::Virtual);
+    let last = again.historians.last_epoch();
+    assert!(last >= 7, "{last}");
     wait("the second recording", || {
         again.site.feeders().iter().find(|feeder| feeder.name == "in.recorded").is_some_and(|feeder| feeder.ended)
     });

@@ -118,9 +118,10 @@ pub(super) fn start(
 ) -> Result<RunningSite, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
     let folder = DataFolder::open(data).map_err(|error| failed(&error))?;
-    let last_epoch = Historians::last_epoch(data).map_err(|error| failed(&error))?;
+    let historians = Historians::open(Arc::new(folder)).map_err(|error| failed(&error))?;
+    let last_epoch = historians.last_epoch();
     let mut resources = Resources::default();
-    resources.insert(Arc::new(Historians::new(Arc::new(folder))));
+    resources.insert(Arc::new(historians));
     let options = Options { mode, last_epoch, resources, feeders, sinks };
     RunningSite::start(site, registry, options).map_err(|error| failed(&error))
 }

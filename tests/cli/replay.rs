@@ -64,3 +64,30 @@ fn what_cannot_be_read_is_said_before_anything_is_written() {
     let said = replay(&["--time-format=days"]).expect(2).stderr;
     assert!(said.contains("`rfc3339`, `s`, `ms` or `us`"), "{said}");
 }
+
+/// `second,value` lines of one tag, as a recording.
+fn recording(seconds: std::ops::Range<u32>) -> String {
+    let rows = seconds.map(|second| format!("2026-01-01T00:00:{second:02}Z,W1.THP,{second}\n"));
+    format!("time,tag,value\n{}", rows.collect::<String>())
+}
+
+#[test]
+fn what_comes_after_a_crash_inside_a_commit_is_numbered_behind_what_is_found_whole() {
+    let folder = folder();
+    for (name, seconds) in [("a.csv", 0..10), ("b.csv", 10..40), ("c.csv", 40..60)] {
+        fs::write(folder.path().join(name), recording(seconds)).unwrap();
+    }
+    let replay = |file: &str| {
+        run(folder.path(), &["replay", "keep.yaml", "--input", file, "--data", "out"]).expect(0);
+    };
+    replay("a.csv");
+    let manifest = folder.path().join("out/manifests/history.json");
+    let before = fs::read(&manifest).unwrap();
+    replay("b.csv");
+    // As a crash leaves it: the files of a commit are in place, and the manifest does not name them yet.
+    fs::write(&manifest, before).unwrap();
+    replay("c.csv");
+    let query = "SELECT count(*), min(value), max(value) FROM history";
+    let said = run(folder.path(), &["query", "--data", "out", "--format", "csv", query]).expect(0).stdout;
+    assert_eq!(said.lines().nth(1), Some("60,0.0,59.0"), "{said}");
+}

@@ -135,8 +135,10 @@ fn crash_at_every_step(
         let left = faults::lift(site.path());
         while_down(&site);
 
+        let found = crate::recover(&DataFolder::open(site.path()).unwrap()).unwrap();
         let (_folder, historian) = site.open();
         let held = historian.held();
+        assert_eq!(found, held, "step {step}: what follows is numbered behind what is adopted");
         assert_eq!(historian.committed(), held);
         assert_eq!(site.listed(), site.named(), "step {step}: what lies there is what the manifest names");
         let stored: Log = log.iter().copied().filter(|(epoch, ..)| *epoch <= held).collect();
@@ -250,6 +252,7 @@ fn the_lost_manifest_of_a_whole_folder_is_made_again() {
         historian.settle().unwrap();
     }
     std::fs::remove_file(site.path().join("manifests").join("history.json")).unwrap();
+    assert_eq!(crate::recover(&DataFolder::open(site.path()).unwrap()).unwrap(), 12);
     let (_folder, historian) = site.open();
     assert_eq!(historian.held(), 12);
     assert_eq!(site.named(), site.expected(&log));

@@ -33,4 +33,5 @@ pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
 pub use manifest::{FileEntry, Level, Manifest};
+pub use recover::recover;
 pub use snapshot::Snapshot;

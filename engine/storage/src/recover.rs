@@ -10,39 +10,67 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ducto_record::ValueKind;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::commit::{entry_of, file_path, insert};
-use crate::dataset::DatasetConfig;
+use crate::dataset::{DatasetConfig, DatasetSchema, check_name};
 use crate::error::{FileError, StorageError};
 use crate::files;
-use crate::folder::DataFolder;
+use crate::folder::{DataFolder, dataset_names};
 use crate::hour::Hour;
 use crate::manifest::{FileEntry, Level, Manifest};
 use crate::parquet_file::{Finished, Mark, read_mark};
 
+/// Finishes or undoes what a crash left in every dataset of a folder, and says up to which epoch any of them holds
+/// rows. To be called before anything is numbered: what is adopted here raises that epoch, and rows that came with a
+/// number below it would be taken for rows that are held.
+///
+/// # Errors
+/// A damaged or newer manifest, a file that cannot be read or written.
+pub fn recover(folder: &DataFolder) -> Result<u64, StorageError> {
+    let mut names: BTreeSet<String> = dataset_names(folder.path())?.into_iter().collect();
+    for of in ["datasets", "staging"] {
+        let found = folders(&folder.path().join(of))?;
+        let found = found.iter().filter_map(|path| path.file_name()?.to_str());
+        names.extend(found.filter(|name| check_name(name).is_ok()).map(str::to_owned));
+    }
+    let mut held = 0;
+    for name in names {
+        let of_dataset = match Manifest::load(folder.path(), &name)? {
+            Some(manifest) => bring_up(folder, &name, Some(&manifest), manifest.clone())?.held,
+            None => Recovery::held_without_manifest(folder, &name)?,
+        };
+        held = held.max(of_dataset);
+    }
+    Ok(held)
+}
+
 pub(crate) fn open(folder: &DataFolder, config: &DatasetConfig) -> Result<Manifest, StorageError> {
-    files::create_folder(&folder.dataset(&config.name))?;
-    files::create_folder(&folder.staging(&config.name))?;
     let loaded = Manifest::load(folder.path(), &config.name)?;
-    let known = loaded.is_some();
     let mut manifest = loaded.clone().unwrap_or_else(|| Manifest::new(&config.name, &config.schema));
-    if known {
+    if loaded.is_some() {
         manifest.adopt_schema(&config.schema)?;
     }
-    let mut recovery = Recovery {
-        live: folder.dataset(&config.name),
-        staging: folder.staging(&config.name),
-        dataset: config.name.clone(),
-        known,
-        manifest,
-    };
+    bring_up(folder, &config.name, loaded.as_ref(), manifest)
+}
+
+/// Makes the files of a dataset what its manifest says, and the manifest what the files allow.
+fn bring_up(
+    folder: &DataFolder,
+    name: &str,
+    loaded: Option<&Manifest>,
+    manifest: Manifest,
+) -> Result<Manifest, StorageError> {
+    files::create_folder(&folder.dataset(name))?;
+    files::create_folder(&folder.staging(name))?;
+    let mut recovery = Recovery::of(folder, name, loaded.is_some(), manifest);
     recovery.remove_garbage(folder.path())?;
     recovery.adopt()?;
     recovery.check_known()?;
     let mut manifest = recovery.manifest.clone();
-    if loaded.as_ref() != Some(&manifest) {
+    if loaded != Some(&manifest) {
         manifest.save(folder.path())?;
     }
     recovery.clear_staging()?;
@@ -67,6 +95,26 @@ struct Found {
 }
 
 impl Recovery {
+    fn of(folder: &DataFolder, name: &str, known: bool, manifest: Manifest) -> Self {
+        let (live, staging) = (folder.dataset(name), folder.staging(name));
+        Self { live, staging, dataset: name.to_owned(), known, manifest }
+    }
+
+    /// The greatest epoch that files of a dataset speak of whose manifest is lost. Its columns are known only to the
+    /// sink that opens it, so its files are entered then.
+    fn held_without_manifest(folder: &DataFolder, name: &str) -> Result<u64, StorageError> {
+        let no_rows = Manifest::new(name, &DatasetSchema::Samples(ValueKind::Float64));
+        let recovery = Self::of(folder, name, false, no_rows);
+        let mut files = Vec::new();
+        if recovery.live.is_dir() {
+            files.extend(recovery.unknown_files()?);
+        }
+        if recovery.staging.is_dir() {
+            files.extend(recovery.staged_parts()?);
+        }
+        Ok(files.iter().filter_map(|path| recovery.read(path)).map(|found| found.mark.held).max().unwrap_or(0))
+    }
+
     fn remove_garbage(&mut self, data: &Path) -> Result<(), StorageError> {
         for path in std::mem::take(&mut self.manifest.garbage) {
             files::remove(&data.join(path))?;

@@ -239,7 +239,7 @@ impl HistorianWriter {
             DatasetSchema::Rows(_) => self.dataset.to_string(),
         };
         let config = self.config.config(&name, schema.clone(), self.share);
-        let (historian, announcer) = self.historians.open(config, self.writers, &self.dataset, self.intake.as_ref())?;
+        let (historian, announcer) = self.historians.dataset(config, self.writers, &self.dataset, self.intake.as_ref())?;
         self.open.push((schema, historian.clone(), announcer));
         Ok(historian)
     }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn historians(folder: &Path) -> Arc<Historians> {
-        Arc::new(Historians::new(Arc::new(DataFolder::open(folder).unwrap())))
+        Arc::new(Historians::open(Arc::new(DataFolder::open(folder).unwrap())).unwrap())
     }
 
     fn build(
@@ -402,7 +402,7 @@ mod tests {
         assert_eq!(historians.get("history").unwrap().committed(), 2);
         drop(sink);
         drop(historians);
-        assert_eq!(Historians::last_epoch(folder.path()).unwrap(), 2);
+        assert_eq!(self::historians(folder.path()).last_epoch(), 2);
     }
 
     #[test]

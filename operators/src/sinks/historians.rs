@@ -2,21 +2,19 @@
 //! read their live tail.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use ducto_graph::operator::Intake;
 use ducto_record::{Batch, Epoch, Origin, Part};
-use ducto_storage::{
-    Committed, DataFolder, DatasetConfig, FileError, Historian, Manifest, StorageError, dataset_names,
-};
+use ducto_storage::{Committed, DataFolder, DatasetConfig, FileError, Historian, StorageError};
 
 /// The open historians. The site makes one over its data folder and gives it to nodes as a resource.
 #[derive(Debug)]
 pub struct Historians {
     folder: Arc<DataFolder>,
+    last_epoch: Epoch,
     open: Mutex<BTreeMap<String, Open>>,
     closing: AtomicBool,
 }
@@ -28,8 +26,19 @@ struct Open {
 }
 
 impl Historians {
-    pub fn new(folder: Arc<DataFolder>) -> Self {
-        Self { folder, open: Mutex::default(), closing: AtomicBool::new(false) }
+    /// Finishes or undoes what a crash left in the folder.
+    ///
+    /// # Errors
+    /// When a dataset of the folder cannot be read, or not be put right.
+    pub fn open(folder: Arc<DataFolder>) -> Result<Self, StorageError> {
+        let last_epoch = ducto_storage::recover(&folder)?;
+        Ok(Self { folder, last_epoch, open: Mutex::default(), closing: AtomicBool::new(false) })
+    }
+
+    /// The last epoch that any dataset of the folder held when it was opened: a site that starts numbers its entries
+    /// above it.
+    pub fn last_epoch(&self) -> Epoch {
+        self.last_epoch
     }
 
     /// The data folder.
@@ -47,20 +56,6 @@ impl Historians {
         self.lock().iter().map(|(name, open)| (name.clone(), open.historian.clone())).collect()
     }
 
-    /// The last epoch that any dataset in a data folder holds: a site that starts numbers its entries above it.
-    ///
-    /// # Errors
-    /// When a manifest cannot be read.
-    pub fn last_epoch(data: &Path) -> Result<Epoch, StorageError> {
-        let mut last = 0;
-        for name in dataset_names(data)? {
-            if let Some(manifest) = Manifest::load(data, &name)? {
-                last = last.max(manifest.held);
-            }
-        }
-        Ok(last)
-    }
-
     /// Sinks that wait for room on the disk give up: for a stop while the disk is full.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
@@ -72,7 +67,7 @@ impl Historians {
 
     /// Opens a dataset, or gives the one that another sink has opened. Its commits are offered to `intake` as commits
     /// of `dataset`, the name that graphs know it by.
-    pub(super) fn open(
+    pub(super) fn dataset(
         &self,
         config: DatasetConfig,
         writers: usize,
