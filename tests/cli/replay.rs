@@ -91,3 +91,33 @@ fn what_comes_after_a_crash_inside_a_commit_is_numbered_behind_what_is_found_who
     let said = run(folder.path(), &["query", "--data", "out", "--format", "csv", query]).expect(0).stdout;
     assert_eq!(said.lines().nth(1), Some("60,0.0,59.0"), "{said}");
 }
+
+#[test]
+fn two_sinks_of_one_dataset_keep_what_only_one_of_them_has() {
+    let folder = folder();
+    let files = [
+        (
+            "site/site.yaml",
+            "site: S\nassets: [assets.csv]\ntemplates:\n  well: {kind: well, tags: {P: {}, RUN: {kind: bool}}}\n  sep: {kind: sep, tags: {P: {}}}\n",
+        ),
+        ("site/assets.csv", "asset,template\nW,well\nS,sep\n"),
+        (
+            "two.yaml",
+            "pipeline: two\nsources:\n  wells: {type: tags, where: \"kind = 'well'\"}\n  seps: {type: tags, where: \"kind = 'sep'\"}\nsinks:\n  of_wells: {type: historian, inputs: [wells], dataset: history}\n  of_seps: {type: historian, inputs: [seps], dataset: history}\n",
+        ),
+        (
+            "in.csv",
+            "time,tag,value\n2026-01-01T00:00:00Z,W.P,1\n2026-01-01T00:00:00Z,S.P,2\n2026-01-01T00:00:00Z,W.RUN,true\n2026-01-01T00:02:00Z,W.P,1\n2026-01-01T00:02:00Z,W.RUN,false\n",
+        ),
+    ];
+    fs::create_dir(folder.path().join("site")).unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    run(folder.path(), &["replay", "two.yaml", "--site", "site", "--input", "in.csv", "--data", "out"]).expect(0);
+    for (table, rows) in [("history", "3"), ("history_bool", "2")] {
+        let query = format!("SELECT count(*) FROM {table}");
+        let said = run(folder.path(), &["query", "--data", "out", "--format", "csv", &query]).expect(0).stdout;
+        assert_eq!(said.lines().nth(1), Some(rows), "{table}: {said}");
+    }
+}

@@ -18,7 +18,9 @@ pub(crate) struct SinkHost {
 }
 
 struct State {
-    sink: Box<dyn Sink>,
+    /// None once it is set aside after too many failures: rows are counted and dropped, and what it shared with others
+    /// is let go.
+    sink: Option<Box<dyn Sink>>,
     /// The last epoch that the sink holds whole.
     ended: Epoch,
     /// The instance of the pipeline that may deliver; an older one is fenced off.
@@ -27,8 +29,6 @@ struct State {
     pending: BTreeMap<Epoch, Pending>,
     /// The last epoch each worker has delivered.
     delivered: Vec<Epoch>,
-    /// Set aside after too many failures: rows are counted and dropped.
-    aside: bool,
 }
 
 struct Pending {
@@ -42,12 +42,11 @@ impl SinkHost {
         Self {
             stats,
             state: Mutex::new(State {
-                sink,
+                sink: Some(sink),
                 ended: position,
                 instance: 0,
                 pending: BTreeMap::new(),
                 delivered: Vec::new(),
-                aside: false,
             }),
         }
     }
@@ -65,7 +64,11 @@ impl SinkHost {
     }
 
     pub(crate) fn set_aside(&self) {
-        self.lock().aside = true;
+        let sink = self.lock().sink.take();
+        // Outside the lock: a sink may have something to end.
+        if catch_unwind(AssertUnwindSafe(|| drop(sink))).is_err() {
+            tracing::error!("a sink that is set aside panicked when it was let go");
+        }
     }
 
     /// A worker's share of an epoch. The sink gets what every worker has delivered by now.
@@ -106,13 +109,12 @@ impl SinkHost {
     fn give(&self, state: &mut State, epoch: Epoch, pending: Pending) -> Result<(), NodeError> {
         let Pending { time, shares } = pending;
         let rows: usize = shares.values().flatten().map(|packet| packet.batch.num_rows()).sum();
-        if state.aside {
+        let Some(sink) = &mut state.sink else {
             self.stats.drop_rows("set_aside", rows as u64);
             state.ended = epoch;
             return Ok(());
-        }
+        };
         let started = Instant::now();
-        let sink = &mut state.sink;
         let result = catch_unwind(AssertUnwindSafe(|| {
             for packet in shares.values().flatten() {
                 sink.on_batch(packet.input, epoch, &packet.batch)?;
@@ -131,13 +133,55 @@ impl SinkHost {
     }
 
     pub(crate) fn settle(&self) {
-        self.lock().sink.settle();
+        if let Some(sink) = &mut self.lock().sink {
+            sink.settle();
+        }
     }
 
     pub(crate) fn finish(&self) -> Result<(), NodeError> {
         let mut state = self.lock();
-        let sink = &mut state.sink;
+        let Some(sink) = &mut state.sink else { return Ok(()) };
         catch_unwind(AssertUnwindSafe(|| sink.finish()))
             .unwrap_or_else(|panic| Err(NodeError::text(panic_text(&*panic))))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Says when it is dropped.
+    struct Shares(std::sync::mpsc::Sender<()>);
+
+    impl Sink for Shares {
+        fn on_batch(&mut self, _: usize, _: Epoch, _: &ducto_record::Batch) -> Result<(), NodeError> {
+            Ok(())
+        }
+
+        fn end_epoch(&mut self, _: Epoch, _: Micros) -> Result<(), NodeError> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Shares {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn a_sink_that_is_set_aside_lets_go_of_what_it_shares() {
+        let (gone, waiting) = std::sync::mpsc::channel();
+        let stats = Arc::new(NodeStats::default());
+        let host = SinkHost::new(Box::new(Shares(gone)), 0, stats);
+        host.attach(1, 1, 0);
+        host.deliver(1, 0, 1, 0, Vec::new()).unwrap();
+        assert!(waiting.try_recv().is_err());
+        host.set_aside();
+        assert!(waiting.try_recv().is_ok());
+        host.deliver(1, 0, 2, 0, Vec::new()).unwrap();
+        host.settle();
+        host.finish().unwrap();
     }
 }

@@ -69,15 +69,21 @@ pub(crate) struct Sealed {
     pub(crate) bytes: usize,
 }
 
+type AppenderId = u64;
+
+/// Who appends without having registered, where nobody else does.
+const ALONE: AppenderId = 0;
+
 type Listener = Box<dyn Fn(&Committed) + Send + Sync>;
 
 pub(crate) struct State {
-    /// Batches of epochs that have not ended.
-    open: BTreeMap<u64, Vec<Appended>>,
-    /// Engine time of epochs that some writer has not ended yet; empty with one writer.
+    /// Batches of epochs that have not ended, with whose they are.
+    open: BTreeMap<u64, Vec<(AppenderId, Appended)>>,
+    /// Engine time of epochs that some appender has not ended yet; empty with one.
     times: BTreeMap<u64, Micros>,
-    /// Last epoch that each writer has ended.
-    ended: Vec<u64>,
+    /// Last epoch that each registered appender has ended.
+    ended: BTreeMap<AppenderId, u64>,
+    next_appender: AppenderId,
     /// Batches of ended epochs, for the next commit.
     current: Vec<Appended>,
     current_bytes: usize,
@@ -163,6 +169,47 @@ impl State {
         self.current_bytes + self.sealed_bytes
     }
 
+    /// Takes in an epoch that an appender has ended, once the others have ended it too. Says whether the writer has
+    /// something to do.
+    fn end_of(&mut self, config: &DatasetConfig, appender: AppenderId, epoch: u64, engine_time: Micros) -> bool {
+        if epoch <= self.held {
+            return false;
+        }
+        if let Some(ended) = self.ended.get_mut(&appender) {
+            *ended = (*ended).max(epoch);
+        }
+        if self.ended.len() <= 1 && self.times.is_empty() {
+            return self.end(config, epoch, engine_time);
+        }
+        self.times.insert(epoch, engine_time);
+        self.end_common(config)
+    }
+
+    /// Takes in what every appender has ended.
+    fn end_common(&mut self, config: &DatasetConfig) -> bool {
+        let all = self.ended.values().copied().min().unwrap_or(u64::MAX);
+        let mut wake = false;
+        while let Some(entry) = self.times.first_entry().filter(|entry| *entry.key() <= all) {
+            let (epoch, engine_time) = entry.remove_entry();
+            wake |= self.end(config, epoch, engine_time);
+        }
+        wake
+    }
+
+    /// Forgets what an appender has brought of epochs that have not ended for it.
+    fn forget(&mut self, appender: AppenderId) {
+        let ended = self.ended.get(&appender).copied().unwrap_or(self.held);
+        let mut dropped = 0;
+        for (_, batches) in self.open.range_mut(ended.saturating_add(1)..) {
+            batches.retain(|(of, appended)| {
+                let keep = *of != appender;
+                dropped += if keep { 0 } else { appended.batch.num_rows() as u64 };
+                keep
+            });
+        }
+        self.stats.rows = self.stats.rows.saturating_sub(dropped);
+    }
+
     fn seal(&mut self, epoch: u64) {
         let rows: Arc<[Appended]> = std::mem::take(&mut self.current).into();
         let bytes = std::mem::take(&mut self.current_bytes);
@@ -175,8 +222,8 @@ impl State {
         // Epochs that nobody ended by name belong to the next one that was.
         while let Some(entry) = self.open.first_entry().filter(|entry| *entry.key() <= epoch) {
             let batches = entry.remove();
-            self.current_bytes += batches.iter().map(|appended| appended.batch.bytes()).sum::<usize>();
-            self.current.extend(batches);
+            self.current_bytes += batches.iter().map(|(_, appended)| appended.batch.bytes()).sum::<usize>();
+            self.current.extend(batches.into_iter().map(|(_, appended)| appended));
         }
         self.held = epoch;
         self.engine_time = self.engine_time.max(engine_time);
@@ -237,7 +284,8 @@ impl Historian {
         let state = State {
             open: BTreeMap::new(),
             times: BTreeMap::new(),
-            ended: vec![manifest.held],
+            ended: BTreeMap::new(),
+            next_appender: ALONE + 1,
             current: Vec::new(),
             current_bytes: 0,
             sealed: std::collections::VecDeque::new(),
@@ -273,11 +321,16 @@ impl Historian {
         &self.shared.config
     }
 
-    /// How many workers append; an epoch has ended when each of them has ended it. 1 unless set. To be called
-    /// before the first [`Historian::append`], and again with [`Historian::restart`].
-    pub fn set_writers(&self, writers: usize) {
+    /// Registers one of several that append: an epoch of the dataset has ended when each of them has ended it, until it
+    /// is dropped.
+    pub fn appender(&self) -> Appender {
         let mut state = self.shared.lock();
-        state.ended = vec![state.held; writers.max(1)];
+        let id = state.next_appender;
+        state.next_appender += 1;
+        let held = state.held;
+        state.ended.insert(id, held);
+        drop(state);
+        Appender { historian: self.clone(), id }
     }
 
     /// Takes a batch by reference; nothing is copied here. Rows of an epoch become part of the dataset when the epoch
@@ -288,6 +341,16 @@ impl Historian {
     /// [`StorageError::Kind`] for a batch of another kind than the dataset's, [`StorageError::Tag`] for a tag that its
     /// directory does not have.
     pub fn append(&self, epoch: u64, batch: &Batch, directory: &Arc<Directory>) -> Result<(), AppendError> {
+        self.append_of(ALONE, epoch, batch, directory)
+    }
+
+    fn append_of(
+        &self,
+        appender: AppenderId,
+        epoch: u64,
+        batch: &Batch,
+        directory: &Arc<Directory>,
+    ) -> Result<(), AppendError> {
         let config = &self.shared.config;
         stored::check(&config.name, &config.schema, batch, directory)?;
         if batch.num_rows() == 0 {
@@ -311,52 +374,25 @@ impl Historian {
         }
         state.stats.rows += batch.num_rows() as u64;
         let appended = Appended { epoch, batch: batch.clone(), directory: directory.clone() };
-        state.open.entry(epoch).or_default().push(appended);
+        state.open.entry(epoch).or_default().push((appender, appended));
         Ok(())
     }
 
-    /// Ends an epoch at its engine time, which decides when rows are committed. For a historian with one writer.
+    /// Ends an epoch at its engine time, which decides when rows are committed. For a historian that nobody has
+    /// registered with by [`Historian::appender`].
     pub fn end_epoch(&self, epoch: u64, engine_time: Micros) {
-        self.end_epoch_of(0, epoch, engine_time);
+        self.end_epoch_of(ALONE, epoch, engine_time);
     }
 
-    /// One of several writers ends an epoch.
-    pub fn end_epoch_of(&self, writer: usize, epoch: u64, engine_time: Micros) {
-        let mut state = self.shared.lock();
-        let config = &self.shared.config;
-        if epoch <= state.held {
-            return;
-        }
-        if let Some(ended) = state.ended.get_mut(writer) {
-            *ended = (*ended).max(epoch);
-        }
-        let mut wake = false;
-        if state.ended.len() <= 1 {
-            wake = state.end(config, epoch, engine_time);
-        } else {
-            state.times.insert(epoch, engine_time);
-            let all = state.ended.iter().copied().min().unwrap_or(0);
-            while let Some(entry) = state.times.first_entry().filter(|entry| *entry.key() <= all) {
-                let (epoch, engine_time) = entry.remove_entry();
-                wake |= state.end(config, epoch, engine_time);
-            }
-        }
-        drop(state);
-        if wake {
+    fn end_epoch_of(&self, appender: AppenderId, epoch: u64, engine_time: Micros) {
+        if self.shared.lock().end_of(&self.shared.config, appender, epoch, engine_time) {
             self.shared.work.notify_one();
         }
     }
 
-    /// The pipeline that appends starts again: rows of epochs that have not ended are forgotten, and the log gives
-    /// them again.
+    /// Who appends starts again: rows of epochs that have not ended are forgotten, and the log gives them again.
     pub fn restart(&self) {
-        let mut state = self.shared.lock();
-        let dropped: usize = state.open.values().flatten().map(|appended| appended.batch.num_rows()).sum();
-        state.stats.rows -= dropped as u64;
-        state.open.clear();
-        state.times.clear();
-        let held = state.held;
-        state.ended.fill(held);
+        self.shared.lock().forget(ALONE);
     }
 
     /// Last epoch that this historian holds, in its buffers or on disk. A reader of the log skips up to here; a site
@@ -484,6 +520,64 @@ impl Historian {
         let committed = self.commit();
         drop(self.thread);
         committed
+    }
+}
+
+/// One of several that append to a historian.
+///
+/// When it is dropped the others go on without it: what it had brought of epochs that it has not ended is forgotten.
+pub struct Appender {
+    historian: Historian,
+    id: AppenderId,
+}
+
+impl Appender {
+    pub fn historian(&self) -> &Historian {
+        &self.historian
+    }
+
+    /// As [`Historian::append`].
+    ///
+    /// # Errors
+    /// As [`Historian::append`].
+    pub fn append(&self, epoch: u64, batch: &Batch, directory: &Arc<Directory>) -> Result<(), AppendError> {
+        self.historian.append_of(self.id, epoch, batch, directory)
+    }
+
+    /// Ends an epoch at its engine time, for this appender.
+    pub fn end_epoch(&self, epoch: u64, engine_time: Micros) {
+        self.historian.end_epoch_of(self.id, epoch, engine_time);
+    }
+
+    /// Rows of epochs that this appender has not ended are forgotten: they will be given again.
+    pub fn restart(&self) {
+        self.historian.shared.lock().forget(self.id);
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let shared = &self.historian.shared;
+        let mut state = shared.lock();
+        state.forget(self.id);
+        state.ended.remove(&self.id);
+        let mut wake = state.end_common(&shared.config);
+        // Nobody is left whose epochs would bring on the next commit.
+        if state.ended.is_empty() && !state.current.is_empty() {
+            let held = state.held;
+            state.seal(held);
+            wake = true;
+        }
+        drop(state);
+        if wake {
+            shared.work.notify_one();
+        }
+    }
+}
+
+impl std::fmt::Debug for Appender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Appender").field("dataset", &self.historian.shared.name).field("id", &self.id).finish()
     }
 }
 

@@ -31,7 +31,7 @@ pub use catalog::{TAGS, tags_table, write_catalog};
 pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION};
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
-pub use historian::{Appended, Committed, Historian, HistorianStats};
+pub use historian::{Appended, Appender, Committed, Historian, HistorianStats};
 pub use manifest::{FileEntry, Level, Manifest};
 pub use recover::recover;
 pub use snapshot::Snapshot;

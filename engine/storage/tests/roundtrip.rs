@@ -252,12 +252,12 @@ fn commits_follow_engine_time_and_tell_their_rows() {
 }
 
 #[test]
-fn two_workers_end_an_epoch_together() {
+fn appenders_end_an_epoch_together_and_go_on_without_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = DataFolder::open(folder.path()).unwrap();
     let directory = directory();
     let historian = Historian::open(&data, config(ValueKind::Int64)).unwrap();
-    historian.set_writers(2);
+    let (one, other) = (historian.appender(), historian.appender());
     let sample = |tag: u32, second: i64| {
         let value = ducto_record::Value::Int64(second);
         Batch::Samples(Samples::single(
@@ -269,17 +269,37 @@ fn two_workers_end_an_epoch_together() {
         ))
     };
     for epoch in 1..=4 {
-        historian.append(epoch, &sample(0, epoch as i64), &directory).unwrap();
-        historian.end_epoch_of(0, epoch, START + epoch as i64 * SECOND);
+        one.append(epoch, &sample(0, epoch as i64), &directory).unwrap();
+        one.end_epoch(epoch, START + epoch as i64 * SECOND);
     }
     assert_eq!(historian.held(), 0);
     for epoch in 1..=3 {
-        historian.append(epoch, &sample(1, epoch as i64), &directory).unwrap();
-        historian.end_epoch_of(1, epoch, START + epoch as i64 * SECOND);
+        other.append(epoch, &sample(1, epoch as i64), &directory).unwrap();
+        other.end_epoch(epoch, START + epoch as i64 * SECOND);
     }
     assert_eq!(historian.held(), 3);
     assert_eq!(historian.commit().unwrap(), 3);
     assert_eq!(read(folder.path(), "history").len(), 6);
+
+    // Half of an epoch, given again after a failure, does not touch what the other has brought.
+    other.append(4, &sample(1, 4), &directory).unwrap();
+    other.restart();
+    other.append(4, &sample(1, 4), &directory).unwrap();
+    other.end_epoch(4, START + 4 * SECOND);
+    one.append(5, &sample(0, 5), &directory).unwrap();
+    one.end_epoch(5, START + 5 * SECOND);
+    other.append(5, &sample(1, 5), &directory).unwrap();
+    assert_eq!(historian.held(), 4);
+    drop(other);
+    assert_eq!(historian.held(), 5, "what waited for it has ended");
+    one.append(6, &sample(0, 6), &directory).unwrap();
+    one.end_epoch(6, START + 6 * SECOND);
+    assert_eq!(historian.held(), 6);
+    drop(one);
+    historian.settle().unwrap();
+    assert_eq!(historian.committed(), 6);
+    assert_eq!(read(folder.path(), "history").len(), 10);
+    assert_eq!(historian.stats().rows, 10);
 }
 
 #[test]

@@ -10,11 +10,10 @@ use ducto_graph::diagnostic::Diagnostic;
 use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Intake, NodeError, Operator, Sink, SinkConfig, SiteServices,
 };
-use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros, StreamType, ValueKind};
-use ducto_storage::{AppendError, DatasetConfig, DatasetSchema, Historian, Keep};
+use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -145,7 +144,6 @@ impl SinkConfig for HistorianSink {
             .get::<Historians>()
             .ok_or_else(|| cx.error("the site has no data folder; name one with `--data`"))?;
         let services = cx.resources.get::<SiteServices>();
-        let (writer, writers) = self.share(cx);
         let mut sink = HistorianWriter {
             config: self.clone(),
             share: cx.site.memory.bytes() / BUFFER_SHARE / (cx.site.datasets.len() as u64).max(1),
@@ -155,8 +153,6 @@ impl SinkConfig for HistorianSink {
                 .map(|services| services.intake.clone()),
             historians,
             directory: cx.directory.clone(),
-            writer,
-            writers,
             open: Vec::new(),
             pending: Vec::new(),
             epoch: 0,
@@ -183,24 +179,6 @@ impl SinkConfig for HistorianSink {
     }
 }
 
-impl HistorianSink {
-    /// Which of the sinks that store this dataset this node is, and how many there are: an epoch is whole when each
-    /// has brought its part.
-    fn share(&self, cx: &BuildContext) -> (usize, usize) {
-        let sinks = cx.site.pipelines.iter().flat_map(|pipeline| {
-            pipeline.nodes.iter().filter_map(move |node| match &node.config {
-                NodeConfig::Sink(config) if config.dataset().as_ref() == Some(&self.dataset) => {
-                    Some((pipeline.id.clone(), node.id.clone()))
-                }
-                _ => None,
-            })
-        });
-        let sinks: Vec<_> = sinks.collect();
-        let own = sinks.iter().position(|(pipeline, node)| *pipeline == cx.pipeline && *node == cx.node);
-        (own.unwrap_or(0), sinks.len().max(1))
-    }
-}
-
 /// Share of the site's memory budget for rows that are not on disk yet.
 const BUFFER_SHARE: u64 = 4;
 
@@ -220,9 +198,8 @@ struct HistorianWriter {
     intake: Option<Arc<dyn Intake>>,
     historians: Arc<Historians>,
     directory: Arc<Directory>,
-    writer: usize,
-    writers: usize,
-    open: Vec<(DatasetSchema, Historian, Option<Arc<Announcer>>)>,
+    /// Its share of each historian that it stores into; dropped with the sink, so that others wait for it no longer.
+    open: Vec<(DatasetSchema, Arc<Appender>, Option<Arc<Announcer>>)>,
     /// What came of the epoch that is open.
     pending: Vec<Batch>,
     epoch: Epoch,
@@ -230,21 +207,22 @@ struct HistorianWriter {
 
 impl HistorianWriter {
     /// The historian of a schema, opened where it is not yet.
-    fn open(&mut self, schema: DatasetSchema) -> Result<Historian, ducto_storage::StorageError> {
-        if let Some((_, historian, _)) = self.open.iter().find(|(open, _, _)| *open == schema) {
-            return Ok(historian.clone());
+    fn open(&mut self, schema: DatasetSchema) -> Result<Arc<Appender>, ducto_storage::StorageError> {
+        if let Some((_, appender, _)) = self.open.iter().find(|(open, _, _)| *open == schema) {
+            return Ok(appender.clone());
         }
         let name = match &schema {
             DatasetSchema::Samples(kind) => dataset_of_kind(&self.dataset, *kind),
             DatasetSchema::Rows(_) => self.dataset.to_string(),
         };
         let config = self.config.config(&name, schema.clone(), self.share);
-        let (historian, announcer) = self.historians.dataset(config, self.writers, &self.dataset, self.intake.as_ref())?;
-        self.open.push((schema, historian.clone(), announcer));
-        Ok(historian)
+        let (historian, announcer) = self.historians.dataset(config, &self.dataset, self.intake.as_ref())?;
+        let appender = Arc::new(historian.appender());
+        self.open.push((schema, appender.clone(), announcer));
+        Ok(appender)
     }
 
-    fn historian_of(&mut self, batch: &Batch) -> Result<Historian, NodeError> {
+    fn appender_of(&mut self, batch: &Batch) -> Result<Arc<Appender>, NodeError> {
         let schema = match batch {
             Batch::Samples(samples) => DatasetSchema::Samples(samples.kind()),
             Batch::Rows(_) => match self.open.first() {
@@ -256,10 +234,10 @@ impl HistorianWriter {
     }
 
     /// Appends, and waits for the disk where it is behind: a dataflow waits for that and for nothing else.
-    fn append(&self, historian: &Historian, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
+    fn append(&self, appender: &Appender, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
         let mut speak_at = Instant::now() + PATIENCE;
         loop {
-            match historian.append(epoch, batch, &self.directory) {
+            match appender.append(epoch, batch, &self.directory) {
                 Ok(()) => return Ok(()),
                 Err(error @ AppendError::Full { .. }) => {
                     if self.historians.is_closing() {
@@ -269,7 +247,7 @@ impl HistorianWriter {
                         speak_at = Instant::now() + AGAIN;
                         tracing::warn!(dataset = &*self.dataset, "{error}; the pipeline waits");
                     }
-                    historian.wait_for_room(LOOK);
+                    appender.historian().wait_for_room(LOOK);
                 }
                 Err(error) => return Err(NodeError::Other(Box::new(error))),
             }
@@ -278,8 +256,8 @@ impl HistorianWriter {
 
     fn give(&mut self, epoch: Epoch) -> Result<(), NodeError> {
         for batch in std::mem::take(&mut self.pending) {
-            let historian = self.historian_of(&batch)?;
-            self.append(&historian, epoch, &batch)?;
+            let appender = self.appender_of(&batch)?;
+            self.append(&appender, epoch, &batch)?;
         }
         Ok(())
     }
@@ -301,21 +279,19 @@ impl Sink for HistorianWriter {
         }
         if let Err(error) = self.give(epoch) {
             // The epoch will be given again from its first batch.
-            if self.writers == 1 {
-                self.open.iter().for_each(|(_, historian, _)| historian.restart());
-            }
+            self.open.iter().for_each(|(_, appender, _)| appender.restart());
             return Err(error);
         }
-        for (_, historian, _) in &self.open {
-            historian.end_epoch_of(self.writer, epoch, now);
+        for (_, appender, _) in &self.open {
+            appender.end_epoch(epoch, now);
         }
         Ok(())
     }
 
     fn settle(&mut self) {
-        for (_, historian, announcer) in &self.open {
+        for (_, appender, announcer) in &self.open {
             if let Some(announcer) = announcer {
-                historian.wait_for_commits();
+                appender.historian().wait_for_commits();
                 announcer.settle();
             }
         }
@@ -323,8 +299,8 @@ impl Sink for HistorianWriter {
 
     fn finish(&mut self) -> Result<(), NodeError> {
         let mut result = Ok(());
-        for (_, historian, _) in &self.open {
-            if let Err(error) = historian.commit() {
+        for (_, appender, _) in &self.open {
+            if let Err(error) = appender.historian().commit() {
                 result = Err(NodeError::Other(Box::new(error)));
             }
         }

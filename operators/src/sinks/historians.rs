@@ -70,7 +70,6 @@ impl Historians {
     pub(super) fn dataset(
         &self,
         config: DatasetConfig,
-        writers: usize,
         dataset: &Arc<str>,
         intake: Option<&Arc<dyn Intake>>,
     ) -> Result<(Historian, Option<Arc<Announcer>>), StorageError> {
@@ -80,7 +79,6 @@ impl Historians {
         }
         let name = config.name.clone();
         let historian = Historian::open(&self.folder, config)?;
-        historian.set_writers(writers);
         let announcer = match intake {
             None => None,
             Some(intake) => {
