@@ -166,9 +166,20 @@ impl FileWriter {
         Ok(parts)
     }
 
+    fn merge_folder(&self, manifest: &Manifest) -> PathBuf {
+        self.staging().join(format!("hour-{}", manifest.sequence))
+    }
+
+    /// Removes what a merge that is given up had written.
+    pub(crate) fn discard_merge(&self, manifest: &Manifest) {
+        if let Err(error) = files::remove_folder(&self.merge_folder(manifest)) {
+            tracing::warn!(%error, "the rest of a merge stays until the next start");
+        }
+    }
+
     /// Merges the files of an hour into one, in a folder that a plan exchanges with the hour's own.
     pub(crate) fn merge(&mut self, hour: Hour, written: i64, manifest: &Manifest) -> Result<Plan, StorageError> {
-        let folder = self.staging().join(format!("hour-{}", manifest.sequence));
+        let folder = self.merge_folder(manifest);
         files::remove_folder(&folder)?;
         files::create_folder(&folder)?;
         let (old, kept): (Vec<_>, Vec<_>) = manifest.files.iter().cloned().partition(|file| file.hour() == hour);

@@ -367,3 +367,76 @@ fn an_expiry_that_is_cut_short_is_finished() {
         }
     }
 }
+
+/// A merge that cannot be is left: what comes goes on being committed, and each row is there once.
+fn merge_without_exchange(errno: rustix::io::Errno) -> Site {
+    let site = Site::new();
+    let log = entries(1..=40);
+    let (_folder, historian) = site.open();
+    for entries in log[..12].chunks(3) {
+        site.feed(&historian, entries);
+        historian.commit().unwrap();
+    }
+    faults::arm(site.path(), Fault::Exchange(errno), 0);
+    site.feed(&historian, &log[12..]);
+    // The first hour has ended long ago.
+    historian.end_epoch(41, START + 10 * MINUTE);
+    historian.settle().unwrap();
+    assert_eq!(historian.committed(), 41);
+    assert!(historian.stats().last_error.is_none());
+    assert_eq!(historian.stats().merges, 0);
+    assert_eq!(site.named(), site.expected(&log));
+    assert_eq!(site.listed(), site.named());
+    let staged = std::fs::read_dir(site.path().join("staging").join(DATASET)).unwrap().count();
+    assert_eq!(staged, 0, "what the merge had written is gone");
+    faults::lift(site.path());
+    if historian.stats().merge_errors > 0 {
+        assert!(historian.stats().merge_error.unwrap().contains("exchange"));
+        historian.end_epoch(42, START + 4 * HOUR);
+        historian.settle().unwrap();
+        assert!(historian.stats().merges > 0, "it is tried again");
+    }
+    assert_eq!(site.named(), site.expected(&log));
+    site
+}
+
+#[test]
+fn a_merge_that_fails_before_its_exchange_holds_up_nothing() {
+    merge_without_exchange(rustix::io::Errno::IO);
+}
+
+#[test]
+fn without_an_exchange_there_are_no_merges() {
+    let site = merge_without_exchange(rustix::io::Errno::INVAL);
+    faults::arm(site.path(), Fault::Exchange(rustix::io::Errno::INVAL), 0);
+    let (_folder, historian) = site.open();
+    historian.end_epoch(100, START + 10 * HOUR);
+    historian.settle().unwrap();
+    assert_eq!((historian.stats().merges, historian.stats().merge_errors), (0, 0));
+    assert_eq!(site.named(), site.expected(&entries(1..=40)));
+    faults::lift(site.path());
+}
+
+#[test]
+fn a_missing_file_costs_its_own_hour_only() {
+    let site = Site::new();
+    let hours: Log =
+        (0..6).map(|n: i64| (n as u64 + 1, START + (n / 3) * HOUR + n, START + (n / 3) * HOUR + n)).collect();
+    let (_folder, historian) = site.open();
+    for entry in &hours {
+        site.feed(&historian, &[*entry]);
+        historian.commit().unwrap();
+        if entry.0 == 3 {
+            let manifest = Manifest::load(site.path(), DATASET).unwrap().unwrap();
+            std::fs::remove_file(dataset_path(site.path(), DATASET).join(&manifest.files[0].path)).unwrap();
+        }
+    }
+    historian.end_epoch(10, START + 5 * HOUR);
+    historian.settle().unwrap();
+    let stats = historian.stats();
+    assert_eq!((stats.merges, stats.merge_errors), (1, 1), "{stats:?}");
+    let manifest = Manifest::load(site.path(), DATASET).unwrap().unwrap();
+    assert_eq!(manifest.files.len(), 4, "three of the first hour, one of the second");
+    site.feed(&historian, &[(11, START + 5 * HOUR, START + 5 * HOUR)]);
+    assert_eq!(historian.commit().unwrap(), 11);
+}

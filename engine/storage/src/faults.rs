@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     Crash,
     /// Changes that need space fail until the fault is lifted.
     DiskFull,
+    /// Exchanges fail with this number, from the first on, whatever the count.
+    Exchange(rustix::io::Errno),
 }
 
 struct Armed {
@@ -45,12 +47,16 @@ pub(crate) fn before(operation: &'static str, path: &Path) -> Result<(), FileErr
     if fault.fault == Fault::DiskFull && !matches!(operation, "create" | "write" | "sync") {
         return Ok(());
     }
+    if let Fault::Exchange(errno) = fault.fault {
+        return if operation == crate::files::EXCHANGE { Err(FileError::new(operation, path, errno.into())) } else { Ok(()) };
+    }
     if fault.left > 0 {
         fault.left -= 1;
         return Ok(());
     }
     let error = match fault.fault {
         Fault::Crash => io::Error::other("stopped by the test"),
+        Fault::Exchange(errno) => errno.into(),
         Fault::DiskFull => io::Error::from(io::ErrorKind::StorageFull),
     };
     Err(FileError::new(operation, path, error))

@@ -140,11 +140,14 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(failed("rename to", to))
 }
 
+/// The operation of [`exchange`] in its errors.
+pub(crate) const EXCHANGE: &str = "exchange";
+
 /// Exchanges two folders in one step, so that no reader sees neither or both.
 pub fn exchange(one: &Path, other: &Path) -> Result<()> {
-    before("exchange", other)?;
+    before(EXCHANGE, other)?;
     renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
-        .map_err(|error| FileError::new("exchange", other, error.into()))
+        .map_err(|error| FileError::new(EXCHANGE, other, error.into()))
 }
 
 /// Waits until the disk has the names in a folder.

@@ -48,11 +48,15 @@ pub struct HistorianStats {
     pub files_written: u64,
     pub bytes_written: u64,
     pub merges: u64,
+    /// Merges that failed; their hours stay in more than one file for now.
+    pub merge_errors: u64,
+    /// Why the last merge failed; `None` once one has succeeded.
+    pub merge_error: Option<String>,
     /// Rows removed because the dataset's `keep` says so, by its cause.
     pub expired_rows_by_age: u64,
     pub expired_rows_by_size: u64,
     pub errors: u64,
-    /// Why the last attempt failed; `None` once one has succeeded.
+    /// Why the last attempt to commit or remove failed; `None` once one has succeeded.
     pub last_error: Option<String>,
     /// Bytes of batches not on disk yet.
     pub buffered_bytes: usize,

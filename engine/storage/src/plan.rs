@@ -44,6 +44,11 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether a folder that readers see was exchanged, and what follows is not all done.
+    pub(crate) fn has_exchanged(&self) -> bool {
+        !self.steps.iter().any(|step| matches!(step, Step::Exchange(..)))
+    }
+
     /// Removes what the saved manifest no longer needs. What stays behind is removed when the dataset is next opened.
     pub(crate) fn clean(self) {
         for step in self.steps {

@@ -1,15 +1,17 @@
 //! The thread that commits, merges and removes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ducto_record::Micros;
+use rustix::io::Errno;
 
 use crate::commit::FileWriter;
 use crate::dataset::DatasetConfig;
 use crate::error::{FileError, StorageError};
+use crate::files;
 use crate::historian::{Sealed, Shared};
 use crate::hour::Hour;
 use crate::manifest::{Level, Manifest};
@@ -62,21 +64,23 @@ impl Due {
         let bytes: u64 = hours.values().map(|of_hour| of_hour.bytes).sum();
         let by_size = config.keep.size.filter(|size| bytes > *size && hours.len() > 1).map(|_| Micros::MIN);
         let expire = by_age.into_iter().chain(by_size).min();
-        let at = merges.values().copied().chain(expire).min();
-        Self { at, merges, expire }
+        let mut due = Self { at: None, merges, expire };
+        due.settle();
+        due
     }
 
-    fn without(mut self, hours: &HashSet<Hour>) -> Self {
-        self.merges.retain(|hour, _| !hours.contains(hour));
+    /// What comes first, after a change.
+    fn settle(&mut self) {
         self.at = self.merges.values().copied().chain(self.expire).min();
-        self
     }
 }
 
 pub(crate) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError> {
     let files = FileWriter::new(shared.config.clone(), &shared.data)?;
     let data = shared.data.clone();
-    let writer = move || Writer { files, begun: None, unreadable: HashSet::new(), shared: &shared }.run();
+    let writer = move || {
+        Writer { files, begun: None, put_off: HashMap::new(), merges: true, shared: &shared }.run();
+    };
     std::thread::Builder::new()
         .name("historian".to_owned())
         .spawn(writer)
@@ -110,8 +114,11 @@ struct Writer<'a> {
     shared: &'a Shared,
     files: FileWriter,
     begun: Option<Begun>,
-    /// Hours whose files cannot be merged; they stay as they are until the next start.
-    unreadable: HashSet<Hour>,
+    /// Hours whose merge failed, and the engine time before which it is not tried again; the greatest for those that
+    /// stay as they are until the next start.
+    put_off: HashMap<Hour, Micros>,
+    /// Off where the file system cannot exchange two folders: an hour could not be replaced in one step.
+    merges: bool,
 }
 
 /// Tells who waits that the thread has ended, also when it ends by a panic.
@@ -136,20 +143,67 @@ impl Writer<'_> {
             match result {
                 Ok(()) => retry = None,
                 Err(error) => {
-                    tracing::error!(dataset = %self.shared.name, %error, "rows wait in memory, the writer tries again");
                     if let Some(hour) = merging
-                        && matches!(error, StorageError::Decode { .. } | StorageError::Damaged { .. })
+                        && self.begun.is_none()
                     {
-                        self.unreadable.insert(hour);
-                        let mut state = self.shared.lock();
-                        state.due = std::mem::take(&mut state.due).without(&self.unreadable);
+                        self.leave_unmerged(hour, &manifest, now, &error);
+                        continue;
                     }
+                    tracing::error!(dataset = %self.shared.name, %error, "rows wait in memory, the writer tries again");
                     let longer = retry.map_or(RETRY, |retry: Duration| (retry * 2).min(LONGEST_RETRY));
                     retry = Some(longer);
                     self.shared.attempted(Some(&error));
                 }
             }
         }
+    }
+
+    /// What is due once `manifest` is the state.
+    fn due(&self, manifest: &Manifest) -> Due {
+        let mut due = Due::of(manifest, &self.shared.config);
+        for (hour, until) in &self.put_off {
+            if let Some(at) = due.merges.get_mut(hour) {
+                *at = (*at).max(*until);
+            }
+        }
+        due.merges.retain(|_, at| self.merges && *at < Micros::MAX);
+        due.settle();
+        due
+    }
+
+    /// A merge that has exchanged nothing is given up: it is a convenience for readers, and commits go before it.
+    fn leave_unmerged(&mut self, hour: Hour, manifest: &Manifest, now: Micros, error: &StorageError) {
+        let dataset = &*self.shared.name;
+        self.files.discard_merge(manifest);
+        if cannot_exchange(error) {
+            self.merges = false;
+            tracing::warn!(
+                dataset,
+                %error,
+                "the file system cannot exchange two folders in one step, so the files of an hour are not merged: \
+                 queries open more of them, nothing is lost; put the data folder on a local ext4, XFS or Btrfs"
+            );
+        } else if let Some(what) = unreadable(error) {
+            self.put_off.insert(hour, Micros::MAX);
+            tracing::error!(
+                dataset,
+                %error,
+                hour = hour.folder(),
+                "a file is {what}; its hour stays unmerged, and the next start looks for it"
+            );
+        } else {
+            self.put_off.insert(hour, now.saturating_add(self.shared.config.compact_late_every));
+            tracing::error!(dataset, %error, hour = hour.folder(), "an hour cannot be merged now; it is tried again");
+        }
+        let due = self.due(manifest);
+        let mut state = self.shared.lock();
+        state.due = due;
+        if self.merges {
+            state.stats.merge_errors += 1;
+            state.stats.merge_error = Some(error.to_string());
+        }
+        drop(state);
+        self.shared.attempted(None);
     }
 
     /// Waits for work; `None` when the historian is closed.
@@ -218,7 +272,7 @@ impl Writer<'_> {
                 None => {
                     let mut state = self.shared.lock();
                     state.due.expire = None;
-                    state.due = std::mem::take(&mut state.due).without(&self.unreadable);
+                    state.due.settle();
                     drop(state);
                     self.shared.attempted(None);
                     return Ok(());
@@ -226,13 +280,18 @@ impl Writer<'_> {
             },
         };
         if let Err(error) = begun.plan.save(&self.shared.data) {
-            self.begun = Some(begun);
+            // Once readers may see a part of it a plan is finished before anything else. A merge shows nothing before
+            // its exchange, and the rows are where they were.
+            if !matches!(begun.kind, Kind::Merge) || begun.plan.has_exchanged() {
+                self.begun = Some(begun);
+            }
             return Err(error);
         }
         let mut next = begun.plan.manifest.clone();
+        let due = self.due(&next);
         {
             let mut state = self.shared.lock();
-            state.due = Due::of(&next, &self.shared.config).without(&self.unreadable);
+            state.due = due;
             let stats = &mut state.stats;
             let old: HashSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
             for file in next.files.iter().filter(|file| !old.contains(file.path.as_str())) {
@@ -241,7 +300,10 @@ impl Writer<'_> {
             }
             match begun.kind {
                 Kind::Commit => {}
-                Kind::Merge => stats.merges += 1,
+                Kind::Merge => {
+                    stats.merges += 1;
+                    stats.merge_error = None;
+                }
                 Kind::Expire { by_age, by_size } => {
                     stats.expired_rows_by_age += by_age;
                     stats.expired_rows_by_size += by_size;
@@ -257,5 +319,21 @@ impl Writer<'_> {
         }
         begun.plan.clean();
         Ok(())
+    }
+}
+
+/// The file system has no exchange of two folders: NFS, FAT, kernels of before 3.15.
+fn cannot_exchange(error: &StorageError) -> bool {
+    let StorageError::File(error) = error else { return false };
+    let of = |errno: Errno| error.source.raw_os_error() == Some(errno.raw_os_error());
+    error.operation == files::EXCHANGE && (of(Errno::INVAL) || of(Errno::NOSYS) || of(Errno::OPNOTSUPP))
+}
+
+/// Why trying again would not help before someone has mended the folder.
+fn unreadable(error: &StorageError) -> Option<&'static str> {
+    match error {
+        StorageError::Decode { .. } | StorageError::Damaged { .. } => Some("damaged"),
+        StorageError::File(error) if error.source.kind() == std::io::ErrorKind::NotFound => Some("missing"),
+        _ => None,
     }
 }
