@@ -42,6 +42,7 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
                     buffered_bytes: stats.buffered_bytes,
                     errors: stats.errors,
                     last_error: stats.last_error,
+                    merge_error: stats.merge_error,
                 }
             })
             .collect(),

@@ -198,6 +198,9 @@ pub struct DatasetState {
     pub buffered_bytes: usize,
     pub errors: u64,
     pub last_error: Option<String>,
+    /// Why the files of an hour are not merged.
+    #[serde(default)]
+    pub merge_error: Option<String>,
 }
 
 impl Refusal {
