@@ -252,8 +252,9 @@ proptest! {
             time += step;
             entries.push((seconds(time + late), vec![(0, seconds(time), Some(*value), *quality)]));
         }
-        // From here on nothing is known, so that no value holds until the end of a window.
-        entries.push((seconds(time), vec![(0, seconds(time), None, 0)]));
+        // From a last value on nothing is known, so that none holds until the end of a window.
+        let end = seconds(time + 1.0);
+        entries.push((seconds(time + 200.0), vec![(0, end, Some(1.0), GOOD), (0, end, None, 0)]));
         entries.sort_by_key(|(now, _)| *now);
         let yaml = |every: &str| {
             let interpolation = if sloped { "sloped" } else { "stepped" };

@@ -186,7 +186,7 @@ fn start_and_end_are_raw_and_first_and_last_accepted() {
     }
     driver.send(6.0, &[("B.P", 6.0, None, 24), ("C.P", 6.0, Some(f64::NAN), GOOD)]);
     driver.advance(62.0);
-    assert_eq!(driver.lines(), ["0s A.P null null 1 2s 5 4s 0 2 192"]);
+    assert_eq!(driver.lines(), ["0s A.P null null 1 2s 5 4s 0 2 216"]);
 }
 
 #[test]

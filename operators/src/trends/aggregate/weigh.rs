@@ -136,10 +136,13 @@ impl Aggregate {
         if self.settings.needs.weights.transitions() && point.is_accepted() {
             let before = self.history.accepted_before(slot, point.time);
             self.change(index, slot, false, changes(before, point.value), now);
-            if let Some(after) = self.history.accepted_after(slot, point.time)
-                && let Some(at) = self.find(after.time)
-            {
-                self.change(at, slot, changes(before, after.value), changes(point.value, after.value), now);
+            match self.history.accepted_after(slot, point.time) {
+                None => Arc::make_mut(&mut self.newest).set_accepted(slot, point.value),
+                Some(after) => {
+                    if let Some(at) = self.find(after.time) {
+                        self.change(at, slot, changes(before, after.value), changes(point.value, after.value), now);
+                    }
+                }
             }
         }
     }
