@@ -301,9 +301,11 @@ struct SavedChunk {
     newest: Micros,
     turns: u32,
     scans: Vec<SavedScan>,
-    /// Of each slot: time, turn, value.
-    single: Vec<(Slot, Vec<(Micros, u32, f64)>)>,
+    single: Vec<(Slot, Vec<SavedSample>)>,
 }
+
+/// Time, turn, value.
+type SavedSample = (Micros, u32, f64);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct SavedScan {

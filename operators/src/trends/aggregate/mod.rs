@@ -68,9 +68,9 @@ pub struct AggregateConfig {
     /// How values change between samples, for the outputs that weigh time; goes before what tags say. Without it a
     /// tag's own `interpolation` counts, and else float64 is sloped and all other kinds are stepped. Where the next
     /// value is not known when a window is closed, the last one holds until the window's end; a line to a value that
-    /// comes then corrects the window, so that the totals of windows are the total of all their time. Where tags send
-    /// less often than `wait`, a longer `wait` saves these corrections. A line to or from a sample that is not accepted
-    /// is none: the value before it holds until it, and the time after it is left out.
+    /// comes then corrects the window, so that the totals of windows that follow each other add up. Where tags send less
+    /// often than `wait`, a longer `wait` saves these corrections. No line goes to or from a sample that is not
+    /// accepted: the value before it holds until it, and the time after it is left out.
     #[serde(default)]
     pub interpolation: Option<Interpolation>,
     /// The time unit of rates that `total` sums up: `1d` for stb/d, so that the total is in stb.

@@ -14,7 +14,13 @@ use crate::testing::{Driver, GOOD, TestSite, batch, floats, seconds};
 
 use super::tests::node;
 
-/// An entry: how far the clock moves, and the samples (tag, how late, value, quality).
+/// Tag, time, value, quality.
+type Sample = (usize, i64, Option<f64>, u16);
+
+/// Engine time, and what comes then.
+type Entry = (i64, Vec<Sample>);
+
+/// How far the clock moves, and the samples (tag, how late, value, quality).
 type Step = (f64, Vec<(usize, f64, Option<f64>, u16)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -29,9 +35,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((moved, prop_oneof![samples, scan]), 1..40)
 }
 
-/// The steps with times in µs: engine time, and samples by tag, time, value, quality.
-#[expect(clippy::type_complexity, reason = "a list of entries, read once")]
-fn timed(steps: &[Step]) -> Vec<(i64, Vec<(usize, i64, Option<f64>, u16)>)> {
+/// The steps with times in µs.
+fn timed(steps: &[Step]) -> Vec<Entry> {
     let mut now = 600_000_000;
     steps
         .iter()
@@ -46,7 +51,7 @@ fn timed(steps: &[Step]) -> Vec<(i64, Vec<(usize, i64, Option<f64>, u16)>)> {
         .collect()
 }
 
-fn batch_of(samples: &[(usize, i64, Option<f64>, u16)]) -> Batch {
+fn batch_of(samples: &[Sample]) -> Batch {
     batch(
         &samples.iter().map(|sample| sample.0 as u32).collect::<Vec<_>>(),
         &samples.iter().map(|sample| sample.1).collect::<Vec<_>>(),
@@ -93,12 +98,7 @@ fn consolidated(rows: &[RecordBatch]) -> BTreeMap<(i64, u32), Vec<Option<f64>>> 
 }
 
 /// What all samples come to, however they came: the outputs by window and tag, and the quality.
-fn reference(
-    samples: &[(usize, i64, Option<f64>, u16)],
-    every: i64,
-    mask: u16,
-    sloped: bool,
-) -> BTreeMap<(i64, u32), Vec<Option<f64>>> {
+fn reference(samples: &[Sample], every: i64, mask: u16, sloped: bool) -> BTreeMap<(i64, u32), Vec<Option<f64>>> {
     let mut rows = BTreeMap::new();
     for tag in 0..3 {
         let arrived: Vec<(i64, f64, u16, bool)> = samples
@@ -202,7 +202,7 @@ fn main_rows(driver: &mut Driver) -> Vec<RecordBatch> {
 }
 
 /// Gives a node all entries and moves the clock past the last window.
-fn run(yaml: &str, entries: &[(i64, Vec<(usize, i64, Option<f64>, u16)>)]) -> Vec<RecordBatch> {
+fn run(yaml: &str, entries: &[Entry]) -> Vec<RecordBatch> {
     let mut driver = node(yaml).driver();
     for (now, samples) in entries {
         driver.entry(*now, vec![batch_of(samples)]);

@@ -96,7 +96,7 @@ impl Aggregate {
         let mut sums = Sums::new(self.settings.calendar.window(time));
         // Nobody sent anything while it was open.
         sums.closed = sums.end.saturating_add(self.settings.wait) < now;
-        sums.missing = self.newest.from_on(sums.end);
+        sums.missing = self.newest.beyond(sums.end);
         self.windows.insert(after, Arc::new(sums));
         after
     }

@@ -201,7 +201,7 @@ impl Newest {
     }
 
     /// Per slot, whether its newest sample is at `time` or later; empty where there is none.
-    pub(super) fn from_on(&self, time: Micros) -> Vec<bool> {
+    pub(super) fn beyond(&self, time: Micros) -> Vec<bool> {
         let time = time as f64;
         if self.time.iter().any(|newest| *newest >= time) {
             self.time.iter().map(|newest| *newest >= time).collect()
