@@ -12,8 +12,8 @@ use ducto_graph::operator::{
 use ducto_graph::scalar::ByteSize;
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros};
-use ducto_storage::files::{self, AppendedFile};
 use ducto_storage::FileError;
+use ducto_storage::files::{self, AppendedFile};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;

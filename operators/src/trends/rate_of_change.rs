@@ -188,9 +188,7 @@ impl Transform for RateOfChange {
             if !marked && history.samples.back().is_some_and(|newest| newest.0 > trusted) {
                 while history.samples.pop_back_if(|ahead| ahead.0 > time).is_some() {}
             }
-            if marked
-                || history.samples.back().is_some_and(|newest| time < newest.0)
-            {
+            if marked || history.samples.back().is_some_and(|newest| time < newest.0) {
                 late += 1;
                 return;
             }
