@@ -172,3 +172,47 @@ fn what_is_wrong_is_reported_at_its_place() {
         assert!(report.contains(code), "{code} is missing:\n{report}");
     }
 }
+
+#[test]
+fn sinks_of_one_dataset_agree_and_store_each_row_once() {
+    let check = |pipeline: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let template = "templates:\n  well: {kind: well, tags: {P: {}, Q: {}}}\n";
+        let files = [
+            ("site.yaml", "site: TEST\nassets: [wells.csv]\ninclude: [t.yaml]\npipelines: [{use: p}]\n"),
+            ("t.yaml", template),
+            ("wells.csv", "asset;template\nW1;well\n"),
+            ("pipelines/p.yaml", pipeline),
+        ];
+        let (site, report) = load(folder.path(), &files);
+        (site.is_some(), report)
+    };
+    let sources = "pipeline: p\nsources:\n  p: {type: tags, variables: [P]}\n  q: {type: tags, variables: [Q]}\n";
+    let sinks = |q: &str| {
+        format!(
+            "{sources}sinks:\n  a: {{type: historian, inputs: [p], dataset: history, keep: {{age: 90d}}}}\n  b: {{type: historian, inputs: [q], dataset: history{q}}}\n"
+        )
+    };
+    let (sound, report) = check(&sinks(", keep: {age: 90d}, commit_every: 1m"));
+    assert!(sound, "{report}");
+    let (_, report) = check(&sinks(""));
+    assert!(report.contains("E0268") && report.contains("different `keep.age`: 90d, and everything"), "{report}");
+    let (_, report) = check(&sinks(", keep: {age: 90d}, commit_every: 5m"));
+    assert!(report.contains("E0268") && report.contains("different `commit_every`"), "{report}");
+
+    let transforms = "transforms:\n  checked: {type: quality, inputs: [p]}\n  short: {type: aggregate, inputs: [p], every: 1s, outputs: [count]}\n  long: {type: aggregate, inputs: [p], every: 2s, outputs: [count]}\n";
+    let sink = |inputs: &str| {
+        check(&format!(
+            "{sources}{transforms}sinks:\n  a: {{type: historian, inputs: [{inputs}], dataset: stored}}\n"
+        ))
+    };
+    assert!(sink("p, q").0);
+    for (inputs, what) in [
+        ("p, checked", "would store `W1.P` twice in the dataset `stored`: from `p` and from `checked`"),
+        ("short, long", "from `short` and from `long`"),
+        ("q, p, p", "from `p` and from `p`"),
+    ] {
+        let (sound, report) = sink(inputs);
+        assert!(!sound && report.contains("E0261") && report.contains(what), "{inputs}: {report}");
+    }
+}

@@ -90,13 +90,14 @@ codes! {
     E0258 SiteTagUnknown "a tag is not one of the site's";
     E0259 PipelineUnknown "no pipeline of this name is found";
     E0260 DatasetUnknown "no node stores the dataset that is read";
-    E0261 DatasetShared "two nodes store one tag in one dataset";
+    E0261 DatasetShared "two nodes, or two inputs of one, store one tag in one dataset";
     E0262 PublishMisplaced "`publish` stands on a node that gives no rows";
     E0263 PublishAmbiguous "several rows would be published as one tag";
     E0264 PublishEndless "published tags depend on themselves without end";
     E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
+    E0268 DatasetSettings "two nodes store one dataset and do not agree on how long or how often";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";

@@ -28,7 +28,8 @@ use super::historians::{Announcer, Historians};
 pub struct HistorianSink {
     /// Name of the dataset, which becomes a folder and a table in queries: lower-case letters, digits and `_`.
     dataset: Spanned<String>,
-    /// How long and how much is kept; the oldest hour goes first. By default everything is kept.
+    /// How long and how much is kept; the oldest hour goes first. By default everything is kept. Nodes that store into
+    /// one dataset give the same limits, and the same `commit_every` and `commit_size`.
     #[serde(default)]
     keep: KeepConfig,
     /// Time between commits; what is younger is in memory, where queries see it too.
@@ -176,6 +177,16 @@ impl SinkConfig for HistorianSink {
 
     fn dataset(&self) -> Option<Spanned<String>> {
         Some(self.dataset.clone())
+    }
+
+    fn dataset_settings(&self) -> Vec<(&'static str, String)> {
+        let or_all = |limit: Option<String>| limit.unwrap_or_else(|| "everything".to_owned());
+        vec![
+            ("keep.age", or_all(self.keep.age.map(|age| age.to_string()))),
+            ("keep.size", or_all(self.keep.size.map(|size| size.to_string()))),
+            ("commit_every", self.commit_every.to_string()),
+            ("commit_size", self.commit_size.to_string()),
+        ]
     }
 }
 

@@ -128,9 +128,16 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// Only what the check could not see, such as a folder that cannot be written.
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError>;
 
-    /// The dataset this node stores, if it stores one: no two nodes may store one tag in one dataset.
+    /// The dataset this node stores, if it stores one: no two nodes, and no two inputs of one, may store one tag in one
+    /// dataset.
     fn dataset(&self) -> Option<Spanned<String>> {
         None
+    }
+
+    /// Fields on which all nodes that store one dataset have to agree, each with its value as it is shown, always in
+    /// the same order.
+    fn dataset_settings(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 }
 

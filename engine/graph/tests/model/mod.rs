@@ -238,6 +238,8 @@ impl TransformConfig for Convert {
 pub(crate) struct Store {
     #[serde(default)]
     dataset: Option<Spanned<String>>,
+    #[serde(default)]
+    keep: Option<Duration>,
 }
 
 impl SinkConfig for Store {
@@ -249,6 +251,10 @@ impl SinkConfig for Store {
 
     fn dataset(&self) -> Option<Spanned<String>> {
         self.dataset.clone()
+    }
+
+    fn dataset_settings(&self) -> Vec<(&'static str, String)> {
+        vec![("keep", self.keep.map_or_else(|| "everything".to_owned(), |keep| keep.to_string()))]
     }
 }
 
