@@ -17,7 +17,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
-use ducto_storage::{REMOVED, REVISION};
+use ducto_storage::{REMOVED, REVISION, corrects};
 use futures::{StreamExt, TryStreamExt};
 use hashbrown::HashMap;
 use tokio::sync::OnceCell;
@@ -50,7 +50,7 @@ impl fmt::Debug for Corrected {
     }
 }
 
-/// The highest revision of each key and time that was corrected.
+/// The highest revision by which each key and time was corrected: what is below it is hidden.
 struct Highest {
     revisions: HashMap<Vec<u8>, u64>,
     converter: RowConverter,
@@ -89,7 +89,7 @@ impl Highest {
         let rows = self.converter.convert_columns(&batch.columns()[..key])?;
         let revisions = batch.column(key).as_primitive::<UInt64Type>();
         let mut bytes = 0;
-        for (row, revision) in rows.iter().zip(revisions.values()).filter(|(_, revision)| **revision > 0) {
+        for (row, revision) in rows.iter().zip(revisions.values()).filter(|(_, revision)| corrects(**revision)) {
             let highest = self.revisions.entry_ref(row.as_ref()).or_insert_with(|| {
                 // The text, its place in the table, and the table's free places.
                 bytes += row.as_ref().len() + 64;
@@ -108,7 +108,7 @@ impl Highest {
         let keep = (0..rows.num_rows()).map(|row| {
             let removed = reasons.is_valid(row) && reasons.value(row) == REMOVED;
             let highest = self.revisions.get(rows.row(row).as_ref()).copied().unwrap_or(0);
-            !removed && revisions.value(row) == highest
+            !removed && revisions.value(row) >= highest
         });
         Ok(keep.map(Some).collect())
     }

@@ -223,6 +223,9 @@ async fn corrected_rows_show_their_highest_revision() {
     put(2, &[(0, 1, 2.0, -1), (0, 1, 2.5, 1), (1, 0, 5.0, -1)]);
     historian.commit().unwrap();
     put(3, &[(0, 1, 2.5, -1), (0, 1, 2.75, 1), (0, 2, 3.0, 1)]);
+    // Removed, and there again.
+    put(4, &[(1, 1, 6.0, -1)]);
+    put(5, &[(1, 1, 6.5, 1)]);
     // The last correction is in the live tail, and then in files, and then merged.
     let expected = "\
 +--------------+------+
@@ -231,7 +234,7 @@ async fn corrected_rows_show_their_highest_revision() {
 | WELL-001.THP | 1.0  |
 | WELL-001.THP | 2.75 |
 | WELL-001.THP | 3.0  |
-| WELL-001.CHP | 6.0  |
+| WELL-001.CHP | 6.5  |
 +--------------+------+";
     for step in 0..3 {
         match step {
@@ -246,7 +249,7 @@ async fn corrected_rows_show_their_highest_revision() {
         let all = text(&session, "SELECT tag, mean FROM minutes ORDER BY tag DESC, time").await;
         assert_eq!(all, expected, "step {step}");
         assert_eq!(number(&session, "SELECT count(*) FROM minutes").await, 4, "step {step}");
-        assert_eq!(number(&session, "SELECT count(*) FROM minutes_revisions").await, 8, "step {step}");
+        assert_eq!(number(&session, "SELECT count(*) FROM minutes_revisions").await, 10, "step {step}");
         // A filter that only an older revision meets finds nothing.
         assert_eq!(number(&session, "SELECT count(*) FROM minutes WHERE mean = 2.5").await, 0, "step {step}");
         assert_eq!(number(&session, "SELECT count(*) FROM minutes WHERE mean < 2.8 AND tag = 'WELL-001.THP'").await, 2);

@@ -137,7 +137,8 @@ fn views<'a>(manifests: impl Iterator<Item = &'a Manifest>, tags: bool) -> Strin
             let _ = writeln!(
                 text,
                 "CREATE OR REPLACE VIEW {name} AS SELECT * FROM {all} \
-                 QUALIFY {REVISION} = max({REVISION}) OVER (PARTITION BY {key}) \
+                 QUALIFY {REVISION} >= coalesce(\
+                 max({REVISION}) FILTER (WHERE {REVISION} % 2 = 1) OVER (PARTITION BY {key}), 0) \
                  AND reason IS DISTINCT FROM '{REMOVED}';"
             );
         }

@@ -9,7 +9,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
 use arrow::error::ArrowError;
 use ducto_record::{ValueKind, Values};
 
-use crate::dataset::{DatasetConfig, DatasetSchema, REVISION};
+use crate::dataset::{DatasetConfig, DatasetSchema, REVISION, corrects};
 use crate::error::{FileError, StorageError};
 use crate::files;
 use crate::folder::dataset_path;
@@ -418,5 +418,5 @@ fn times(rows: &RecordBatch) -> (i64, i64) {
 
 fn revised(rows: &RecordBatch) -> bool {
     let revisions = rows.column_by_name(REVISION).and_then(|column| column.as_primitive_opt::<UInt64Type>());
-    revisions.is_some_and(|revisions| revisions.values().iter().any(|revision| *revision > 0))
+    revisions.is_some_and(|revisions| revisions.values().iter().any(|revision| corrects(*revision)))
 }

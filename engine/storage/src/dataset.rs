@@ -8,8 +8,20 @@ use ducto_record::{Micros, RowType, ValueKind, role_of, samples_schema};
 
 use crate::error::StorageError;
 
-/// Name of the column that orders the versions of a corrected row: 0 for the first, else the epoch of the correction.
+/// Name of the column that orders the versions of a row: see [`revision`].
 pub const REVISION: &str = "revision";
+
+/// The revision of a row that came with an epoch: it rises with the epochs, so that a row that was removed and comes
+/// again counts. Odd where it takes the place of an earlier one, or says that it is removed: only such rows hide
+/// others.
+pub fn revision(epoch: u64, corrects: bool) -> u64 {
+    epoch.saturating_mul(2) | u64::from(corrects)
+}
+
+/// Whether a row with this revision hides those of its key and time with a lower one.
+pub fn corrects(revision: u64) -> bool {
+    revision % 2 == 1
+}
 
 /// The `reason` of a row that was taken back and has no successor.
 pub const REMOVED: &str = "removed";

@@ -28,7 +28,7 @@ mod stored;
 mod writer;
 
 pub use catalog::{TAGS, tags_table, write_catalog};
-pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION};
+pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, revision};
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Appender, Committed, Historian, HistorianStats};

@@ -42,7 +42,7 @@ pub struct FileEntry {
     pub times: (Micros, Micros),
     /// Engine time of the commit or merge.
     pub written: Micros,
-    /// It has rows whose revision is not 0.
+    /// It has rows that hide earlier ones.
     #[serde(default)]
     pub revised: bool,
 }

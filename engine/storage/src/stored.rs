@@ -13,7 +13,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use ducto_record::{Batch, Directory, role_of};
 use hashbrown::HashMap;
 
-use crate::dataset::{DatasetSchema, REMOVED, REVISION};
+use crate::dataset::{DatasetSchema, REMOVED, REVISION, revision};
 use crate::error::StorageError;
 use crate::historian::Appended;
 
@@ -85,7 +85,7 @@ pub(crate) fn batches<'a>(
     convert().map_err(|source| StorageError::Arrow { dataset: dataset.to_owned(), source })
 }
 
-/// A batch with names in place of numbers, its columns in the order of the files, each revision 0.
+/// A batch with names in place of numbers, its columns in the order of the files, each row as a new one.
 fn named(appended: &Appended, columns: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let batch = match &appended.batch {
         Batch::Samples(samples) => samples.record_batch(),
@@ -99,7 +99,7 @@ fn named(appended: &Appended, columns: &SchemaRef) -> Result<RecordBatch, ArrowE
             }
             _ => batch.column(at).clone(),
         },
-        None if field.name() == REVISION => Arc::new(UInt64Array::from_value(0, rows)),
+        None if field.name() == REVISION => Arc::new(UInt64Array::from_value(revision(appended.epoch, false), rows)),
         None => new_null_array(field.data_type(), rows),
     });
     RecordBatch::try_new(columns.clone(), arrays.collect())
@@ -117,8 +117,8 @@ fn names(numbers: &UInt32Array, tags: bool, directory: &Directory) -> StringArra
 
 /// Turns the rows of one epoch, with their signs, into rows with revisions.
 ///
-/// A +1 without a −1 is new: revision 0. What is left of a key and time that was taken back has the epoch as its
-/// revision: the last +1 that was not taken back itself, or else a row of nulls with the reason `removed`.
+/// A +1 without a −1 is new. What is left of a key and time that was taken back is a correction: the last +1 that was
+/// not taken back itself, or else a row of nulls with the reason `removed`.
 fn revise(
     columns: &SchemaRef,
     key: &[String],
@@ -159,9 +159,9 @@ fn revise(
     let mut kept: Vec<(usize, u64, bool)> = Vec::with_capacity(batch.num_rows());
     for of_row in versions.into_values() {
         match (of_row.taken_back, of_row.live.as_slice()) {
-            (Some(row), []) => kept.push((row, epoch, true)),
+            (Some(row), []) => kept.push((row, revision(epoch, true), true)),
             (taken_back, live) => {
-                let revision = if taken_back.is_some() { epoch } else { 0 };
+                let revision = revision(epoch, taken_back.is_some());
                 kept.extend(live.iter().map(|row| (*row, revision, false)));
             }
         }
@@ -261,16 +261,19 @@ mod tests {
             // In one epoch, in two batches: corrected; corrected twice; removed; new and taken back again.
             appended(5, &[(0, 60, 1.0, -1), (1, 60, 2.0, -1), (0, 120, 7.0, 1), (1, 180, 9.0, 1)]),
             appended(5, &[(0, 60, 1.5, 1), (0, 60, 1.5, -1), (0, 60, 1.75, 1), (1, 180, 9.0, -1)]),
+            appended(6, &[(1, 60, 2.0, 1)]),
         ]);
         let text = |text: &str| text.to_owned();
         assert_eq!(
             rows,
             [
-                (text("A.P"), 60, Some(1.0), None, 0),
-                (text("B.P"), 60, Some(2.0), None, 0),
-                (text("B.P"), 60, None, Some(text("removed")), 5),
-                (text("A.P"), 120, Some(7.0), None, 0),
-                (text("A.P"), 60, Some(1.75), None, 5),
+                (text("A.P"), 60, Some(1.0), None, 6),
+                (text("B.P"), 60, Some(2.0), None, 6),
+                (text("B.P"), 60, None, Some(text("removed")), 11),
+                (text("A.P"), 120, Some(7.0), None, 10),
+                (text("A.P"), 60, Some(1.75), None, 11),
+                // What was removed and comes again is above its removal.
+                (text("B.P"), 60, Some(2.0), None, 12),
             ]
         );
     }

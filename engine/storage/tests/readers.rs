@@ -106,6 +106,8 @@ fn minutes(folder: &DataFolder, directory: &Arc<Directory>) {
     put(1, &[(0, 1.0, 1), (1, 2.0, 1), (2, 3.0, 1)]);
     put(2, &[(1, 2.0, -1), (1, 2.5, 1)]);
     put(3, &[(2, 3.0, -1)]);
+    put(4, &[(0, 1.0, -1)]);
+    put(5, &[(0, 1.0, 1)]);
     historian.close().unwrap();
 }
 
@@ -133,7 +135,7 @@ types = {name: kind for name, kind, *_ in db.sql("DESCRIBE history").fetchall()}
 equal({name: types[name] for name in ("time", "tag", "value", "quality", "checks")},
       {"time": "TIMESTAMP WITH TIME ZONE", "tag": "VARCHAR", "value": "DOUBLE", "quality": "USMALLINT", "checks": "USMALLINT"}, "types")
 equal(db.sql("SELECT time_average FROM minutes ORDER BY time").fetchall(), [(1.0,), (2.5,)], "corrected")
-equal(db.sql("SELECT count(*) FROM minutes_revisions").fetchall()[0][0], 5, "every revision")
+equal(db.sql("SELECT count(*) FROM minutes_revisions").fetchall()[0][0], 7, "every revision")
 equal(db.sql("SELECT DISTINCT variable, area, flows_to, description_es, dataset FROM history_with_tags ORDER BY ALL").fetchall(),
       [("CHP", "Norte", "SEP-1", "Presión", "history"), ("THP", "Norte", "SEP-1", "Presión", "history")], "joined")
 equal(db.sql("SELECT count(*) FROM minutes_with_tags WHERE kind = 'well'").fetchall()[0][0], 2, "joined rows")
@@ -157,7 +159,7 @@ data = pyarrow.dataset.dataset("datasets/history", format="parquet", partitionin
 table = data.to_table(filter=(pyarrow.dataset.field("tag") == "WELL-001.CHP") & (pyarrow.dataset.field("hour") == 0))
 equal(table.num_rows, 360, "pyarrow")
 equal(table.column("value").null_count, 1, "nulls in pyarrow")
-equal(pyarrow.dataset.dataset("datasets/minutes", format="parquet").to_table().num_rows, 5, "rows in pyarrow")
+equal(pyarrow.dataset.dataset("datasets/minutes", format="parquet").to_table().num_rows, 7, "rows in pyarrow")
 
 # Within a file: sorted by tag and time.
 for path in glob.glob("datasets/history/*/*/*.parquet"):

@@ -305,7 +305,7 @@ mod tests {
         sink.end_epoch(9, 0).unwrap();
         assert_eq!(
             fs::read_to_string(folder.path().join("x.jsonl")).unwrap(),
-            "{\"time\":\"1970-01-01T00:00:00Z\",\"asset\":\"W1\",\"mean\":2.0,\"quality\":192,\"reason\":null,\"revision\":9}\n"
+            "{\"time\":\"1970-01-01T00:00:00Z\",\"asset\":\"W1\",\"mean\":2.0,\"quality\":192,\"reason\":null,\"revision\":19}\n"
         );
     }
 
