@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ducto_graph::operator::{Intake, IntakeError};
 use ducto_record::{Action, Epoch, Micros, Part, time};
@@ -221,6 +221,24 @@ impl SiteIntake {
         self.work.notify_all();
         self.room.notify_all();
         self.log.notify();
+    }
+
+    /// Waits, at most `timeout`, until what was offered so far is in the log.
+    pub(crate) fn wait_sealed(&self, timeout: Duration) {
+        if self.mode == ClockMode::Virtual {
+            self.settle(self.now());
+            return;
+        }
+        let end = Instant::now() + timeout;
+        let mut waiting = self.lock();
+        let offered = waiting.offered;
+        while waiting.sealed_offers < offered && !self.is_stopped() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            waiting = self.room.wait_timeout(waiting, left.min(LOOK)).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// On a virtual clock: seals what nodes and commits brought, until they bring no more.

@@ -138,6 +138,16 @@ impl SinkHost {
         }
     }
 
+    /// See [`Sink::flush`].
+    pub(crate) fn flush(&self) -> bool {
+        let flushed = match &mut self.lock().sink {
+            Some(sink) => catch_unwind(AssertUnwindSafe(|| sink.flush())).unwrap_or(None),
+            None => None,
+        };
+        // Without the lock: a pipeline that delivers to this sink has to go on.
+        flushed.map(|wait| wait()).is_some()
+    }
+
     pub(crate) fn finish(&self) -> Result<(), NodeError> {
         let mut state = self.lock();
         let Some(sink) = &mut state.sink else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ducto_graph::operator::{BuildContext, ConnectionMember, Intake, Partition, Reply, Resources, SiteServices};
 use ducto_graph::pipeline::NodeConfig;
@@ -24,6 +24,13 @@ use crate::views::View;
 /// Share of the site's memory budget for the ring of entries, and for parts that wait to be sealed.
 const RING_SHARE: u64 = 4;
 const WAITING_SHARE: u64 = 16;
+
+/// How many stages, each of which brings something into the log when the one before has ended, a graph may have: windows
+/// over windows, datasets computed from datasets. A graph has few.
+const STAGES: usize = 16;
+
+/// How long a stop waits for pipelines that are behind before what they would read is given up.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a site is started.
 pub struct Options {
@@ -54,6 +61,8 @@ pub struct RunningSite {
     feeders: Mutex<Feeders>,
     sealer: Option<JoinHandle<()>>,
     next_action: AtomicU64,
+    /// Some pipeline reads what another stores.
+    reads_datasets: bool,
 }
 
 impl RunningSite {
@@ -78,7 +87,8 @@ impl RunningSite {
             .flatten()
             .map(|name| name.value)
             .collect();
-        let brings = !datasets_read.is_empty()
+        let reads_datasets = !datasets_read.is_empty();
+        let brings = reads_datasets
             || site.pipelines.iter().flat_map(|pipeline| &pipeline.nodes).any(|node| !node.publish.is_empty());
         let sinks = match sinks {
             SinkChoice::All => Sinks::All,
@@ -129,6 +139,7 @@ impl RunningSite {
             feeders: Mutex::default(),
             sealer,
             next_action: AtomicU64::new(1),
+            reads_datasets,
         };
         for feeder in feeders {
             let intake: Arc<dyn Intake> = running.intake.clone();
@@ -214,17 +225,54 @@ impl RunningSite {
     pub fn end_of_input(&self) {
         while !self.wait_idle(Duration::from_secs(1)) {}
         self.log.end_input();
-        // What a window gives when it closes may open another further down; a graph has few such stages.
-        for _ in 0..16 {
+        // What a window gives when it closes may open another further down, and so may what is read of a dataset.
+        for _ in 0..STAGES {
             while !self.wait_idle(Duration::from_secs(1)) {}
-            let Some(closes) = self.host().ok().and_then(Host::closes_at) else { return };
-            if self.log.last_time().is_some_and(|last| last >= closes) {
-                return;
+            let closes = self.host().ok().and_then(Host::closes_at);
+            match closes.filter(|closes| self.log.last_time().is_none_or(|last| last < *closes)) {
+                Some(closes) => {
+                    if self.intake.enter_at(closes, Vec::new()).is_err() {
+                        return;
+                    }
+                }
+                None if self.flush() => {}
+                None => return,
             }
-            if self.intake.enter_at(closes, Vec::new()).is_err() {
+        }
+    }
+
+    /// Brings what was stored and is read by other pipelines into the log; says whether there was anything.
+    fn flush(&self) -> bool {
+        let any = self.reads_datasets && self.host().is_ok_and(Host::flush);
+        if any {
+            self.intake.wait_sealed(Duration::from_secs(1));
+        }
+        any
+    }
+
+    /// Lets pipelines that read a dataset see its last rows, while entries can still be made of them.
+    fn flush_all(&self) {
+        if !self.reads_datasets || self.host.is_none() {
+            return;
+        }
+        let end = Instant::now() + FLUSH_PATIENCE;
+        let idle = || loop {
+            if self.wait_idle(Duration::from_millis(100)) {
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+        };
+        for _ in 0..STAGES {
+            if !idle() {
+                break;
+            }
+            if !self.flush() {
                 return;
             }
         }
+        tracing::warn!("the pipelines are behind; those that read a dataset may not have seen its last rows");
     }
 
     /// Engine time now.
@@ -232,12 +280,14 @@ impl RunningSite {
         self.intake.now()
     }
 
-    /// A clean stop: input ends, what is in the log is processed, sinks finish.
+    /// A clean stop: input ends, what is in the log is processed, what was stored is seen by the pipelines that read
+    /// it, sinks finish.
     ///
     /// # Errors
     /// The first sink that could not bring what it holds to where it belongs.
     pub fn stop(&mut self) -> Result<(), RuntimeError> {
         self.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).stop();
+        self.flush_all();
         self.intake.stop();
         if let Some(sealer) = self.sealer.take() {
             let _ = sealer.join();

@@ -22,7 +22,7 @@ use super::historians::{Announcer, Historians};
 /// Stores samples or rows as Parquet in the data folder, by date and hour, sorted by tag and time, where DuckDB,
 /// Polars, pandas and Spark open them as they lie. Samples of whole numbers, booleans and texts become datasets of
 /// their own beside it: `history_int64`, `history_bool`, `history_text`. A corrected row is stored with a higher
-/// `revision`.
+/// `revision`; `revision` rises with whatever comes, and is odd where it replaces or removes an earlier row.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistorianSink {
@@ -306,6 +306,23 @@ impl Sink for HistorianWriter {
                 announcer.settle();
             }
         }
+    }
+
+    fn flush(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
+        let mut brought = Vec::new();
+        for (_, appender, announcer) in &self.open {
+            let Some(announcer) = announcer else { continue };
+            let offered = announcer.offered();
+            if let Err(error) = appender.historian().commit() {
+                tracing::warn!(dataset = &*self.dataset, %error, "its last rows are not seen by those that read it");
+            }
+            appender.historian().wait_for_commits();
+            if announcer.taken() > offered {
+                brought.push(announcer.clone());
+            }
+        }
+        (!brought.is_empty())
+            .then(|| Box::new(move || brought.iter().for_each(|announcer| announcer.settle())) as Box<_>)
     }
 
     fn finish(&mut self) -> Result<(), NodeError> {

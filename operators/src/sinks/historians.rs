@@ -121,7 +121,7 @@ impl Announcer {
                         Batch::Samples(samples) => Part::Samples { origin, samples: samples.clone() },
                         Batch::Rows(rows) => Part::Rows { origin, rows: rows.clone() },
                     };
-                    // A site that stops reads nothing any more; its next start computes from what is on disk.
+                    // Only what a site commits after it has flushed comes too late, and that no node reads.
                     let _ = intake.offer_waiting(part);
                 }
                 *counted.given.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -135,6 +135,16 @@ impl Announcer {
         if commits.send(committed.clone()).is_ok() {
             self.taken.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    /// How many commits there were.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// How many of them have been offered.
+    pub(super) fn offered(&self) -> u64 {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until every commit so far has been offered.

@@ -113,6 +113,13 @@ pub trait Sink: Send {
     /// on a virtual clock, where what a commit brings must be in the log before the next entry.
     fn settle(&mut self) {}
 
+    /// The input has ended, or the site is about to stop: sets going that what other nodes read of this sink (a
+    /// dataset) comes into the site log. Where there is anything, gives what waits until it has been offered: the host
+    /// calls that while the sink goes on taking epochs, which make the room. Called until no sink has anything.
+    fn flush(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
+        None
+    }
+
     /// A clean stop: everything that was given is brought to where it belongs.
     ///
     /// # Errors
