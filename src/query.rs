@@ -103,11 +103,17 @@ impl From<QueryError> for Trouble {
     }
 }
 
+/// On the error output, so that the rows stay what they are for programs.
+fn warn(note: &str) {
+    eprintln!("warning: {note}");
+}
+
 /// Asks the site that runs on the folder; `None` where none does.
 fn ask_site(folder: &Path, sql: &str, target: &mut Target) -> Result<Option<u64>, Trouble> {
     let Some(mut client) = Client::connect(folder)? else { return Ok(None) };
     let answers = client.ask(Ask::Query { sql: sql.to_owned(), format: RowFormat::Arrow })?;
     let mut batches = Batches::of(answers)?;
+    batches.notes().iter().for_each(|note| warn(note));
     target.begin(batches.schema())?;
     while let Some(batch) = batches.next_batch()? {
         if !target.write(&batch)? {
@@ -125,6 +131,7 @@ fn ask_files(folder: &Path, sql: &str, target: &mut Target) -> Result<u64, Troub
     let session = Session::new(Arc::new(source), MEMORY)?;
     runtime.block_on(async {
         let mut answer: Answer = session.sql(sql).await?;
+        answer.incomplete().iter().for_each(|note| warn(note));
         target.begin(answer.schema())?;
         while let Some(batch) = answer.next().await? {
             if !target.write(&batch)? {

@@ -121,3 +121,18 @@ fn two_sinks_of_one_dataset_keep_what_only_one_of_them_has() {
         assert_eq!(said.lines().nth(1), Some(rows), "{table}: {said}");
     }
 }
+
+#[test]
+fn a_query_says_that_a_file_is_missing() {
+    let folder = folder();
+    fs::write(folder.path().join("a.csv"), recording(0..10)).unwrap();
+    run(folder.path(), &["replay", "keep.yaml", "--input", "a.csv", "--data", "out"]).expect(0);
+    let hour = folder.path().join("out/datasets/history/date=2026-01-01/hour=00");
+    for file in fs::read_dir(hour).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let query = ["query", "--data", "out", "--format", "csv", "SELECT count(*) FROM history"];
+    let said = run(folder.path(), &query).expect(0);
+    assert_eq!(said.stdout.lines().nth(1), Some("0"), "{}", said.stdout);
+    assert!(said.stderr.contains("is not on the disk, so its rows are not in the answer"), "{}", said.stderr);
+}

@@ -1,6 +1,8 @@
 //! A dataset as a table: the files of its manifest that a query needs, and its live tail.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::SchemaRef;
@@ -32,12 +34,35 @@ pub(crate) struct Pinned {
     schema: SchemaRef,
     tail: Vec<RecordBatch>,
     footers: Arc<Footers>,
+    missing: Arc<Missing>,
+}
+
+/// Files that a manifest names and that are nowhere. One that was looked for in vain under an earlier manifest too was
+/// not merged away meanwhile: the answer goes without it, and says so.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    known: BTreeSet<PathBuf>,
+    left_out: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Missing {
+    pub(crate) fn known(known: BTreeSet<PathBuf>) -> Self {
+        Self { known, left_out: Mutex::default() }
+    }
+
+    pub(crate) fn left_out(&self) -> Vec<PathBuf> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
 }
 
 impl Pinned {
-    pub(crate) fn new(snapshot: Snapshot, footers: Arc<Footers>) -> std::result::Result<Self, QueryError> {
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        footers: Arc<Footers>,
+        missing: Arc<Missing>,
+    ) -> std::result::Result<Self, QueryError> {
         let tail = snapshot.tail()?;
-        Ok(Self { schema: snapshot.schema(), tail, snapshot, footers })
+        Ok(Self { schema: snapshot.schema(), tail, snapshot, footers, missing })
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -78,18 +103,42 @@ impl Pinned {
 
     fn open(&self, files: &[&FileEntry], partitions: usize) -> Result<Vec<FileGroup>> {
         let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); partitions.max(1)];
+        let mut gone = Vec::new();
         for (number, file) in files.iter().enumerate() {
             let path = self.snapshot.path(file);
-            let open = OpenFile::open(path.clone(), file.bytes).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => external(QueryError::Gone { path: path.clone() }),
-                _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
-                    external(QueryError::TooManyFiles { files: files.len() })
+            let opened = OpenFile::open(path.clone(), file.bytes).or_else(|error| match error.kind() {
+                // A merge has exchanged its folder, and the manifest that says so is not written yet.
+                std::io::ErrorKind::NotFound => match self.snapshot.staged(file) {
+                    Some(staged) => OpenFile::open(staged, file.bytes),
+                    None => Err(error),
+                },
+                _ => Err(error),
+            });
+            let open = match opened {
+                Ok(open) => open,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    if self.missing.known.contains(&path) {
+                        self.missing.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+                    } else {
+                        gone.push(path);
+                    }
+                    continue;
                 }
-                _ => external(QueryError::Storage(ducto_storage::FileError::new("open", &path, error).into())),
-            })?;
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+                    return Err(external(QueryError::TooManyFiles { files: files.len() }));
+                }
+                Err(error) => {
+                    return Err(external(QueryError::Storage(
+                        ducto_storage::FileError::new("open", &path, error).into(),
+                    )));
+                }
+            };
             let planned = PartitionedFile::new(path.to_string_lossy(), file.bytes).with_extension(open);
             let group = number % groups.len();
             groups[group].push(planned);
+        }
+        if !gone.is_empty() {
+            return Err(external(QueryError::Gone { paths: gone }));
         }
         Ok(groups.into_iter().filter(|group| !group.is_empty()).map(FileGroup::new).collect())
     }

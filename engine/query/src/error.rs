@@ -26,14 +26,19 @@ pub enum QueryError {
     Memory { limit: usize, detail: String },
     #[error("the query touches {files} files, more than this process may open; narrow its time, or raise `ulimit -n`")]
     TooManyFiles { files: usize },
-    #[error("`{}` is in the manifest and not on the disk; start the site, which looks for it", path.display())]
-    Gone { path: PathBuf },
+    /// Never leaves a session, which plans anew.
+    #[error("{} file(s) of the manifest are not on the disk, the first `{}`", paths.len(), first(paths))]
+    Gone { paths: Vec<PathBuf> },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error("the query failed: {0}")]
     Failed(String),
     #[error("the answer cannot be written: {0}")]
     Output(String),
+}
+
+fn first(paths: &[PathBuf]) -> String {
+    paths.first().map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn suggest(suggestion: Option<&str>, known: &[String]) -> String {

@@ -1,5 +1,7 @@
 //! A session: SQL in, record batches out.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,6 +17,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 use hashbrown::HashMap;
 
+use crate::dataset::Missing;
 use crate::error::QueryError;
 use crate::open_files::Footers;
 use crate::source::Source;
@@ -43,6 +46,7 @@ impl std::fmt::Debug for Session {
 pub struct Answer {
     stream: SendableRecordBatchStream,
     memory: usize,
+    missing: Vec<PathBuf>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -54,6 +58,24 @@ impl std::fmt::Debug for Answer {
 impl Answer {
     pub fn schema(&self) -> SchemaRef {
         self.stream.schema()
+    }
+
+    /// Files that a manifest names and that are not on the disk: their rows are not in the answer.
+    pub fn missing(&self) -> &[PathBuf] {
+        &self.missing
+    }
+
+    /// What [`Answer::missing`] means, for people; `None` where nothing is missing.
+    pub fn incomplete(&self) -> Option<String> {
+        let first = self.missing.first()?.display();
+        let more = match self.missing.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "`{first}`{more} is not on the disk, so its rows are not in the answer; put it back from a backup, or restart \
+             the site, which leaves it out for good"
+        ))
     }
 
     /// The next rows; `None` at the end.
@@ -114,11 +136,12 @@ impl Session {
     /// # Errors
     /// When the source cannot be read.
     pub fn tables(&self) -> Result<Vec<String>, QueryError> {
-        self.pin().names()
+        self.pin(BTreeSet::new()).0.names()
     }
 
-    fn pin(&self) -> Tables {
-        Tables::new(self.source.clone(), self.footers.clone(), self.others.clone())
+    fn pin(&self, known: BTreeSet<PathBuf>) -> (Tables, Arc<Missing>) {
+        let missing = Arc::new(Missing::known(known));
+        (Tables::new(self.source.clone(), self.footers.clone(), self.others.clone(), missing.clone()), missing)
     }
 
     /// Plans a query and starts it. Everything it reads is as it was at this moment, files that are merged or removed
@@ -126,11 +149,13 @@ impl Session {
     ///
     /// # Errors
     /// SQL that cannot be read, unknown names with the nearest known, anything that would write, files that cannot be
-    /// opened.
+    /// opened. Files that are missing are no error: see [`Answer::missing`].
     pub async fn sql(&self, text: &str) -> Result<Answer, QueryError> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let mut gone = BTreeSet::new();
         for attempt in 1.. {
-            let tables = Arc::new(self.pin());
+            let (tables, missing) = self.pin(gone.clone());
+            let tables = Arc::new(tables);
             let told = |error| {
                 let names = tables.names().unwrap_or_default();
                 QueryError::of(error, &names, self.memory)
@@ -141,17 +166,28 @@ impl Session {
             register(&context, tables.clone()).map_err(told)?;
             let frame = context.sql_with_options(text, options).await.map_err(told)?;
             match frame.execute_stream().await {
-                Ok(stream) => return Ok(Answer { stream, memory: self.memory }),
-                Err(error) if attempt < ATTEMPTS && is_gone(&error) => continue,
-                Err(error) => return Err(told(error)),
+                Ok(stream) => {
+                    let answer = Answer { stream, memory: self.memory, missing: missing.left_out() };
+                    if let Some(incomplete) = answer.incomplete() {
+                        tracing::warn!("a query goes on without all files: {incomplete}");
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => match gone_files(&error) {
+                    Some(paths) if attempt < ATTEMPTS => gone.extend(paths.iter().cloned()),
+                    _ => return Err(told(error)),
+                },
             }
         }
         Err(QueryError::Failed("the files changed while the query was planned; run it again".to_owned()))
     }
 }
 
-/// A file of the manifest was merged away before it was opened.
-fn is_gone(error: &DataFusionError) -> bool {
-    let DataFusionError::External(inner) = error.find_root() else { return false };
-    matches!(inner.downcast_ref(), Some(QueryError::Gone { .. }))
+/// Files of the manifest that were merged away before they were opened, or that are missing.
+fn gone_files(error: &DataFusionError) -> Option<&[PathBuf]> {
+    let DataFusionError::External(inner) = error.find_root() else { return None };
+    match inner.downcast_ref() {
+        Some(QueryError::Gone { paths }) => Some(paths),
+        _ => None,
+    }
 }

@@ -12,7 +12,7 @@ use datafusion::prelude::SessionContext;
 use ducto_storage::TAGS;
 use hashbrown::HashMap;
 
-use crate::dataset::{DatasetTable, Pinned, external};
+use crate::dataset::{DatasetTable, Missing, Pinned, external};
 use crate::error::QueryError;
 use crate::open_files::Footers;
 use crate::source::Source;
@@ -24,6 +24,7 @@ pub(crate) struct Tables {
     source: Arc<dyn Source>,
     footers: Arc<Footers>,
     pinned: Mutex<HashMap<String, Option<Arc<Pinned>>>>,
+    missing: Arc<Missing>,
     /// Tables that a site gives besides its datasets.
     others: Arc<HashMap<String, Arc<dyn TableProvider>>>,
 }
@@ -39,8 +40,9 @@ impl Tables {
         source: Arc<dyn Source>,
         footers: Arc<Footers>,
         others: Arc<HashMap<String, Arc<dyn TableProvider>>>,
+        missing: Arc<Missing>,
     ) -> Self {
-        Self { source, footers, pinned: Mutex::default(), others }
+        Self { source, footers, pinned: Mutex::default(), missing, others }
     }
 
     fn pinned(&self, dataset: &str) -> Result<Option<Arc<Pinned>>, QueryError> {
@@ -49,7 +51,8 @@ impl Tables {
             return Ok(known.clone());
         }
         let snapshot = self.source.snapshot(dataset)?;
-        let new = snapshot.map(|snapshot| Pinned::new(snapshot, self.footers.clone())).transpose()?.map(Arc::new);
+        let pin = |snapshot| Pinned::new(snapshot, self.footers.clone(), self.missing.clone());
+        let new = snapshot.map(pin).transpose()?.map(Arc::new);
         pinned.insert(dataset.to_owned(), new.clone());
         Ok(new)
     }

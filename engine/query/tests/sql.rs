@@ -418,3 +418,31 @@ async fn one_tag_of_an_hour_is_one_page() {
     let metrics = text(&session, &format!("EXPLAIN ANALYZE {sql}")).await;
     assert!(metrics.contains("page_index_rows_pruned=144.0 K total → 3.60 K matched"), "{metrics}");
 }
+
+#[tokio::test]
+async fn a_missing_file_leaves_its_rows_out_and_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let held = DataFolder::open(data.path()).unwrap();
+    let directory = directory();
+    let historian = Historian::open(&held, DatasetConfig::new("minutes", DatasetSchema::Rows(minutes_type()))).unwrap();
+    for epoch in 1..=3 {
+        historian.append(epoch, &minutes(&[(0, epoch as i64, 1.0, 1)]), &directory).unwrap();
+        historian.end_epoch(epoch, START + epoch as i64 * SECOND);
+        historian.commit().unwrap();
+    }
+    let snapshot = historian.snapshot();
+    let gone = snapshot.path(&snapshot.manifest.files[1]);
+    // A merge that has exchanged the folder and is not done yet: the file is found where it waits.
+    let staged = data.path().join("staging/minutes/hour-9");
+    std::fs::create_dir(&staged).unwrap();
+    std::fs::rename(&gone, staged.join(gone.file_name().unwrap())).unwrap();
+    let session = Session::new(Arc::new(Folder::open(data.path()).unwrap()), MEMORY).unwrap();
+    assert_eq!(number(&session, "SELECT count(*) FROM minutes").await, 3);
+    std::fs::remove_dir_all(&staged).unwrap();
+    assert_eq!(number(&session, "SELECT count(*) FROM minutes").await, 2);
+    let answer = session.sql("SELECT * FROM minutes").await.unwrap();
+    assert_eq!(answer.missing(), [gone]);
+    assert!(answer.incomplete().unwrap().contains("not on the disk"));
+    let answer = session.sql("SELECT 1").await.unwrap();
+    assert_eq!(answer.incomplete(), None);
+}

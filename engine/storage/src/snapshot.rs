@@ -42,6 +42,14 @@ impl Snapshot {
         dataset_path(&self.data, &self.manifest.dataset).join(&file.path)
     }
 
+    /// Where a file lies whose hour a merge has just exchanged: beside the new one's folder until the manifest names
+    /// the new one.
+    pub fn staged(&self, file: &FileEntry) -> Option<PathBuf> {
+        let staging = self.data.join("staging").join(&self.manifest.dataset);
+        let folders = std::fs::read_dir(staging).ok()?.filter_map(Result::ok);
+        folders.map(|folder| folder.path().join(file.name())).find(|path| path.exists())
+    }
+
     /// The columns of [`Snapshot::tail`].
     pub fn schema(&self) -> SchemaRef {
         self.manifest.schema()

@@ -104,7 +104,7 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// What refuses the query, or that the site has gone.
     pub fn of(answers: Answers<'a>) -> Result<Self, ClientError> {
-        let mut bytes = ArrowBytes { answers, piece: Vec::new(), at: 0 };
+        let mut bytes = ArrowBytes { answers, notes: Vec::new(), piece: Vec::new(), at: 0 };
         // What refuses the query is told as it is, and not as a stream that cannot be read.
         bytes.fill()?;
         Ok(Self { stream: StreamReader::try_new_buffered(bytes, None).map_err(client_error)? })
@@ -112,6 +112,11 @@ impl<'a> Batches<'a> {
 
     pub fn schema(&self) -> SchemaRef {
         self.stream.schema()
+    }
+
+    /// What the site said of the answer before its first row.
+    pub fn notes(&self) -> &[String] {
+        &self.stream.get_ref().get_ref().notes
     }
 
     /// The next rows; `None` at the end, when the connection takes the next request.
@@ -140,6 +145,7 @@ fn client_error(error: ArrowError) -> ClientError {
 #[derive(Debug)]
 struct ArrowBytes<'a> {
     answers: Answers<'a>,
+    notes: Vec<String>,
     piece: Vec<u8>,
     at: usize,
 }
@@ -154,6 +160,7 @@ impl ArrowBytes<'_> {
                     self.piece = STANDARD.decode(text).map_err(|error| ClientError::Foreign(error.to_string()))?;
                     self.at = 0;
                 }
+                Some(Ok(Answer::Note(note))) => self.notes.push(note),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
             }

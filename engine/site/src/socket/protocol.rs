@@ -88,6 +88,8 @@ pub enum Answer {
         done: bool,
         text: String,
     },
+    /// What the asker should know of the answer, such as that files are missing.
+    Note(String),
     /// That was all.
     End(End),
     /// It was not, or not wholly, done.

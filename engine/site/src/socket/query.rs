@@ -27,6 +27,9 @@ pub(crate) async fn query<W: AsyncWrite + Unpin>(
         Ok(answer) => answer,
         Err(error) => return Ok(Err(refusal(&error))),
     };
+    if let Some(incomplete) = answer.incomplete() {
+        to.write(&Answer::Note(incomplete)).await?;
+    }
     let mut pieces = match format {
         RowFormat::Rows => None,
         RowFormat::Arrow => match StreamWriter::try_new(Vec::new(), &answer.schema()) {
