@@ -126,7 +126,14 @@ fn a_device_is_read_and_kept() {
     let (site, report) = load(
         folder.path(),
         &[
-            ("site.yaml", "site: TEST\nassets: [wells.csv]\ninclude: [t.yaml]\npipelines: [{use: keep}]\n"),
+            (
+                "site.yaml",
+                "site: TEST\nassets: [wells.csv]\ninclude: [t.yaml]\npipelines: [{use: keep}, {use: copy}]\n",
+            ),
+            (
+                "pipelines/copy.yaml",
+                "pipeline: copy\nsources:\n  stored: {type: dataset, dataset: history}\nsinks:\n  lines: {type: file, inputs: [stored], path: copy.jsonl}\n",
+            ),
             ("t.yaml", &template),
             ("wells.csv", "asset;template;unit_id\nW1;rtu;1\nW2;rtu;2\n"),
             (
@@ -148,6 +155,8 @@ fn a_device_is_read_and_kept() {
         assert!(lines.contains(&good), "no {good} in {lines}");
     }
     assert_eq!(history.snapshot().manifest.rows() as usize, lines.lines().count(), "every sample is stored once");
+    let copy = fs::read_to_string(data.join("copy.jsonl")).unwrap();
+    assert_eq!(copy.lines().count(), lines.lines().count(), "and read once, those of the last commit too");
 }
 
 #[test]
@@ -203,15 +212,13 @@ fn sinks_of_one_dataset_agree_and_store_each_row_once() {
 
     let transforms = "transforms:\n  checked: {type: quality, inputs: [p]}\n  short: {type: aggregate, inputs: [p], every: 1s, outputs: [count]}\n  long: {type: aggregate, inputs: [p], every: 2s, outputs: [count]}\n";
     let sink = |inputs: &str| {
-        check(&format!(
-            "{sources}{transforms}sinks:\n  a: {{type: historian, inputs: [{inputs}], dataset: stored}}\n"
-        ))
+        check(&format!("{sources}{transforms}sinks:\n  a: {{type: historian, inputs: [{inputs}], dataset: stored}}\n"))
     };
     assert!(sink("p, q").0);
     for (inputs, what) in [
         ("p, checked", "would store `W1.P` twice in the dataset `stored`: from `p` and from `checked`"),
         ("short, long", "from `short` and from `long`"),
-        ("q, p, p", "from `p` and from `p`"),
+        ("q, checked, p", "from `checked` and from `p`"),
     ] {
         let (sound, report) = sink(inputs);
         assert!(!sound && report.contains("E0261") && report.contains(what), "{inputs}: {report}");

@@ -272,8 +272,7 @@ impl Host {
 
     /// Every sink brings what others read into the log; says whether there was anything.
     pub(crate) fn flush(&self) -> bool {
-        let sinks: Vec<_> =
-            self.shared.lock().values().flat_map(|running| running.sinks.values().cloned()).collect();
+        let sinks: Vec<_> = self.shared.lock().values().flat_map(|running| running.sinks.values().cloned()).collect();
         sinks.iter().fold(false, |any, sink| sink.flush() || any)
     }
 

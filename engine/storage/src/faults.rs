@@ -48,7 +48,11 @@ pub(crate) fn before(operation: &'static str, path: &Path) -> Result<(), FileErr
         return Ok(());
     }
     if let Fault::Exchange(errno) = fault.fault {
-        return if operation == crate::files::EXCHANGE { Err(FileError::new(operation, path, errno.into())) } else { Ok(()) };
+        return if operation == crate::files::EXCHANGE {
+            Err(FileError::new(operation, path, errno.into()))
+        } else {
+            Ok(())
+        };
     }
     if fault.left > 0 {
         fault.left -= 1;
