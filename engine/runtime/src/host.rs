@@ -273,7 +273,8 @@ impl Host {
     /// Every sink brings what others read into the log; says whether there was anything.
     pub(crate) fn flush(&self) -> bool {
         let sinks: Vec<_> = self.shared.lock().values().flat_map(|running| running.sinks.values().cloned()).collect();
-        sinks.iter().fold(false, |any, sink| sink.flush() || any)
+        // All of them, whatever the first says.
+        sinks.iter().filter(|sink| sink.flush()).count() > 0
     }
 
     /// Ends every pipeline, then the workers.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ducto_record::{Batch, Directory, Micros};
 
+use crate::appender::{ALONE, AppenderId};
 use crate::dataset::DatasetConfig;
 use crate::error::{AppendError, StorageError};
 use crate::folder::DataFolder;
@@ -73,27 +74,22 @@ pub(crate) struct Sealed {
     pub(crate) bytes: usize,
 }
 
-type AppenderId = u64;
-
-/// Who appends without having registered, where nobody else does.
-const ALONE: AppenderId = 0;
-
 type Listener = Box<dyn Fn(&Committed) + Send + Sync>;
 
 pub(crate) struct State {
     /// Batches of epochs that have not ended, with whose they are.
-    open: BTreeMap<u64, Vec<(AppenderId, Appended)>>,
+    pub(crate) open: BTreeMap<u64, Vec<(AppenderId, Appended)>>,
     /// Engine time of epochs that some appender has not ended yet; empty with one.
-    times: BTreeMap<u64, Micros>,
+    pub(crate) times: BTreeMap<u64, Micros>,
     /// Last epoch that each registered appender has ended.
-    ended: BTreeMap<AppenderId, u64>,
-    next_appender: AppenderId,
+    pub(crate) ended: BTreeMap<AppenderId, u64>,
+    pub(crate) next_appender: AppenderId,
     /// Batches of ended epochs, for the next commit.
-    current: Vec<Appended>,
+    pub(crate) current: Vec<Appended>,
     current_bytes: usize,
     pub(crate) sealed: std::collections::VecDeque<Sealed>,
     sealed_bytes: usize,
-    held: u64,
+    pub(crate) held: u64,
     pub(crate) engine_time: Micros,
     last_commit: Option<Micros>,
     pub(crate) manifest: Arc<Manifest>,
@@ -173,48 +169,7 @@ impl State {
         self.current_bytes + self.sealed_bytes
     }
 
-    /// Takes in an epoch that an appender has ended, once the others have ended it too. Says whether the writer has
-    /// something to do.
-    fn end_of(&mut self, config: &DatasetConfig, appender: AppenderId, epoch: u64, engine_time: Micros) -> bool {
-        if epoch <= self.held {
-            return false;
-        }
-        if let Some(ended) = self.ended.get_mut(&appender) {
-            *ended = (*ended).max(epoch);
-        }
-        if self.ended.len() <= 1 && self.times.is_empty() {
-            return self.end(config, epoch, engine_time);
-        }
-        self.times.insert(epoch, engine_time);
-        self.end_common(config)
-    }
-
-    /// Takes in what every appender has ended.
-    fn end_common(&mut self, config: &DatasetConfig) -> bool {
-        let all = self.ended.values().copied().min().unwrap_or(u64::MAX);
-        let mut wake = false;
-        while let Some(entry) = self.times.first_entry().filter(|entry| *entry.key() <= all) {
-            let (epoch, engine_time) = entry.remove_entry();
-            wake |= self.end(config, epoch, engine_time);
-        }
-        wake
-    }
-
-    /// Forgets what an appender has brought of epochs that have not ended for it.
-    fn forget(&mut self, appender: AppenderId) {
-        let ended = self.ended.get(&appender).copied().unwrap_or(self.held);
-        let mut dropped = 0;
-        for (_, batches) in self.open.range_mut(ended.saturating_add(1)..) {
-            batches.retain(|(of, appended)| {
-                let keep = *of != appender;
-                dropped += if keep { 0 } else { appended.batch.num_rows() as u64 };
-                keep
-            });
-        }
-        self.stats.rows = self.stats.rows.saturating_sub(dropped);
-    }
-
-    fn seal(&mut self, epoch: u64) {
+    pub(crate) fn seal(&mut self, epoch: u64) {
         let rows: Arc<[Appended]> = std::mem::take(&mut self.current).into();
         let bytes = std::mem::take(&mut self.current_bytes);
         self.sealed_bytes += bytes;
@@ -222,7 +177,7 @@ impl State {
     }
 
     /// Takes an ended epoch in and says whether the writer has something to do.
-    fn end(&mut self, config: &DatasetConfig, epoch: u64, engine_time: Micros) -> bool {
+    pub(crate) fn end(&mut self, config: &DatasetConfig, epoch: u64, engine_time: Micros) -> bool {
         // Epochs that nobody ended by name belong to the next one that was.
         while let Some(entry) = self.open.first_entry().filter(|entry| *entry.key() <= epoch) {
             let batches = entry.remove();
@@ -253,7 +208,7 @@ impl State {
 /// after a restart the log may be read again from any earlier position and every row is stored once.
 #[derive(Clone)]
 pub struct Historian {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     thread: Arc<Thread>,
 }
 
@@ -325,18 +280,6 @@ impl Historian {
         &self.shared.config
     }
 
-    /// Registers one of several that append: an epoch of the dataset has ended when each of them has ended it, until it
-    /// is dropped.
-    pub fn appender(&self) -> Appender {
-        let mut state = self.shared.lock();
-        let id = state.next_appender;
-        state.next_appender += 1;
-        let held = state.held;
-        state.ended.insert(id, held);
-        drop(state);
-        Appender { historian: self.clone(), id }
-    }
-
     /// Takes a batch by reference; nothing is copied here. Rows of an epoch become part of the dataset when the epoch
     /// ends. A batch of an epoch that is held already is skipped and counted.
     ///
@@ -348,7 +291,7 @@ impl Historian {
         self.append_of(ALONE, epoch, batch, directory)
     }
 
-    fn append_of(
+    pub(crate) fn append_of(
         &self,
         appender: AppenderId,
         epoch: u64,
@@ -388,7 +331,7 @@ impl Historian {
         self.end_epoch_of(ALONE, epoch, engine_time);
     }
 
-    fn end_epoch_of(&self, appender: AppenderId, epoch: u64, engine_time: Micros) {
+    pub(crate) fn end_epoch_of(&self, appender: AppenderId, epoch: u64, engine_time: Micros) {
         if self.shared.lock().end_of(&self.shared.config, appender, epoch, engine_time) {
             self.shared.work.notify_one();
         }
@@ -524,64 +467,6 @@ impl Historian {
         let committed = self.commit();
         drop(self.thread);
         committed
-    }
-}
-
-/// One of several that append to a historian.
-///
-/// When it is dropped the others go on without it: what it had brought of epochs that it has not ended is forgotten.
-pub struct Appender {
-    historian: Historian,
-    id: AppenderId,
-}
-
-impl Appender {
-    pub fn historian(&self) -> &Historian {
-        &self.historian
-    }
-
-    /// As [`Historian::append`].
-    ///
-    /// # Errors
-    /// As [`Historian::append`].
-    pub fn append(&self, epoch: u64, batch: &Batch, directory: &Arc<Directory>) -> Result<(), AppendError> {
-        self.historian.append_of(self.id, epoch, batch, directory)
-    }
-
-    /// Ends an epoch at its engine time, for this appender.
-    pub fn end_epoch(&self, epoch: u64, engine_time: Micros) {
-        self.historian.end_epoch_of(self.id, epoch, engine_time);
-    }
-
-    /// Rows of epochs that this appender has not ended are forgotten: they will be given again.
-    pub fn restart(&self) {
-        self.historian.shared.lock().forget(self.id);
-    }
-}
-
-impl Drop for Appender {
-    fn drop(&mut self) {
-        let shared = &self.historian.shared;
-        let mut state = shared.lock();
-        state.forget(self.id);
-        state.ended.remove(&self.id);
-        let mut wake = state.end_common(&shared.config);
-        // Nobody is left whose epochs would bring on the next commit.
-        if state.ended.is_empty() && !state.current.is_empty() {
-            let held = state.held;
-            state.seal(held);
-            wake = true;
-        }
-        drop(state);
-        if wake {
-            shared.work.notify_one();
-        }
-    }
-}
-
-impl std::fmt::Debug for Appender {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Appender").field("dataset", &self.historian.shared.name).field("id", &self.id).finish()
     }
 }
 

@@ -4,6 +4,7 @@
 //! reference, committed to Parquet on a thread of its own, merged hour by hour, and removed by age and size. Queries
 //! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
 
+mod appender;
 mod catalog;
 mod commit;
 #[cfg(test)]
@@ -27,11 +28,12 @@ mod sort;
 mod stored;
 mod writer;
 
+pub use appender::Appender;
 pub use catalog::{TAGS, tags_table, write_catalog};
 pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, revision};
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
-pub use historian::{Appended, Appender, Committed, Historian, HistorianStats};
+pub use historian::{Appended, Committed, Historian, HistorianStats};
 pub use manifest::{FileEntry, Level, Manifest};
 pub use recover::recover;
 pub use snapshot::Snapshot;

@@ -17,6 +17,7 @@ use crate::source::Place;
 use crate::tree::{Node, Spanned};
 
 use super::assembly::Assembly;
+use super::datasets::check_shared_datasets;
 use super::definition::Definition;
 use super::order::order;
 use super::pipeline::{NodeDraft, PipelineDraft};
@@ -27,34 +28,34 @@ use super::{Loader, dataset_unknown};
 const ROUNDS: usize = 8;
 
 /// All nodes of all pipelines under one numbering.
-struct Flat<'a> {
+pub(super) struct Flat<'a> {
     pipelines: &'a [PipelineDraft],
     /// Pipeline and index in it.
     nodes: Vec<(usize, usize)>,
     /// Number of each pipeline's first node.
     first: Vec<usize>,
     /// The nodes that store a dataset, by its name.
-    stored: BTreeMap<String, Vec<usize>>,
+    pub(super) stored: BTreeMap<String, Vec<usize>>,
 }
 
 /// What a check found out about a node.
 #[derive(Default)]
-struct Checked {
+pub(super) struct Checked {
     ports: Vec<Port>,
-    inputs: Arc<[Input]>,
+    pub(super) inputs: Arc<[Input]>,
     /// Node (by number) and port of each input.
-    edges: Vec<(usize, usize)>,
+    pub(super) edges: Vec<(usize, usize)>,
     publish: Vec<Publish>,
-    reach: Reach,
+    pub(super) reach: Reach,
 }
 
 /// Whose samples can reach a node.
 #[derive(Clone, Default)]
-struct Reach {
+pub(super) struct Reach {
     /// Sorted; `None` where that is not known.
-    tags: Option<Arc<Vec<TagId>>>,
+    pub(super) tags: Option<Arc<Vec<TagId>>>,
     /// The sources it comes from.
-    sources: Arc<BTreeSet<usize>>,
+    pub(super) sources: Arc<BTreeSet<usize>>,
 }
 
 struct Round {
@@ -81,12 +82,12 @@ impl<'a> Flat<'a> {
         flat
     }
 
-    fn node(&self, number: usize) -> &'a NodeDraft {
+    pub(super) fn node(&self, number: usize) -> &'a NodeDraft {
         let (pipeline, index) = self.nodes[number];
         &self.pipelines[pipeline].nodes[index]
     }
 
-    fn pipeline(&self, number: usize) -> &'a PipelineDraft {
+    pub(super) fn pipeline(&self, number: usize) -> &'a PipelineDraft {
         &self.pipelines[self.nodes[number].0]
     }
 
@@ -174,7 +175,7 @@ impl Loader<'_> {
                 known = round.published;
                 continue;
             }
-            self.check_shared_datasets(&site, &flat, &round.checked, &mut round.diagnostics);
+            check_shared_datasets(&site, &flat, &round.checked, &mut round.diagnostics);
             self.diagnostics.extend(round.diagnostics);
             site.pipelines = built(&flat, &ordered, round.checked);
             for pipeline in &site.pipelines {
@@ -321,137 +322,6 @@ impl Loader<'_> {
                 );
             }
         }
-    }
-
-    /// No two nodes, and no two inputs of one, may store one tag in one dataset.
-    fn check_shared_datasets(
-        &self,
-        site: &Site,
-        flat: &Flat<'_>,
-        checked: &[Option<Checked>],
-        diagnostics: &mut Diagnostics,
-    ) {
-        let checked = |number: usize| checked[number].as_ref();
-        for (dataset, sinks) in &flat.stored {
-            let mut by_tag: HashMap<TagId, Stored<'_>> = HashMap::new();
-            let mut by_source: HashMap<usize, (Stored<'_>, bool)> = HashMap::new();
-            for &sink in sinks {
-                let Some(node) = checked(sink) else { continue };
-                let mut reported = false;
-                for (input, &(from, port)) in node.edges.iter().enumerate() {
-                    let Some(Checked { reach, .. }) = checked(from) else { continue };
-                    let stream = &node.inputs[input].stream;
-                    let second = Stored { sink, input, from, port, stream };
-                    // Where the tags of one of two are not known, only what comes from one source is sure to be the
-                    // same.
-                    let of_tags = reach.tags.iter().flat_map(|tags| tags.iter());
-                    let known = reach.tags.is_some();
-                    let by_tags = of_tags.clone().find_map(|tag| {
-                        let first = by_tag.get(tag).filter(|first| first.doubles(&second))?;
-                        Some((*first, Some(*tag)))
-                    });
-                    let shared = by_tags.or_else(|| {
-                        let of_source = reach.sources.iter().filter_map(|source| by_source.get(source));
-                        let mut unknown = of_source.filter(|(_, other_known)| !(known && *other_known));
-                        unknown.find(|(first, _)| first.doubles(&second)).map(|(first, _)| (*first, None))
-                    });
-                    by_tag.extend(of_tags.map(|tag| (*tag, second)));
-                    by_source.extend(reach.sources.iter().map(|source| (*source, (second, known))));
-                    if let (Some((first, tag)), false) = (shared, reported) {
-                        reported = true;
-                        let what = match tag {
-                            Some(tag) => format!("`{}`", site.directory.tag_name(tag)),
-                            None => "the same rows".to_owned(),
-                        };
-                        diagnostics.push(stored_twice(flat, dataset, &first, &second, &what, &node.inputs));
-                    }
-                }
-            }
-            check_same_settings(flat, dataset, sinks, diagnostics);
-        }
-    }
-}
-
-/// An input of a node that stores a dataset.
-#[derive(Clone, Copy)]
-struct Stored<'a> {
-    sink: usize,
-    input: usize,
-    /// The node and the port that it reads.
-    from: usize,
-    port: usize,
-    stream: &'a StreamType,
-}
-
-impl Stored<'_> {
-    /// Whether what reaches both is stored twice. What leaves a node by two ports is not the same, and rows of
-    /// different columns are reported as that.
-    fn doubles(&self, other: &Self) -> bool {
-        let one_type = match (self.stream, other.stream) {
-            (StreamType::Samples(_), StreamType::Samples(_)) => true,
-            (one, two) => one == two,
-        };
-        one_type && (self.sink != other.sink || self.from != other.from || self.port == other.port)
-    }
-}
-
-fn stored_twice(
-    flat: &Flat<'_>,
-    dataset: &str,
-    first: &Stored<'_>,
-    second: &Stored<'_>,
-    what: &str,
-    inputs: &[Input],
-) -> Diagnostic {
-    let name = |number: usize| format!("`{}.{}`", flat.pipeline(number).id, flat.node(number).id.value);
-    if first.sink == second.sink {
-        let (one, other) = (&inputs[first.input].from, &inputs[second.input].from);
-        let message = format!(
-            "{} would store {what} twice in the dataset `{dataset}`: from `{}` and from `{}`",
-            name(first.sink),
-            one.value,
-            other.value
-        );
-        return Diagnostic::new(Code::DatasetShared, message)
-            .at(other.place)
-            .note_at(one.place, "the first is here")
-            .help("leave one of the two out, or store it in a dataset of its own");
-    }
-    let message =
-        format!("{} and {} both store {what} in the dataset `{dataset}`", name(first.sink), name(second.sink));
-    let help = if first.from == second.from && first.port != second.port {
-        "give one node both inputs, or store into two datasets"
-    } else {
-        "let one of the two store it, or store into two datasets"
-    };
-    Diagnostic::new(Code::DatasetShared, message)
-        .at(flat.node(second.sink).id.place)
-        .note_at(flat.node(first.sink).id.place, "the first is here")
-        .help(help)
-}
-
-/// How long a dataset is kept and when it is committed is one for all nodes that store into it.
-fn check_same_settings(flat: &Flat<'_>, dataset: &str, sinks: &[usize], diagnostics: &mut Diagnostics) {
-    let settings = |number: usize| match &flat.node(number).config {
-        Some(NodeConfig::Sink(config)) => config.dataset_settings(),
-        _ => Vec::new(),
-    };
-    let Some((&first, rest)) = sinks.split_first() else { return };
-    for &other in rest {
-        let mut pairs = settings(first).into_iter().zip(settings(other));
-        let Some(((field, one), (_, two))) = pairs.find(|(one, two)| one != two) else { continue };
-        let name = |number: usize| format!("`{}.{}`", flat.pipeline(number).id, flat.node(number).id.value);
-        let message = format!(
-            "{} and {} store the dataset `{dataset}` with different `{field}`: {one}, and {two}",
-            name(first),
-            name(other)
-        );
-        diagnostics.push(
-            Diagnostic::new(Code::DatasetSettings, message)
-                .at(flat.node(other).id.place)
-                .note_at(flat.node(first).id.place, "the first is here")
-                .help("write the same at both, or store into two datasets"),
-        );
     }
 }
 

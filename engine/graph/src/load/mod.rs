@@ -8,6 +8,7 @@
 mod assembly;
 mod assets;
 mod check;
+mod datasets;
 mod definition;
 pub mod fields;
 mod files;
