@@ -69,7 +69,8 @@ fn a_connection_adds_tags_of_its_own_that_can_be_overridden() {
     assert_eq!(tag("W1.LINK_STATE").description["es"], "Enlace");
     assert!(tag("W1.LINK_STATE").states.is_empty());
 
-    let chosen = well("endpoint: \"tcp://10.0.0.1\", diagnostics: [link_state]", "      THP: {address: 40001, as: f32}\n");
+    let chosen =
+        well("endpoint: \"tcp://10.0.0.1\", diagnostics: [link_state]", "      THP: {address: 40001, as: f32}\n");
     let (site, report) = load("es", &chosen, "asset;template\nW1;well\n", "");
     let site = site.unwrap_or_else(|| panic!("{report}"));
     assert_eq!(site.tags.len(), 2);
@@ -79,19 +80,51 @@ fn a_connection_adds_tags_of_its_own_that_can_be_overridden() {
 #[test]
 fn mistakes_of_connections_are_said() {
     for (connection, tags, expected) in [
-        ("endpoint: \"tcp://10.0.0.1\", diagnostics: [link]", "      A: {address: 40001, as: u16}\n", "`link` is nothing that a connection knows of itself"),
-        ("endpoint: \"rtu:///dev/ttyS0\"", "      A: {address: 40001, as: u16}\n", "`rtu://` is no way to a Modbus device"),
-        ("endpoint: \"serial:///dev/ttyS0?bits=7\"", "      A: {address: 40001, as: u16}\n", "`bits=7` is no setting of a serial line"),
-        ("endpoint: \"tcp://a\", endpoint_2: \"tcp://A:502\"", "      A: {address: 40001, as: u16}\n", "the second endpoint is the first one again"),
+        (
+            "endpoint: \"tcp://10.0.0.1\", diagnostics: [link]",
+            "      A: {address: 40001, as: u16}\n",
+            "`link` is nothing that a connection knows of itself",
+        ),
+        (
+            "endpoint: \"rtu:///dev/ttyS0\"",
+            "      A: {address: 40001, as: u16}\n",
+            "`rtu://` is no way to a Modbus device",
+        ),
+        (
+            "endpoint: \"serial:///dev/ttyS0?bits=7\"",
+            "      A: {address: 40001, as: u16}\n",
+            "`bits=7` is no setting of a serial line",
+        ),
+        (
+            "endpoint: \"tcp://a\", endpoint_2: \"tcp://A:502\"",
+            "      A: {address: 40001, as: u16}\n",
+            "the second endpoint is the first one again",
+        ),
         ("endpoint: \"tcp://a\", poll_budget: 0", "      A: {address: 40001, as: u16}\n", "`poll_budget` is 0"),
-        ("endpoint: \"tcp://a\", poll_budget: 60, scan: 500ms", "      A: {address: 40001, as: u16}\n", "need 120.0 requests a minute, and the budget allows 60"),
+        (
+            "endpoint: \"tcp://a\", poll_budget: 60, scan: 500ms",
+            "      A: {address: 40001, as: u16}\n",
+            "need 120.0 requests a minute, and the budget allows 60",
+        ),
         ("endpoint: \"tcp://a\", priority: highest", "      A: {address: 40001, as: u16}\n", "highest"),
-        ("endpoint: \"tcp://a\", enron: [[5, 1]]", "      A: {address: 40001, as: u16}\n", "the range from 5 to 1 is empty"),
+        (
+            "endpoint: \"tcp://a\", enron: [[5, 1]]",
+            "      A: {address: 40001, as: u16}\n",
+            "the range from 5 to 1 is empty",
+        ),
         ("endpoint: \"tcp://a\"", "      A: {diagnostic: round_trip}\n", "`W1.A` has no unit"),
         ("endpoint: \"tcp://a\"", "      A: {diagnostic: round_trip, unit: psig}\n", "cannot be told in psig"),
-        ("endpoint: \"tcp://a\"", "      A: {diagnostic: round_trip, unit: s, kind: text}\n", "`diagnostic: round_trip` gives float64"),
+        (
+            "endpoint: \"tcp://a\"",
+            "      A: {diagnostic: round_trip, unit: s, kind: text}\n",
+            "`diagnostic: round_trip` gives float64",
+        ),
         ("endpoint: \"tcp://a\"", "      A: {diagnostic: round_trip, unit: s, address: 40001}\n", "and not both"),
-        ("endpoint: \"tcp://a\", addressing: 0, enron: true", "      A: {address: 7001, as: u16}\n", "is a register of 32 bits, which holds no `u16`"),
+        (
+            "endpoint: \"tcp://a\", addressing: 0, enron: true",
+            "      A: {address: 7001, as: u16}\n",
+            "is a register of 32 bits, which holds no `u16`",
+        ),
     ] {
         let (_, report) = load("en", &well(connection, tags), "asset;template\nW1;well\nW2;well\n", "");
         assert!(report.contains(expected), "{connection}: {report}");
@@ -154,7 +187,10 @@ async fn tags_are_read_once_as_a_running_site_would() {
     device.set_bits(3, Address { table: Table::DiscreteInputs, offset: 0 }, &[true]);
     let server = Server::bind("127.0.0.1:0", device.clone()).await.unwrap();
     let template = well(
-        &format!("endpoint: \"tcp://{}\", unit_id: 3, response_timeout: 20s, diagnostics: [link_state]", server.local_addr()),
+        &format!(
+            "endpoint: \"tcp://{}\", unit_id: 3, response_timeout: 20s, diagnostics: [link_state]",
+            server.local_addr()
+        ),
         "      THP: {address: 40001, as: f32}\n      COUNT: {address: 40003, as: u16}\n      \
          DEAD: {address: 40011, as: i16, sentinel: -1}\n      DIGITS: {address: 40012, as: bcd16}\n      \
          RUN: {address: 10001}\n      GONE: {address: 40006, as: u16, scale: 2}\n",

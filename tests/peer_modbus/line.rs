@@ -166,7 +166,8 @@ templates:
     let period = i64::try_from(PERIOD.as_micros()).unwrap();
     let started = Instant::now();
     let measured = |seen: &BTreeMap<String, Vec<(i64, u16)>>| {
-        let good = |samples: &Vec<(i64, u16)>| samples.iter().find(|(_, quality)| *quality == 192).map(|(time, _)| *time);
+        let good =
+            |samples: &Vec<(i64, u16)>| samples.iter().find(|(_, quality)| *quality == 192).map(|(time, _)| *time);
         seen.values()
             .find_map(|samples| Some(samples.last()?.0 - good(samples)?))
             .is_some_and(|span| span >= SCANS * period)
@@ -192,13 +193,20 @@ templates:
                 let (first, _) = samples[0];
                 let told = samples.iter().find(|(_, quality)| *quality == 24).map(|(time, _)| *time - first);
                 assert!(told.is_some_and(|after| after <= 3 * period), "W{unit}.{variable}: {samples:?}");
-                assert!(samples.iter().all(|(_, quality)| [24, 32].contains(quality)), "W{unit}.{variable}: {samples:?}");
+                assert!(
+                    samples.iter().all(|(_, quality)| [24, 32].contains(quality)),
+                    "W{unit}.{variable}: {samples:?}"
+                );
             } else {
-                let good: Vec<i64> = samples.iter().filter(|(_, quality)| *quality == 192).map(|(time, _)| *time).collect();
+                let good: Vec<i64> =
+                    samples.iter().filter(|(_, quality)| *quality == 192).map(|(time, _)| *time).collect();
                 // Scans over the time between the first and the last one.
                 let span = (good[good.len() - 1] - good[0]) as f64 / period as f64;
                 let rate = (good.len() - 1) as f64 / span;
-                assert!(span >= (SCANS - 2) as f64 && rate >= 0.95, "W{unit}.{variable}: {rate} of its rate, {samples:?}");
+                assert!(
+                    span >= (SCANS - 2) as f64 && rate >= 0.95,
+                    "W{unit}.{variable}: {rate} of its rate, {samples:?}"
+                );
             }
         }
     }

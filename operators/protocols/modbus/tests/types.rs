@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ducto_modbus::value::{ORDERS, ValueError};
 use ducto_modbus::{
-    Address, Addressing, Client, Conversion, Framing, Options, Order, Reading, Registers, Request, Scaling, Server, Table,
-    Value, ValueType,
+    Address, Addressing, Client, Conversion, Framing, Options, Order, Reading, Registers, Request, Scaling, Server,
+    Table, Value, ValueType,
 };
 use half::f16;
 

@@ -59,7 +59,6 @@ impl Backoff {
         self.failures = 0;
         self.until = None;
     }
-
 }
 
 /// A number that follows from a name, for what shall differ from endpoint to endpoint.

@@ -202,7 +202,8 @@ impl Link {
 
     /// Takes what has come of attempts, and begins one where that is due. Waits for nothing.
     pub(super) async fn step(&mut self, now: Instant) -> Option<Event> {
-        let finished = self.opening.as_ref().is_some_and(|opening| opening.opened.is_some() || opening.task.is_finished());
+        let finished =
+            self.opening.as_ref().is_some_and(|opening| opening.opened.is_some() || opening.task.is_finished());
         if finished {
             self.changed().await;
             if let Some(event) = self.take_opened(now) {

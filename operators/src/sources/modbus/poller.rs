@@ -148,7 +148,11 @@ impl Poller {
         self.silent = 0;
         match event {
             Event::Connected => {
-                tracing::info!(endpoint = self.name, over = self.link.endpoint().map(tracing::field::display), "connected");
+                tracing::info!(
+                    endpoint = self.name,
+                    over = self.link.endpoint().map(tracing::field::display),
+                    "connected"
+                );
                 // What had to do without is read at once, and silence may have been the connection's fault.
                 self.groups.iter_mut().for_each(|group| group.timing.hurry());
                 self.units.iter_mut().for_each(|unit| unit.breaker.probe());

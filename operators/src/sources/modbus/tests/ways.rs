@@ -1,7 +1,7 @@
 //! Other ways to a device than Modbus TCP to one address.
 
-use modbus::server::serve;
 use modbus::Framing;
+use modbus::server::serve;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -201,4 +201,3 @@ fn enron_registers_hold_32_bits_each() {
     polling.wait("DENSITY", &Value::Float64(1.0), 192);
     polling.wait("STATUS", &Value::Int64(42), 192);
 }
-
