@@ -106,6 +106,11 @@ fn mistakes_of_connections_are_said() {
             "      A: {address: 40001, as: u16}\n",
             "need 120.0 requests a minute, and the budget allows 60",
         ),
+        (
+            "endpoint: \"tcp://a\", diagnostics: [requests]",
+            "      REQUESTS: {address: 40001, as: u16}\n",
+            "`diagnostics` asks for `requests`, and no tag tells it",
+        ),
         ("endpoint: \"tcp://a\", priority: highest", "      A: {address: 40001, as: u16}\n", "highest"),
         (
             "endpoint: \"tcp://a\", enron: [[5, 1]]",

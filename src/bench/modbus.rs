@@ -219,7 +219,7 @@ impl Device for Changing {
     fn handle(&self, _unit: u8, request: &Request) -> Reply {
         let Request::ReadHoldingRegisters { address, count } = request else { return Err(Exception::IllegalFunction) };
         let change = self.requests.fetch_add(1, Ordering::Relaxed) as u16;
-        let register = |offset: u16| if offset % 2 == 0 { 0x4348 } else { offset.wrapping_add(change) };
+        let register = |offset: u16| if offset.is_multiple_of(2) { 0x4348 } else { offset.wrapping_add(change) };
         Ok(Response::ReadHoldingRegisters((0..*count).map(|i| register(address.wrapping_add(i))).collect()))
     }
 }

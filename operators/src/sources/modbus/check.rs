@@ -38,6 +38,7 @@ pub(super) fn connection(config: &Modbus, tags: &[ConnectionTag<'_>], cx: &mut C
         shared(config, cx);
     }
     let mut points = Vec::new();
+    let mut told = Vec::new();
     for ConnectionTag { tag, fields } in tags {
         if let Some(scan) = tag.scan.filter(|scan| !is_scan(*scan) && *scan != config.scan.value) {
             let place = tag.definition.get("scan").map_or(tag.name.place, |node| node.place);
@@ -59,9 +60,22 @@ pub(super) fn connection(config: &Modbus, tags: &[ConnectionTag<'_>], cx: &mut C
                 }
                 points.push(Named { name: &tag.name, point });
             }
-            Some(Meaning::Figure(figure)) => self::figure(figure, tag, cx.diagnostics),
+            Some(Meaning::Figure(figure)) => {
+                told.push(figure);
+                self::figure(figure, tag, cx.diagnostics);
+            }
             None => {}
         }
+    }
+    if let Some(chosen) = &config.diagnostics
+        && let Some(missing) = chosen.0.iter().find(|figure| !told.contains(figure))
+    {
+        let name = missing.name().to_ascii_uppercase();
+        let message = format!("`diagnostics` asks for `{missing}`, and no tag tells it");
+        let help = format!(
+            "no parameter can be inserted there, and a tag `{name}` of the template's own must say `diagnostic: {missing}`"
+        );
+        cx.report(Diagnostic::new(Code::ValueInvalid, message).at(chosen.place).help(help));
     }
     check_overlaps(&mut points, cx.diagnostics);
     budget(config, cx);

@@ -335,7 +335,15 @@ pub(super) struct Telling {
     /// Index of the unit.
     pub(super) unit: usize,
     pub(super) timing: Timing,
-    columns: Vec<(ValueKind, Arc<Layout>, Vec<(Figure, f64)>)>,
+    columns: Vec<Told>,
+}
+
+/// The figures of one kind of value, each with what it is multiplied by.
+#[derive(Debug)]
+struct Told {
+    kind: ValueKind,
+    layout: Arc<Layout>,
+    figures: Vec<(Figure, f64)>,
 }
 
 /// A tag that tells a figure.
@@ -353,7 +361,7 @@ impl Telling {
             let tags = tags.iter().filter(move |tag| tag.kind == kind);
             let layout = Layout::new(tags.clone().map(|tag| tag.tag).collect());
             let figures = tags.map(|tag| (tag.figure, tag.figure.factor(tag.unit.as_ref()))).collect::<Vec<_>>();
-            (!figures.is_empty()).then_some((kind, layout, figures))
+            (!figures.is_empty()).then_some(Told { kind, layout, figures })
         };
         let columns = [ValueKind::Float64, ValueKind::Int64].into_iter().filter_map(column).collect();
         Self { unit, timing, columns }
@@ -364,7 +372,7 @@ impl Telling {
         let inner = state.lock();
         let Some(unit) = inner.units.get(self.unit) else { return Vec::new() };
         let now = Instant::now();
-        let scans = self.columns.iter().filter_map(|(kind, layout, figures)| {
+        let scans = self.columns.iter().filter_map(|Told { kind, layout, figures }| {
             let values: Vec<Option<f64>> = figures
                 .iter()
                 .map(|(figure, factor)| inner.figure(*figure, unit, now).map(|value| value * factor))

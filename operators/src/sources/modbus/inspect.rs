@@ -89,12 +89,10 @@ pub fn read_plan(config: &Modbus, tags: &[Arc<TagSettings>]) -> ReadPlan {
 }
 
 type Members = Vec<(Arc<TagSettings>, Point)>;
+type Refused = Vec<(Arc<TagSettings>, String)>;
 
 /// The poll groups of a connection's tags, and the tags whose fields cannot be read.
-fn grouped(
-    config: &Modbus,
-    tags: &[Arc<TagSettings>],
-) -> (BTreeMap<(Duration, Priority), Members>, Vec<(Arc<TagSettings>, String)>) {
+fn grouped(config: &Modbus, tags: &[Arc<TagSettings>]) -> (BTreeMap<(Duration, Priority), Members>, Refused) {
     let mut groups: BTreeMap<(Duration, Priority), Members> = BTreeMap::new();
     let mut refused = Vec::new();
     for tag in tags {

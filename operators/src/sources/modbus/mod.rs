@@ -119,9 +119,7 @@ pub struct Modbus {
     /// `WELL-001.LINK_STATE` (0 never connected, 1 connection lost, 2 device silent, 3 answering, 4 answering over the
     /// second endpoint). Counts are since the start of the site. A tag with settings of its own, an alarm perhaps, is
     /// written out in the template: `LINK_STATE: {diagnostic: link_state, alarms: …}`.
-    #[serde(default)]
-    #[allow(dead_code, reason = "its tags are made before the connection of an asset is decoded: `own_tags`")]
-    diagnostics: Chosen,
+    diagnostics: Option<Spanned<Chosen>>,
 }
 
 mod defaults {

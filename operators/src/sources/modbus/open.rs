@@ -24,6 +24,9 @@ use super::shape::Shape;
 /// A tag's fields, by address: tags of one template share them. With the defaults that they are read with.
 type FieldsKey = (usize, usize);
 
+/// What makes two shapes one: their tags' fields and kinds of value, and what the device takes.
+type ShapeKey = (Vec<(FieldsKey, ValueKind)>, Limits);
+
 /// What is alike in many endpoints, made once.
 #[derive(Default)]
 struct Alike {
@@ -31,7 +34,7 @@ struct Alike {
     kept: Vec<Arc<ducto_graph::tree::Node>>,
     defaults: Vec<Defaults>,
     meanings: HashMap<FieldsKey, Meaning>,
-    shapes: HashMap<(Vec<(FieldsKey, ValueKind)>, Limits), Arc<Shape>>,
+    shapes: HashMap<ShapeKey, Arc<Shape>>,
 }
 
 /// The tags of a poll group: their numbers, and what they are.
