@@ -10,7 +10,7 @@ use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::load::load_site;
 use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::source::Sources;
-use ducto_operators::sources::modbus::{Modbus, read_once, read_plan};
+use ducto_operators::sources::modbus::{Modbus, endpoint_plans, read_once, read_plan};
 use ducto_record::{Quality, Value, ValueKind};
 use modbus::{Address, Client, Fault, Registers, Server, Table};
 
@@ -180,6 +180,17 @@ fn the_plan_of_a_connection_is_printed() {
          function 3: 40900, 1 holding register every 1m, priority high, cost 21: W1.FAR"
     );
     assert_eq!((plan.reads[1].start, plan.reads[1].count, plan.reads[1].unused), (0, 13, 8));
+
+    // Assets of one unit are read together.
+    let (site, report) = load("en", &template, "asset;template\nW1;well\nW2;well\n", "");
+    let site = site.unwrap_or_else(|| panic!("{report}"));
+    let members = site.connections.iter().map(|connection| {
+        let tags = connection.tags.iter().map(|id| site.tag(*id).unwrap().clone()).collect();
+        (Modbus::of(&*connection.config).unwrap(), tags)
+    });
+    let plans = endpoint_plans(members);
+    assert_eq!((plans.len(), plans[0].reads.len(), plans[0].requests_per_minute), (1, 3, 121.0));
+    assert_eq!(plans[0].reads[1].tags.len(), 6);
 }
 
 #[tokio::test]

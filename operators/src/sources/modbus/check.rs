@@ -12,7 +12,7 @@ use ducto_record::{Dimension, Micros};
 use modbus::Endpoint;
 
 use super::figures::Figure;
-use super::inspect::read_plan;
+use super::inspect::endpoint_plans;
 use super::point::{Meaning, Named, check_overlaps};
 use super::{Modbus, shape};
 
@@ -144,7 +144,8 @@ fn figure(figure: Figure, tag: &TagSettings, diagnostics: &mut Diagnostics) {
     if !(tag.kind == figure.kind() || (tag.kind == Float64 && figure.kind() == Int64)) {
         let message =
             format!("`{}` is a tag of {}, and `diagnostic: {figure}` gives {}", *tag.name, tag.kind, figure.kind());
-        diagnostics.push(Diagnostic::new(Code::TypeMismatch, message).at(tag.name.place));
+        let help = format!("remove `kind`, or write `kind: {}`", figure.kind());
+        diagnostics.push(Diagnostic::new(Code::TypeMismatch, message).at(tag.name.place).help(help));
     }
     let place = tag.definition.get("unit").map_or(tag.name.place, |node| node.place);
     let (dimension, usual) = match figure {
@@ -221,11 +222,11 @@ fn budget(config: &Modbus, cx: &mut CheckContext<'_>) {
     }
     let budgets = members.iter().filter_map(|(config, _)| config.poll_budget.as_ref());
     let allowed = budgets.map(|budget| budget.value).min().unwrap_or(budget.value);
-    let planned = members.iter().map(|(config, connection)| {
-        let tags: Vec<_> = connection.tags.iter().filter_map(|id| cx.site.tag(*id).cloned()).collect();
-        read_plan(config, &tags).requests_per_minute
+    let members = members.iter().map(|(config, connection)| {
+        (*config, connection.tags.iter().filter_map(|id| cx.site.tag(*id).cloned()).collect())
     });
-    let (planned, allowed) = (planned.sum::<f64>(), f64::from(allowed));
+    let planned: f64 = endpoint_plans(members).iter().map(|plan| plan.requests_per_minute).sum();
+    let allowed = f64::from(allowed);
     if planned > allowed {
         let message = format!(
             "the scans over this endpoint need {planned:.1} requests a minute, and the budget allows {allowed}"

@@ -10,7 +10,7 @@ use ducto_graph::scalar::Duration;
 use ducto_graph::site::TagSettings;
 use ducto_record::{Layout, Quality, TagId, Value};
 use modbus::client::Error;
-use modbus::{Address, Client, Exception, Holes, Item, Plan, Read, Table};
+use modbus::{Address, Client, Exception, Holes, Item, Limits, Plan, Read, Table};
 
 use super::Modbus;
 use super::group::quality_of;
@@ -54,19 +54,60 @@ pub struct PlannedRead {
     pub cost: u32,
 }
 
-/// The plan as polling begins with it; what a device refuses changes it later.
+/// The plan of one connection, as polling begins with it; what a device refuses changes it later.
 pub fn read_plan(config: &Modbus, tags: &[Arc<TagSettings>]) -> ReadPlan {
-    let (groups, mut refused) = grouped(config, tags);
-    let (limits, addressing) = (config.limits(), config.addressing());
+    let (mut groups, mut refused) = (Groups::new(), Vec::new());
+    gather(config, tags, &mut groups, &mut refused);
+    plan_of(config, config.limits(), groups, refused)
+}
+
+/// The plans of the connections that share an endpoint, one for each unit: assets of one unit are read together, with
+/// the smallest answers that one of them says the device gives.
+pub fn endpoint_plans<'a>(members: impl IntoIterator<Item = (&'a Modbus, Vec<Arc<TagSettings>>)>) -> Vec<ReadPlan> {
+    let mut units: BTreeMap<u8, (&Modbus, Limits, Groups, Refused)> = BTreeMap::new();
+    for (config, tags) in members {
+        let own = config.limits();
+        let unit = units.entry(config.unit_id()).or_insert_with(|| (config, own, Groups::new(), Vec::new()));
+        let (_, limits, groups, refused) = unit;
+        *limits = together(*limits, own);
+        gather(config, &tags, groups, refused);
+    }
+    units.into_values().map(|(config, limits, groups, refused)| plan_of(config, limits, groups, refused)).collect()
+}
+
+/// What a unit gives of which several connections say something.
+pub(super) fn together(limits: Limits, others: Limits) -> Limits {
+    Limits { registers: limits.registers.min(others.registers), bits: limits.bits.min(others.bits), ..limits }
+}
+
+/// Tags by period and priority: poll groups.
+type Groups = BTreeMap<(Duration, Priority), Vec<(Arc<TagSettings>, Point)>>;
+type Refused = Vec<(Arc<TagSettings>, String)>;
+
+fn gather(config: &Modbus, tags: &[Arc<TagSettings>], groups: &mut Groups, refused: &mut Refused) {
+    for tag in tags {
+        match config.meaning(&tag.connection_fields) {
+            Some(Meaning::Point(point, priority)) => {
+                let key = (tag.scan.unwrap_or(config.scan.value), priority.unwrap_or(config.priority));
+                groups.entry(key).or_default().push((tag.clone(), point));
+            }
+            Some(Meaning::Figure(_)) => {}
+            None => refused.push((tag.clone(), "its fields are wrong; `ducto check` says how".to_owned())),
+        }
+    }
+}
+
+fn plan_of(config: &Modbus, limits: Limits, groups: Groups, mut refused: Refused) -> ReadPlan {
+    let addressing = config.addressing();
     let mut reads = Vec::new();
     let mut requests_per_minute = 0.0;
     for ((period, priority), members) in groups {
         let items: Vec<Item> = members.iter().map(|(_, point)| point.item).collect();
         let plan = Plan::new(&items, limits, &Holes::new());
         requests_per_minute += plan.reads.len() as f64 * 60e6 / period.micros().max(1) as f64;
-        refused.extend(
-            plan.refused.iter().filter_map(|(index, why)| Some((members.get(*index)?.0.clone(), why.to_string()))),
-        );
+        let unread =
+            plan.refused.iter().filter_map(|(index, why)| Some((members.get(*index)?.0.clone(), why.to_string())));
+        refused.extend(unread);
         for read in &plan.reads {
             let Item { table, offset, count } = read.range;
             let at = |offset| Address { table, offset }.in_notation(addressing);
@@ -86,26 +127,6 @@ pub fn read_plan(config: &Modbus, tags: &[Arc<TagSettings>]) -> ReadPlan {
         }
     }
     ReadPlan { endpoint: config.endpoint(), unit: config.unit_id(), reads, refused, requests_per_minute }
-}
-
-type Members = Vec<(Arc<TagSettings>, Point)>;
-type Refused = Vec<(Arc<TagSettings>, String)>;
-
-/// The poll groups of a connection's tags, and the tags whose fields cannot be read.
-fn grouped(config: &Modbus, tags: &[Arc<TagSettings>]) -> (BTreeMap<(Duration, Priority), Members>, Refused) {
-    let mut groups: BTreeMap<(Duration, Priority), Members> = BTreeMap::new();
-    let mut refused = Vec::new();
-    for tag in tags {
-        match config.meaning(&tag.connection_fields) {
-            Some(Meaning::Point(point, priority)) => {
-                let key = (tag.scan.unwrap_or(config.scan.value), priority.unwrap_or(config.priority));
-                groups.entry(key).or_default().push((tag.clone(), point));
-            }
-            Some(Meaning::Figure(_)) => {}
-            None => refused.push((tag.clone(), "its fields are wrong; `ducto check` says how".to_owned())),
-        }
-    }
-    (groups, refused)
 }
 
 impl fmt::Display for ReadPlan {

@@ -35,7 +35,7 @@ use figures::{FIGURES, LINK_STATES};
 use notation::{AddressingName, Chosen, Enron, OrderName};
 use point::{Defaults, FIELDS, Meaning};
 
-pub use inspect::{PlannedRead, ReadPlan, TagReading, read_once, read_plan};
+pub use inspect::{PlannedRead, ReadPlan, TagReading, endpoint_plans, read_once, read_plan};
 pub use point::{Point, TagFields};
 pub use schedule::Priority;
 

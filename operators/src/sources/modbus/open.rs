@@ -15,6 +15,7 @@ use super::Modbus;
 use super::check::{FASTEST, SLOWEST};
 use super::figures::{Telling, TellingTag};
 use super::group::Group;
+use super::inspect::together;
 use super::link::Link;
 use super::point::{Defaults, Meaning};
 use super::poller::{Parts, Poller, Unit, phase};
@@ -70,8 +71,7 @@ fn one(endpoint: &Endpoint, alike: &mut Alike, cx: &BuildContext) -> Result<Poll
         let (patience, limits) = (config.response_timeout.to_std(), config.limits());
         let unit = units.entry(config.unit_id).or_insert((patience, limits));
         unit.0 = unit.0.max(patience);
-        unit.1.registers = unit.1.registers.min(limits.registers);
-        unit.1.bits = unit.1.bits.min(limits.bits);
+        unit.1 = together(unit.1, limits);
         for tag in tags {
             let (key, meaning) =
                 alike.meaning(config, tag).map_err(|why| cx.error(format!("`{}`: {why}", *tag.name)))?;
