@@ -13,7 +13,8 @@ use modbus::Endpoint;
 
 use super::figures::Figure;
 use super::inspect::endpoint_plans;
-use super::point::{Meaning, Named, check_overlaps};
+use super::overlaps::{Named, check_overlaps};
+use super::point::Meaning;
 use super::{Modbus, shape};
 
 /// Times between scans.

@@ -281,11 +281,8 @@ impl Link {
 
     /// Takes a device that has dialled in, unless a better way is open: it replaces its own older connection.
     fn take_dialled(&mut self) -> Option<Event> {
-        let at = (0..self.ways.len()).find_map(|index| {
-            if self.client.is_some() && index > self.active {
-                return None;
-            }
-            let way = &self.ways[index];
+        let at = (0..=self.worst_wanted()).find_map(|index| {
+            let way = self.ways.get(index)?;
             let Endpoint::Listen { framing, .. } = way.endpoint else { return None };
             let (stream, from) = way.listener.as_ref()?.take()?;
             Some((index, Client::over_tcp(stream, &from.to_string(), framing, self.options)))
@@ -294,6 +291,11 @@ impl Link {
         self.opening = None;
         self.adopt(client, index);
         Some(Event::Connected)
+    }
+
+    /// The last way that is taken when a device dials in over it: with a client, no worse one than its own.
+    fn worst_wanted(&self) -> usize {
+        if self.client.is_some() { self.active } else { self.ways.len() }
     }
 
     fn adopt(&mut self, client: Client, way: usize) {
@@ -317,6 +319,7 @@ impl Link {
 
     /// Waits until [`Link::step`] has something to take.
     pub(super) async fn changed(&mut self) {
+        let worst = self.worst_wanted();
         let Self { opening, ways, .. } = self;
         let opened = async {
             match opening {
@@ -333,7 +336,7 @@ impl Link {
                 None => std::future::pending().await,
             }
         };
-        let mut listeners = ways.iter().filter_map(|way| way.listener.as_ref());
+        let mut listeners = ways.iter().take(worst + 1).filter_map(|way| way.listener.as_ref());
         let (first, second) = (listeners.next(), listeners.next());
         tokio::select! {
             biased;
@@ -367,4 +370,60 @@ async fn open(endpoint: &Endpoint, listener: Option<Arc<Listener>>, options: Opt
     };
     let client = Client::accept(&listener, *framing, options).await;
     Opened { listener: Some(listener), client }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::sync::Arc;
+
+    use modbus::{Registers, Server};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn free_address() -> String {
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    }
+
+    /// Steps until something has become of an attempt.
+    async fn event(link: &mut Link) -> Event {
+        loop {
+            let now = Instant::now();
+            if let Some(event) = link.step(now).await {
+                return event;
+            }
+            let until = link.next_step(now).unwrap_or(now + PATIENCE);
+            let _ = tokio::time::timeout_at(until.into(), link.changed()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_modem_on_the_second_way_is_taken_when_it_is_needed_and_no_sooner() {
+        let (first, second) = (free_address(), free_address());
+        let endpoints = [format!("tcp://{first}"), format!("tcp-listen://{second}")];
+        let endpoints = endpoints.iter().map(|text| text.parse().unwrap()).collect();
+        let options = Options { connect_timeout: Duration::from_millis(100), ..Options::default() };
+        let mut link = Link::new(endpoints, options, PATIENCE, "test");
+        for expected in ["connect", "dialled in"] {
+            let Event::Failed(error, _) = event(&mut link).await else { panic!("nothing is there yet") };
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        let server = Server::bind(&first, Arc::new(Registers::new())).await.unwrap();
+        while !matches!(event(&mut link).await, Event::Connected) {}
+        assert!(!link.is_second());
+
+        // The modem dials; nobody needs it, and nothing is to be done about it.
+        let _modem = TcpStream::connect(&second).await.unwrap();
+        let idle = tokio::time::timeout(Duration::from_millis(200), link.changed()).await;
+        assert!(idle.is_err(), "a modem that is not needed wakes nobody");
+        assert!(link.step(Instant::now()).await.is_none());
+
+        drop(server);
+        link.lost(Instant::now(), false);
+        assert!(matches!(event(&mut link).await, Event::Connected));
+        assert!(link.is_second());
+    }
 }

@@ -8,6 +8,7 @@ mod inspect;
 mod link;
 mod notation;
 mod open;
+mod overlaps;
 mod point;
 mod poller;
 mod schedule;

@@ -187,7 +187,8 @@ impl Poller {
         for index in 0..self.groups.len() {
             let group = &mut self.groups[index];
             if group.is_at_work() {
-                if !usable {
+                // One that waits for a connection to be mended waits for less than its period.
+                if !usable || (!self.link.is_up() && group.timing.is_overdue(now)) {
                     self.finish(index, now, intake)?;
                 }
                 continue;
@@ -234,10 +235,11 @@ impl Poller {
     /// Sleeps until something is due, or the way to the endpoint has changed.
     async fn wait(&mut self, now: Instant) {
         let up = self.link.is_up();
-        let due = self.groups.iter().filter_map(|group| match group.is_at_work() {
-            false => Some(if group.timing.is_due(now) { now } else { group.timing.due() }),
-            true if up => Some(self.next_request.max(self.units[group.unit].rests_until.unwrap_or(now))),
-            true => None,
+        let due = self.groups.iter().map(|group| match group.is_at_work() {
+            false if group.timing.is_due(now) => now,
+            false => group.timing.due(),
+            true if up => self.next_request.max(self.units[group.unit].rests_until.unwrap_or(now)),
+            true => group.timing.due() + group.timing.period(),
         });
         let told = self.tellings.iter().map(|telling| telling.timing.due());
         let until = due.chain(told).chain(self.link.next_step(now)).min();

@@ -119,6 +119,11 @@ impl Timing {
         self.at_once || self.due <= now
     }
 
+    /// Whether the next scan is due before this one is made.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.due + self.period <= now
+    }
+
     pub(super) fn hurry(&mut self) {
         self.at_once = true;
     }
