@@ -1,9 +1,12 @@
 //! Serial lines: pairs of pseudo-terminals that socat joins.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use modbus::server::serve;
-use modbus::{Address, Fault, Framing, Line, Order, Parity, Registers, Serial, Table, Value as Raw, ValueType};
+use modbus::{
+    Address, Device as Units, Fault, Framing, Line, Order, Parity, Registers, Reply, Request, Serial, Table,
+    Value as Raw, ValueType,
+};
 
 use super::*;
 
@@ -98,8 +101,25 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How long rates are measured.
 const SCANS: i64 = 15;
 
+/// The units of the line, and how often each was asked.
+struct Asked {
+    registers: Registers,
+    times: [AtomicU64; UNITS as usize + 1],
+}
+
+impl Units for Asked {
+    fn handle(&self, unit: u8, request: &Request) -> Reply {
+        self.registers.handle(unit, request)
+    }
+
+    fn fault(&self, unit: u8) -> Option<Fault> {
+        self.times[usize::from(unit)].fetch_add(1, Ordering::Relaxed);
+        self.registers.fault(unit)
+    }
+}
+
 /// All units of a line, on a thread of their own.
-fn run_line(path: &Path, device: Arc<Registers>, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+fn run_line(path: &Path, device: Arc<Asked>, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let path = path.to_str().unwrap().to_owned();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -122,16 +142,16 @@ fn run_line(path: &Path, device: Arc<Registers>, stop: Arc<AtomicBool>) -> std::
 fn a_quarter_of_a_line_is_dead_and_the_others_keep_their_rate() {
     let folder = tempfile::tempdir().unwrap();
     let pair = Pair::new(folder.path());
-    let device = Arc::new(Registers::new());
+    let device = Arc::new(Asked { registers: Registers::new(), times: std::array::from_fn(|_| AtomicU64::new(0)) });
     for unit in 1..=UNITS {
         for offset in [0, 40] {
             let at = Address { table: Table::HoldingRegisters, offset };
-            device.set_value(unit, at, ValueType::F32, Order::Abcd, &Raw::Float(unit.into())).unwrap();
+            device.registers.set_value(unit, at, ValueType::F32, Order::Abcd, &Raw::Float(unit.into())).unwrap();
         }
-        device.set_fault(unit, DEAD.contains(&unit).then_some(Fault::NoAnswer));
+        device.registers.set_fault(unit, DEAD.contains(&unit).then_some(Fault::NoAnswer));
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let line = run_line(&pair.theirs, device, stop.clone());
+    let line = run_line(&pair.theirs, device.clone(), stop.clone());
 
     let template = format!(
         "\
@@ -193,6 +213,9 @@ templates:
                 let (first, _) = samples[0];
                 let told = samples.iter().find(|(_, quality)| *quality == 24).map(|(time, _)| *time - first);
                 assert!(told.is_some_and(|after| after <= 3 * period), "W{unit}.{variable}: {samples:?}");
+                // Two tries, then one at each end of a pause that doubles.
+                let asked = device.times[usize::from(unit)].load(Ordering::Relaxed);
+                assert!((2..=8).contains(&asked), "W{unit} was asked {asked} times");
                 assert!(
                     samples.iter().all(|(_, quality)| [24, 32].contains(quality)),
                     "W{unit}.{variable}: {samples:?}"
