@@ -14,6 +14,7 @@ mod host;
 mod interrupt;
 mod load;
 mod logging;
+mod open_files;
 mod output;
 mod query;
 mod replay;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
     };
     let output = Output::new(cli.json, cli.color);
     logging::start(cli.command.log_format(), cli.command.is_long(), output.colored());
+    open_files::allow_many();
     match dispatch(&cli, &output) {
         Ok(exit) => exit.into(),
         Err(failure) => {
