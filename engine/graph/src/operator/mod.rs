@@ -6,6 +6,7 @@
 
 mod context;
 mod drive;
+mod link;
 mod run;
 
 use std::fmt::Debug;
@@ -15,6 +16,7 @@ use ducto_record::{StreamType, TagId, ValueKind};
 
 pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources, SiteServices};
 pub use drive::{Emitted, Packet, Turn, turn};
+pub use link::{Link, LinkReport, LinkState};
 pub use run::{Feeder, Intake, IntakeError, NodeError, Output, Reply, Sink, Snapshot, Source, Transform};
 
 use crate::diagnostic::Diagnostics;

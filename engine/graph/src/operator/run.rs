@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use ducto_record::{Action, Batch, Entry, Epoch, Micros, Part, SavedState, StateError};
 use thiserror::Error;
 
+use super::Link;
 use crate::expr::ExpressionError;
 
 /// A node's error while it runs. The host adds the names of pipeline and node.
@@ -132,6 +133,11 @@ pub trait Feeder: Send {
 
     /// For threads, logs and `connections` listings.
     fn name(&self) -> String;
+
+    /// What others may know of its endpoint while it runs. Asked for once, before the first [`Feeder::run`].
+    fn link(&self) -> Option<Arc<dyn Link>> {
+        None
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
