@@ -6,8 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ducto_graph::operator::{Feeder, Intake};
+use ducto_graph::operator::{Feeder, Intake, Link, LinkReport};
 
+use crate::counted::Counted;
 use crate::error::{RuntimeError, panic_text};
 
 /// Pauses before a feeder that failed is started again: doubled each time, back to the first after a good minute.
@@ -24,6 +25,9 @@ struct Stop {
 struct Running {
     name: String,
     thread: JoinHandle<()>,
+    tags: usize,
+    counted: Arc<Counted>,
+    link: Option<Arc<dyn Link>>,
     failures: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
 }
@@ -39,6 +43,13 @@ pub(crate) struct Feeders {
 #[derive(Clone, Debug)]
 pub struct FeederStatus {
     pub name: String,
+    /// Tags that are read by it.
+    pub tags: usize,
+    /// Rows that it brought into the log, and those that found the memory for entries full.
+    pub rows: u64,
+    pub refused_rows: u64,
+    /// How its endpoint is, where it tells.
+    pub link: Option<LinkReport>,
     /// How often it failed and was started again.
     pub failures: u64,
     /// Its input has ended.
@@ -46,8 +57,17 @@ pub struct FeederStatus {
 }
 
 impl Feeders {
-    pub(crate) fn start(&mut self, mut feeder: Box<dyn Feeder>, intake: Arc<dyn Intake>) -> Result<(), RuntimeError> {
+    /// Starts a feeder that reads so many tags.
+    pub(crate) fn start(
+        &mut self,
+        mut feeder: Box<dyn Feeder>,
+        tags: usize,
+        intake: Arc<dyn Intake>,
+    ) -> Result<(), RuntimeError> {
         let name = feeder.name();
+        let link = feeder.link();
+        let through = Arc::new(Counted::new(intake));
+        let intake: Arc<dyn Intake> = through.clone();
         let stop = self.stop.clone();
         let failures = Arc::new(AtomicU64::new(0));
         let ended = Arc::new(AtomicBool::new(false));
@@ -79,7 +99,7 @@ impl Feeders {
             }
             has_ended.store(true, Ordering::Release);
         })?;
-        self.running.push(Running { name, thread, failures, ended });
+        self.running.push(Running { name, thread, tags, counted: through, link, failures, ended });
         Ok(())
     }
 
@@ -88,6 +108,10 @@ impl Feeders {
             .iter()
             .map(|running| FeederStatus {
                 name: running.name.clone(),
+                tags: running.tags,
+                rows: running.counted.rows(),
+                refused_rows: running.counted.refused_rows(),
+                link: running.link.as_ref().map(|link| link.report()),
                 failures: running.failures.load(Ordering::Relaxed),
                 ended: running.ended.load(Ordering::Acquire),
             })

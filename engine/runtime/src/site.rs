@@ -106,7 +106,8 @@ impl RunningSite {
             if with_feeders {
                 for (index, node) in pipeline.nodes.iter().enumerate() {
                     if let NodeConfig::Source(config) = &node.config {
-                        feeders.extend(config.feeder(&crate::host::node_context(&context, pipeline, index, 0, 1))?);
+                        let feeder = config.feeder(&crate::host::node_context(&context, pipeline, index, 0, 1))?;
+                        feeders.extend(feeder.map(|feeder| (feeder, 0)));
                     }
                 }
             }
@@ -130,9 +131,10 @@ impl RunningSite {
             sealer,
             next_action: AtomicU64::new(1),
         };
-        for feeder in feeders {
+        for (feeder, tags) in feeders {
             let intake: Arc<dyn Intake> = running.intake.clone();
-            let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).start(feeder, intake);
+            let feeders = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let started = feeders.start(feeder, tags, intake);
             if let Err(error) = started {
                 let _ = running.stop();
                 return Err(error);
@@ -177,6 +179,12 @@ impl RunningSite {
     /// When there is no such port.
     pub fn tap_every(&self, pipeline: &str, node: &str, port: &str) -> Result<TapReader, RuntimeError> {
         self.host()?.tap(pipeline, node, port, true)
+    }
+
+    /// As [`RunningSite::tap`] on the samples that enter the site: as its connections and nodes bring them, before any
+    /// check.
+    pub fn tap_log(&self) -> TapReader {
+        self.log.tap()
     }
 
     /// Every view, with the pipeline and node it is of.
@@ -257,11 +265,12 @@ impl Drop for RunningSite {
     }
 }
 
-/// One feeder per endpoint: assets whose connections share an endpoint share the socket or the line.
+/// One feeder per endpoint, with the number of its tags: assets whose connections share an endpoint share the socket or
+/// the line.
 fn connections(
     site: &Site,
     context: &BuildContext,
-) -> Result<Vec<Box<dyn ducto_graph::operator::Feeder>>, RuntimeError> {
+) -> Result<Vec<(Box<dyn ducto_graph::operator::Feeder>, usize)>, RuntimeError> {
     let mut endpoints: BTreeMap<(&'static str, String), Vec<ConnectionMember>> = BTreeMap::new();
     for connection in &site.connections {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
@@ -276,7 +285,8 @@ fn connections(
         .filter_map(|((operator, endpoint), members)| {
             let config = members.first()?.config.clone();
             let context = BuildContext { pipeline: operator.into(), node: endpoint.into(), ..context.clone() };
-            Some(config.open(members, &context).map_err(RuntimeError::from))
+            let tags = members.iter().map(|member| member.tags.len()).sum();
+            Some(config.open(members, &context).map(|feeder| (feeder, tags)).map_err(RuntimeError::from))
         })
         .collect()
 }

@@ -5,6 +5,7 @@
 
 mod error;
 mod live;
+mod lookers;
 mod rows;
 mod socket;
 mod status;

@@ -8,12 +8,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 
 use super::protocol::{Answer, Ask, End, Request, VERSION};
 use super::{Address, NAME};
 use crate::error::ClientError;
+
+/// Longest line of an answer, and most bytes that may follow one: what is more comes from no site.
+const LONGEST_ANSWER: u64 = 64 << 20;
+const LONGEST_PIECE: usize = 1 << 30;
 
 /// A connection to a site that runs.
 #[derive(Debug)]
@@ -65,11 +67,21 @@ impl Answers<'_> {
 
     fn read(&mut self) -> Result<Option<Answer>, ClientError> {
         let mut line = Vec::new();
-        let read = self.client.stream.read_until(b'\n', &mut line).map_err(|_| ClientError::Stopped)?;
-        if read == 0 || line.last() != Some(&b'\n') {
-            return Err(ClientError::Stopped);
+        let mut bounded = self.client.stream.by_ref().take(LONGEST_ANSWER);
+        bounded.read_until(b'\n', &mut line).map_err(|_| ClientError::Stopped)?;
+        if line.last() != Some(&b'\n') {
+            return Err(match line.len() as u64 {
+                LONGEST_ANSWER => ClientError::Foreign(format!("a line of more than {LONGEST_ANSWER} bytes")),
+                _ => ClientError::Stopped,
+            });
         }
         match serde_json::from_slice(&line).map_err(|error| ClientError::Foreign(error.to_string()))? {
+            Answer::Arrow(mut piece) if piece.bytes <= LONGEST_PIECE => {
+                let bytes = self.client.stream.by_ref().take(piece.bytes as u64);
+                read_whole(bytes, piece.bytes, &mut piece.data)?;
+                Ok(Some(Answer::Arrow(piece)))
+            }
+            Answer::Arrow(piece) => Err(ClientError::Foreign(format!("a piece of {} bytes", piece.bytes))),
             Answer::End(end) => {
                 self.end = Some(end);
                 Ok(None)
@@ -78,6 +90,12 @@ impl Answers<'_> {
             answer => Ok(Some(answer)),
         }
     }
+}
+
+/// Reads so many bytes as they come: what a line announces is not believed before it is there.
+fn read_whole(mut from: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), ClientError> {
+    from.read_to_end(into).map_err(|_| ClientError::Stopped)?;
+    if into.len() == bytes { Ok(()) } else { Err(ClientError::Stopped) }
 }
 
 impl Iterator for Answers<'_> {
@@ -150,8 +168,8 @@ impl ArrowBytes<'_> {
         while self.at == self.piece.len() {
             match self.answers.next() {
                 None => return Ok(()),
-                Some(Ok(Answer::Arrow(text))) => {
-                    self.piece = STANDARD.decode(text).map_err(|error| ClientError::Foreign(error.to_string()))?;
+                Some(Ok(Answer::Arrow(piece))) => {
+                    self.piece = piece.data;
                     self.at = 0;
                 }
                 Some(Ok(_)) => {}

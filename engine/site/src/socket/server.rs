@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::protocol::{Answer, End, LONGEST_REQUEST, Refusal, RefusalKind, parse, too_long};
+use super::protocol::{Answer, End, LONGEST_REQUEST, LeftOut, Refusal, RefusalKind, parse, too_long};
 use super::{Address, NAME};
 use crate::live::Shared;
 use crate::socket::answer;
@@ -114,6 +114,7 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>, stopping: Arc<Atomi
 }
 
 async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc<AtomicBool>) -> io::Result<()> {
+    let _connected = shared.lookers.connect();
     let (reader, writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut to = Writer { writer, rows: 0 };
@@ -140,9 +141,9 @@ async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc
                     () = gone(&mut reader) => return Ok(()),
                 };
                 match answered {
-                    Ok(missed) => {
+                    Ok(left_out) => {
                         let rows = to.rows;
-                        to.write(&Answer::End(End { rows, missed })).await?;
+                        to.write(&Answer::End(End { rows, left_out })).await?;
                         continue;
                     }
                     Err(refusal) => refusal,
@@ -198,7 +199,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Line>
     }
 }
 
-/// Writes answers, each a line.
+/// Writes answers, each a line and what bytes belong to it.
 pub(crate) struct Writer<W> {
     writer: W,
     /// Rows given in answer to the present request.
@@ -209,6 +210,9 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     pub(crate) async fn write(&mut self, answer: &Answer) -> io::Result<()> {
         let mut line = serde_json::to_vec(answer)?;
         line.push(b'\n');
+        if let Answer::Arrow(piece) = answer {
+            line.extend_from_slice(&piece.data);
+        }
         match timeout(STUCK, self.writer.write_all(&line)).await {
             Ok(written) => written,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read its answers")),
@@ -221,5 +225,5 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 }
 
-/// What came of a request: batches missed by a tap, or why it was refused.
-pub(crate) type Answered = Result<u64, Refusal>;
+/// What came of a request: what a tap left out, or why it was refused.
+pub(crate) type Answered = Result<LeftOut, Refusal>;
