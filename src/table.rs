@@ -37,7 +37,8 @@ pub(crate) fn layout(columns: &[(&str, Align, usize)], rows: &[Vec<String>]) -> 
     text
 }
 
-fn shorten(text: &str, width: usize) -> String {
+/// Cut with `…` where it is longer; what would break a line is a space.
+pub(crate) fn shorten(text: &str, width: usize) -> String {
     // A line break or an escape would break the table.
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if clean.chars().count() <= width {

@@ -8,6 +8,7 @@ mod measure;
 mod reference;
 mod scenario;
 mod site;
+mod views;
 mod w1;
 
 use crate::cli::{Bench, BenchArgs};
@@ -19,5 +20,6 @@ pub(crate) fn run(args: &BenchArgs, output: &Output) -> Result<Exit, Failure> {
         Bench::Latency(args) => latency::run(args, output),
         Bench::Idle(args) => idle::run(args, output),
         Bench::Scenario(args) => scenario::run(args, output),
+        Bench::Views(args) => views::run(args, output),
     }
 }

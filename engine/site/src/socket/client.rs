@@ -1,15 +1,18 @@
 //! The asker's end of the socket.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::{StreamDecoder, StreamReader};
 
-use super::protocol::{Answer, Ask, End, Request, VERSION};
+use super::protocol::{Answer, Ask, End, Piece, Request, VERSION};
 use super::{Address, NAME};
 use crate::error::ClientError;
 
@@ -38,6 +41,15 @@ impl Client {
         }
     }
 
+    /// What closes the connection from another thread, which ends an answer that goes on.
+    ///
+    /// # Errors
+    /// When the process has too many files open.
+    pub fn hang_up(&self) -> Result<HangUp, ClientError> {
+        let stream = self.stream.get_ref().try_clone();
+        stream.map(HangUp).map_err(|source| ClientError::Connect { path: NAME.into(), source })
+    }
+
     /// Asks, and gives the answers as they come.
     ///
     /// # Errors
@@ -48,6 +60,16 @@ impl Client {
         line.push(b'\n');
         self.stream.get_mut().write_all(&line).map_err(|_| ClientError::Stopped)?;
         Ok(Answers { client: self, end: None, failed: false })
+    }
+}
+
+/// Closes a connection when it is dropped.
+#[derive(Debug)]
+pub struct HangUp(UnixStream);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
@@ -143,6 +165,28 @@ impl<'a> Batches<'a> {
         // The stream ends before the answer does.
         self.stream.get_mut().get_mut().answers.by_ref().try_for_each(|answer| answer.map(drop))?;
         Ok(None)
+    }
+}
+
+/// The streams of a tap: pieces in, batches out.
+#[derive(Debug, Default)]
+pub struct Streams {
+    decoders: BTreeMap<u8, StreamDecoder>,
+}
+
+impl Streams {
+    /// The batches that a piece completes.
+    ///
+    /// # Errors
+    /// When its bytes are no Arrow IPC stream.
+    pub fn take(&mut self, piece: Piece) -> Result<Vec<RecordBatch>, ClientError> {
+        let decoder = self.decoders.entry(piece.stream).or_default();
+        let mut bytes = Buffer::from_vec(piece.data);
+        let mut batches = Vec::new();
+        while !bytes.is_empty() {
+            batches.extend(decoder.decode(&mut bytes).map_err(client_error)?);
+        }
+        Ok(batches)
     }
 }
 
