@@ -139,8 +139,8 @@ impl Feed {
         let per_batch = (tags / BATCHES as usize).max(1);
         let numbers: Vec<u32> = (0..u32::try_from(tags).unwrap_or(u32::MAX)).collect();
         let layouts: Vec<_> = numbers.chunks(per_batch).map(|tags| Layout::new(tags.to_vec())).collect();
-        let (stop, samples, cpu) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::default());
-        let feed = (stop.clone(), samples.clone(), Arc::clone(&cpu));
+        let (stop, samples, cpu): (Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicU64>) = Default::default();
+        let feed = (stop.clone(), samples.clone(), cpu.clone());
         let thread = std::thread::Builder::new().name("feed".into()).spawn(move || {
             let (stop, samples, cpu) = feed;
             let start = Instant::now();

@@ -102,7 +102,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         let _ = self.terminal.show_cursor();
         // The guards inside write what gives the screen back, and nothing else would bring it to the terminal.
-        let out = self.terminal.backend_mut().writer_mut();
+        let out = self.terminal.backend_mut();
         let _ = write!(out, "{}", ratatui::termion::screen::ToMainScreen).and_then(|()| out.flush());
     }
 }

@@ -10,3 +10,4 @@ mod help;
 mod running;
 mod site;
 mod socket;
+mod views;

@@ -2,6 +2,8 @@
 
 pub(crate) mod answer;
 pub(crate) mod client;
+#[cfg(test)]
+mod field;
 pub mod protocol;
 pub(crate) mod query;
 pub(crate) mod server;
@@ -9,6 +11,8 @@ mod state;
 pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 mod watch;
 
 use std::fs::File;
