@@ -29,6 +29,20 @@ impl Language {
         self.pick(english, spanish)
     }
 
+    /// As [`Language::state`] in one word; `!` says that somebody has to acknowledge it.
+    pub(crate) fn short_state(self, letter: &str) -> &str {
+        let (english, spanish) = match letter {
+            "A" => ("normal", "normal"),
+            "B" => ("active!", "activa!"),
+            "C" => ("active", "activa"),
+            "D" => ("gone!", "cesó!"),
+            "E" => ("latched!", "enclavada!"),
+            "F" => ("latched", "enclavada"),
+            other => (other, other),
+        };
+        self.pick(english, spanish)
+    }
+
     /// An event of an alarm.
     pub(crate) fn event(self, event: &str) -> &str {
         let (english, spanish) = match event {

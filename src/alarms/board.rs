@@ -9,9 +9,12 @@ use ratatui::text::{Line, Span};
 use serde_json::Value as Json;
 
 use super::{FIRST, Row, Verb, action, is_active, is_first, limit, marked_name, name, needs_somebody, sort, text, time, value};
-use crate::screen::{Cell, Column, Grid, Key, Page, Scroll, grid};
+use crate::screen::{Cell, Column, Grid, Key, Page, Scroll, ends, grid};
 use crate::times::Zone;
 use crate::words::Language;
+
+/// Columns below which states are said in one word.
+const NARROW: usize = 70;
 
 /// Longest reason that can be typed.
 const REASON: usize = 200;
@@ -238,25 +241,24 @@ impl Board {
         };
         let clock = format!("{} {}", zone.seconds(now), zone.name());
         let style = if waiting > 0 { Style::new().fg(Color::Red).add_modifier(Modifier::BOLD) } else { Style::new() };
-        let used = site.chars().count() + 2 + counts.chars().count() + clock.chars().count();
-        let mut line = vec![Span::raw(format!("{site}  ")), Span::styled(counts, style)];
-        if let Some(gap) = width.checked_sub(used).filter(|gap| *gap >= 2) {
-            line.extend([Span::raw(" ".repeat(gap)), Span::raw(clock)]);
-        }
-        let mut lines = vec![Line::from(line)];
-        if let Some((good, message)) = &self.message {
-            let style = if *good { Style::new().fg(Color::Green) } else { Style::new().fg(Color::Yellow) };
-            lines.push(Line::styled(message.clone(), style));
-        } else {
-            lines.push(Line::default());
-        }
+        let left = vec![Span::raw(site.clone()), Span::raw("  "), Span::styled(counts, style)];
+        let mut lines = ends(left, clock, width);
+        lines.push(match &self.message {
+            Some((true, message)) => Line::styled(message.clone(), Style::new().fg(Color::Green)),
+            Some((false, message)) => Line::styled(message.clone(), Style::new().fg(Color::Yellow)),
+            None if self.rows.values().any(is_first) => {
+                Line::styled(format!("{FIRST} {}", language.first_of_group()), Style::new().add_modifier(Modifier::DIM))
+            }
+            None => Line::default(),
+        });
         lines
     }
 
     fn list(&self, now: i64, width: usize) -> Page {
         let language = self.manners.language;
         let shown = self.shown();
-        let cells: Vec<Vec<Cell>> = shown.iter().map(|row| self.cells(row, now)).collect();
+        let narrow = width < NARROW;
+        let cells: Vec<Vec<Cell>> = shown.iter().map(|row| self.cells(row, now, narrow)).collect();
         let [alarm, state, value, limit, class, since] = language.alarm_columns();
         let columns = [
             Column::left(alarm, 40, 0),
@@ -276,9 +278,6 @@ impl Board {
             }
         };
         let mut foot = LIST.pick(language).to_owned();
-        if shown.iter().any(is_first) {
-            foot = format!("{FIRST} {}  {foot}", language.first_of_group());
-        }
         if let Mode::Reason { verb, alarms, reason } = &self.mode {
             foot = self.question(*verb, alarms, reason, width);
         }
@@ -304,7 +303,7 @@ impl Board {
         format!("{question}{typed}_")
     }
 
-    fn cells(&self, row: &Row, now: i64) -> Vec<Cell> {
+    fn cells(&self, row: &Row, now: i64, narrow: bool) -> Vec<Cell> {
         let style = match text(row, "state") {
             "B" => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
             "E" => Style::new().fg(Color::Red),
@@ -315,7 +314,10 @@ impl Board {
         let language = self.manners.language;
         vec![
             Cell::styled(marked_name(row), style),
-            Cell::styled(language.state(text(row, "state")), style),
+            Cell::styled(
+                if narrow { language.short_state(text(row, "state")) } else { language.state(text(row, "state")) },
+                style,
+            ),
             value(row).into(),
             limit(row).into(),
             text(row, "class").into(),
@@ -445,7 +447,7 @@ mod tests {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let page = board.page(NOW, width);
         terminal.draw(|frame| page.draw(frame, &mut board.scroll)).unwrap();
-        terminal.backend().to_string()
+        if width == 0 { String::new() } else { terminal.backend().to_string() }
     }
 
     fn chosen(board: &Board) -> String {

@@ -3,7 +3,7 @@
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use crate::table::{Align, shorten};
+use crate::table::{Align, shorten, shorten_middle};
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +103,8 @@ pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Grid
         let mut spans = Vec::with_capacity(2 * shown.len());
         for (position, &index) in shown.iter().enumerate() {
             let Some(cell) = cells.get(index) else { continue };
+            // The first column names the row.
+            let shorten = if index == 0 { shorten_middle } else { shorten };
             let text = shorten(&cell.text, widths[index]);
             let pad = " ".repeat(widths[index] - text.chars().count());
             if position > 0 {
@@ -116,6 +118,41 @@ pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Grid
         Line::from(spans)
     };
     Grid { head: line(&head), rows: rows.iter().map(|row| line(row)).collect() }
+}
+
+/// Parts one behind the other, on as many lines as they need; no part is broken.
+pub(crate) fn wrap(parts: Vec<Span<'static>>, width: usize) -> Vec<Line<'static>> {
+    const GAP: usize = 3;
+    let mut lines: Vec<Vec<Span<'static>>> = vec![Vec::new()];
+    let mut used = 0;
+    for part in parts {
+        let length = part.content.chars().count();
+        if used > 0 && used + GAP + length > width {
+            lines.push(Vec::new());
+            used = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            if used > 0 {
+                line.push(Span::raw(" ".repeat(GAP)));
+                used += GAP;
+            }
+            used += length;
+            line.push(part);
+        }
+    }
+    lines.into_iter().map(Line::from).collect()
+}
+
+/// What stands at both ends of a line; below each other where there is no room for both.
+pub(crate) fn ends(left: Vec<Span<'static>>, right: String, width: usize) -> Vec<Line<'static>> {
+    let used: usize = left.iter().map(|span| span.content.chars().count()).sum();
+    match width.checked_sub(used + right.chars().count()).filter(|gap| *gap >= 2) {
+        Some(gap) => {
+            let line: Vec<_> = left.into_iter().chain([Span::raw(" ".repeat(gap)), Span::raw(right)]).collect();
+            vec![Line::from(line)]
+        }
+        None => wrap(left.into_iter().filter(|span| !span.content.trim().is_empty()).collect(), width),
+    }
 }
 
 #[cfg(test)]
@@ -144,9 +181,9 @@ mod tests {
 
     #[test]
     fn a_narrow_window_shortens_the_name_and_then_leaves_columns_out() {
-        assert_eq!(texts(43)[1], "well-monitoring.che…  160.0  1.2 %  nothing");
-        assert_eq!(texts(30)[1], "well-monitoring…  160.0  1.2 %");
-        assert_eq!(texts(18)[1], "well-monit…  160.0");
+        assert_eq!(texts(43)[1], "well-monit…g.checked  160.0  1.2 %  nothing");
+        assert_eq!(texts(30)[1], "well-mon…checked  160.0  1.2 %");
+        assert_eq!(texts(18)[1], "well-…ecked  160.0");
         for width in 0..60 {
             let fits = texts(width).iter().all(|line| line.chars().count() <= width.max(15));
             assert!(fits, "{width}: {:?}", texts(width));

@@ -70,7 +70,8 @@ impl Page {
         let height = usize::from(area.height);
         // In a low window the body counts most, then the foot, then the head.
         let foot = usize::from(height >= 2);
-        let head = self.head.len().min((height - foot).saturating_sub(3.min(self.body.len())));
+        let rest = (height - foot).saturating_sub(3.min(self.body.len()));
+        let head = self.head.len().min(rest).min((height / 3).max(3));
         let room = height - foot - head;
         scroll.fit(self.body.len(), room, self.chosen);
         let mut y = area.top();

@@ -223,7 +223,7 @@ fn list(status: &Status, output: &Output) {
         ("READS", Align::Left, 18),
     ];
     output.print(&layout(&columns, &rows));
-    output.line("\n`ducto tap NODE` shows what passes; a tag (`WELL-001.THP`) or an asset shows what enters.");
+    output.line("\n`ducto tap NODE` shows what passes; a tag or an asset in its place, what enters.");
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::figures::{Connection, Dataset, Figures, Node, Pipeline};
 use super::texts::{bytes, count, gauge, percent, rate, share, short_time};
 use super::values::Values;
 use super::words::Words;
-use crate::screen::{Cell, Column, Grid, grid};
+use crate::screen::{Cell, Column, Grid, ends, grid, wrap};
 use crate::times::{Zone, span};
 use crate::words::Language;
 
@@ -69,13 +69,7 @@ impl Drawing<'_> {
         let (words, figures) = (self.words(), self.figures);
         let name = format!("{}  {} {}", figures.site, words.up, span(figures.uptime_seconds));
         let clock = format!("{} {}", self.zone.seconds(figures.micros), self.zone.name());
-        let gap = self.width.saturating_sub(name.chars().count() + clock.chars().count());
-        let mut first = vec![Span::styled(name, STRONG)];
-        // Where there is no room for both, the name says more.
-        if gap >= 2 {
-            first.extend([Span::raw(" ".repeat(gap)), Span::raw(clock)]);
-        }
-        let mut lines = vec![Line::from(first)];
+        let mut lines = ends(vec![Span::styled(name, STRONG)], clock, self.width);
         let lag = format!("{} {}", words.lag, short_time(figures.lag_seconds));
         let mut load = vec![
             Span::raw(format!("{} {}", rate(figures.samples_per_second), words.samples)),
@@ -101,7 +95,7 @@ impl Drawing<'_> {
             room.push(Span::styled(text, DOUBTFUL));
         }
         if figures.clients.taps > 0 {
-            room.push(Span::raw(format!("{} {}", figures.clients.taps, words.views)));
+            room.push(Span::raw(format!("{} {}", words.views, figures.clients.taps)));
         }
         if figures.clients.missed_rows > 0 {
             room.push(Span::raw(format!("{} {}", count(figures.clients.missed_rows), words.missed)));
@@ -196,12 +190,13 @@ impl Drawing<'_> {
         if connection.silent > 0 {
             parts.push(format!("{} {} {} {}", connection.silent, words.of, connection.devices, words.silent));
         }
-        parts.extend(connection.errors_by_cause.iter().map(|(cause, errors)| format!("{cause}: {}", count(*errors))));
+        let causes = connection.errors_by_cause.iter().filter(|(_, errors)| **errors > 0);
+        parts.extend(causes.map(|(cause, errors)| format!("{cause}: {}", count(*errors))));
         for (number, text) in
             [(connection.overruns, words.overruns), (connection.refused_rows, words.refused), (connection.failures, words.restarts)]
         {
             if number > 0 {
-                parts.push(format!("{} {text}", count(number)));
+                parts.push(format!("{text}: {}", count(number)));
             }
         }
         let mut lines = indented(parts, self.width);
@@ -261,10 +256,10 @@ impl Drawing<'_> {
 
     fn pipeline_details(&self, pipeline: &Pipeline) -> Vec<String> {
         let words = self.words();
-        [(pipeline.behind, words.behind), (pipeline.restarts, words.restarts), (pipeline.lost_entries, words.lost)]
+        [(pipeline.restarts, words.restarts), (pipeline.lost_entries, words.lost)]
             .into_iter()
             .filter(|(number, _)| *number > 0)
-            .map(|(number, text)| format!("{} {text}", count(number)))
+            .map(|(number, text)| format!("{text}: {}", count(number)))
             .collect()
     }
 
@@ -407,29 +402,6 @@ fn node_row(name: &str, node: &Node) -> Vec<Cell> {
         Cell::styled(count(node.errors), if node.errors > 0 { BAD } else { Style::new() }),
         Cell::styled(count(node.dropped()), if dropping { DOUBTFUL } else { Style::new() }),
     ]
-}
-
-/// Parts one behind the other, on as many lines as they need; no part is broken.
-fn wrap(parts: Vec<Span<'static>>, width: usize) -> Vec<Line<'static>> {
-    const GAP: usize = 3;
-    let mut lines: Vec<Vec<Span<'static>>> = vec![Vec::new()];
-    let mut used = 0;
-    for part in parts {
-        let length = part.content.chars().count();
-        if used > 0 && used + GAP + length > width {
-            lines.push(Vec::new());
-            used = 0;
-        }
-        if let Some(line) = lines.last_mut() {
-            if used > 0 {
-                line.push(Span::raw(" ".repeat(GAP)));
-                used += GAP;
-            }
-            used += length;
-            line.push(part);
-        }
-    }
-    lines.into_iter().map(Line::from).collect()
 }
 
 /// Remarks below a row.

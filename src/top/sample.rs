@@ -10,7 +10,7 @@ pub(super) const NOW: i64 = 1_767_279_600_000_000;
 
 fn node(id: &str, operator: &str, inputs: &[&str], rate: u64, at: u64) -> NodeState {
     let sink = operator == "historian";
-    let ports = if sink { Vec::new() } else { vec![PortState { name: "main".to_owned(), samples: operator != "alarm" }] };
+    let ports = if sink { Vec::new() } else { vec![PortState { name: "main".to_owned(), samples: matches!(operator, "tags" | "quality") }] };
     NodeState {
         id: id.to_owned(),
         operator: operator.to_owned(),

@@ -143,7 +143,7 @@ mod tests {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let page = view.page(figures, &values(), None, width);
         terminal.draw(|frame| page.draw(frame, view.scroll())).unwrap();
-        terminal.backend().to_string()
+        if width == 0 { String::new() } else { terminal.backend().to_string() }
     }
 
     #[test]
@@ -188,6 +188,10 @@ mod tests {
         }
     }
 
+    fn first_word(line: &str) -> String {
+        line.trim_start_matches('"').split_whitespace().next().unwrap_or_default().to_owned()
+    }
+
     #[test]
     fn keys_open_pages_and_sort_them() {
         let mut view = View::default();
@@ -195,7 +199,7 @@ mod tests {
         assert_eq!((view.key(Key::Char('p')), view.name), (Wish::Draw, Name::Pipelines));
         let first_node = |view: &mut View| {
             let text = drawn(view, &figures(), 80, 24);
-            text.lines().find(|line| line.contains("well-monitoring.")).map(|line| line[1..30].trim().to_owned())
+            text.lines().find(|line| line.contains("well-monitoring.")).map(first_word)
         };
         assert_eq!(first_node(&mut view), None);
         view.key(Key::Char('s'));

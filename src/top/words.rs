@@ -32,7 +32,6 @@ pub(super) struct Words {
     pub(super) refused: &'static str,
     pub(super) restarts: &'static str,
     pub(super) lost: &'static str,
-    pub(super) behind: &'static str,
     pub(super) set_aside: &'static str,
     pub(super) last: &'static str,
     pub(super) never: &'static str,
@@ -42,8 +41,8 @@ pub(super) struct Words {
     pub(super) no_answer: &'static str,
     pub(super) keys: &'static str,
     pub(super) sort: &'static str,
-    /// By name, rate, CPU, drops and errors, state or quality.
-    pub(super) orders: [&'static str; 5],
+    /// As configured, by rate, by CPU, what has errors, drops or a bad quality first.
+    pub(super) orders: [&'static str; 4],
     pub(super) help: &'static str,
 }
 
@@ -83,7 +82,7 @@ const ENGLISH: Words = Words {
     of: "of",
     ring: "ring",
     waiting: "waiting",
-    views: "views open",
+    views: "views",
     missed: "rows missed by views",
     connections: ["CONNECTION", "STATE", "TAGS", "SAMPLES/S", "ERRORS", "TRIP", "BUSY"],
     nodes: ["PIPELINE, NODE", "TYPE", "ROWS/S", "BATCH/S", "CPU", "QUEUE", "ERRORS", "DROPPED"],
@@ -95,7 +94,6 @@ const ENGLISH: Words = Words {
     refused: "rows refused: memory full",
     restarts: "restarts",
     lost: "entries lost",
-    behind: "entries behind",
     set_aside: "set aside",
     last: "last:",
     never: "never",
@@ -103,9 +101,9 @@ const ENGLISH: Words = Words {
     no_values: "no value has come yet",
     values_of: "newest values of",
     no_answer: "the site does not answer; tried again",
-    keys: "? help  q quit  o overview  p pipelines  c connections  t values",
+    keys: "? help  q quit  o overview  p nodes  c connections  t values",
     sort: "s sort:",
-    orders: ["order", "rate", "CPU", "trouble", "name"],
+    orders: ["default", "rate", "CPU", "trouble"],
     help: "\
 o   overview: load, connections, pipelines, history
 p   pipelines: every node, with the causes of dropped rows
@@ -138,7 +136,7 @@ const SPANISH: Words = Words {
     of: "de",
     ring: "anillo",
     waiting: "en espera",
-    views: "vistas abiertas",
+    views: "vistas",
     missed: "filas perdidas por las vistas",
     connections: ["CONEXIÓN", "ESTADO", "TAGS", "MUESTRAS/S", "ERRORES", "VIAJE", "USO"],
     nodes: ["PIPELINE, NODO", "TIPO", "FILAS/S", "LOTES/S", "CPU", "COLA", "ERRORES", "DESCART."],
@@ -150,7 +148,6 @@ const SPANISH: Words = Words {
     refused: "filas rechazadas: memoria llena",
     restarts: "reinicios",
     lost: "entradas perdidas",
-    behind: "entradas de atraso",
     set_aside: "apartado",
     last: "último:",
     never: "nunca",
@@ -158,9 +155,9 @@ const SPANISH: Words = Words {
     no_values: "aún no ha llegado ningún valor",
     values_of: "últimos valores de",
     no_answer: "el sitio no responde; se reintenta",
-    keys: "? ayuda  q salir  o resumen  p pipelines  c conexiones  t valores",
+    keys: "? ayuda  q salir  o resumen  p nodos  c conexiones  t valores",
     sort: "s orden:",
-    orders: ["grafo", "tasa", "CPU", "fallas", "nombre"],
+    orders: ["normal", "tasa", "CPU", "fallas"],
     help: "\
 o   resumen: carga, conexiones, pipelines, historia
 p   pipelines: cada nodo, con las causas de las filas descartadas

@@ -102,6 +102,11 @@ impl TapReader {
     pub fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
     }
+
+    /// Where they are counted, for others than the reader.
+    pub fn missed_counter(&self) -> Arc<AtomicU64> {
+        self.missed.clone()
+    }
 }
 
 impl Tap {

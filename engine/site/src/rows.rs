@@ -128,7 +128,15 @@ impl Names {
 }
 
 fn dictionary(numbers: &UInt32Array, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(numbers.clone(), values.clone())?))
+    // Not every reader looks behind a number for whether there is a text.
+    let numbers = match values.null_count() {
+        0 => numbers.clone(),
+        _ => {
+            let is_null = |number: u32| (number as usize) < values.len() && values.is_null(number as usize);
+            numbers.iter().map(|number| number.filter(|&number| !is_null(number))).collect()
+        }
+    };
+    Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(numbers, values.clone())?))
 }
 
 /// Rows as JSON objects; what is null stays there as null.

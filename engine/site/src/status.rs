@@ -1,7 +1,5 @@
 //! How a running site is, for its socket.
 
-use std::sync::atomic::Ordering;
-
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
 use ducto_graph::operator::LinkReport;
 use ducto_record::{Epoch, Micros, StreamType};
@@ -58,11 +56,7 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
             buffers: (log.bytes + waiting + datasets.iter().map(|dataset| dataset.buffered_bytes).sum::<usize>()) as u64,
             resident: resident(),
         },
-        clients: ClientState {
-            connections,
-            taps,
-            missed_rows: shared.lookers.missed_rows.load(Ordering::Relaxed),
-        },
+        clients: ClientState { connections, taps, missed_rows: shared.lookers.missed_rows() },
         pipelines: pipelines.collect(),
         connections: running.feeders().into_iter().map(connection).collect(),
         datasets,

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::OwnedReadHalf;
@@ -35,6 +35,7 @@ pub(crate) struct Server {
     runtime: tokio::runtime::Runtime,
     path: PathBuf,
     stopping: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 impl Server {
@@ -54,8 +55,8 @@ impl Server {
                 listen(shared.folder.path())?
             };
             let stopping = Arc::new(AtomicBool::new(false));
-            runtime.spawn(accept(listener, shared, stopping.clone()));
-            Ok(Self { runtime, path: path.clone(), stopping })
+            runtime.spawn(accept(listener, shared.clone(), stopping.clone()));
+            Ok(Self { runtime, path: path.clone(), stopping, shared })
         };
         started().map_err(|error| (path.clone(), error))
     }
@@ -63,6 +64,11 @@ impl Server {
     pub(crate) fn stop(self) {
         self.stopping.store(true, Ordering::Release);
         let _ = std::fs::remove_file(&self.path);
+        // Views are told that this is their end.
+        let end = Instant::now() + GRACE;
+        while !self.shared.lookers.is_quiet() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.runtime.shutdown_timeout(GRACE);
     }
 }
@@ -132,6 +138,7 @@ async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc
             continue;
         }
         to.rows = 0;
+        let _asking = shared.lookers.ask();
         let refusal = match parse(&line) {
             Ok(_) if stopping.load(Ordering::Acquire) => answer::stopping(),
             Ok(ask) => {

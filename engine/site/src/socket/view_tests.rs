@@ -372,6 +372,8 @@ fn read(bytes: Vec<u8>) -> usize {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let writing = std::thread::spawn(move || {
         let mut theirs = theirs;
+        let mut request = [0; 256];
+        assert!(theirs.read(&mut request).unwrap() > 0);
         let _ = theirs.write_all(&bytes);
     });
     let mut client = Client::over(ours);
@@ -395,7 +397,8 @@ fn damaged_answers_are_errors() {
     let whole = answers_of(&field, vec![query, Ask::Status]);
     assert!(read(whole.clone()) > 1);
     std::panic::set_hook(Box::new(|_| {}));
-    let mut runner = proptest::test_runner::TestRunner::default();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6);
     let result = runner.run(&edits, |edits| {
         let mut bytes = whole.clone();
@@ -419,7 +422,8 @@ fn damaged_answers_are_errors() {
 fn damaged_requests_leave_the_site_as_it_was() {
     let field = Field::start();
     let path = field.path().join("ducto.sock");
-    let config = ProptestConfig { cases: ProptestConfig::default().cases.min(128), ..ProptestConfig::default() };
+    let cases = ProptestConfig::default().cases.min(128);
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let strategy = (
         0..requests().len(),

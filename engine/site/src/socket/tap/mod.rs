@@ -10,7 +10,7 @@ mod target;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
@@ -123,6 +123,7 @@ impl Stream {
         to: &mut Writer<W>,
     ) -> io::Result<Answered> {
         let names = shared.names();
+        let _counting = shared.lookers.count(self.reader.missed_counter());
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut told, mut told_at, mut last) = (LeftOut::default(), None::<Instant>, Instant::now());
@@ -158,14 +159,14 @@ impl Stream {
                     }
                 }
             }
-            self.count_missed(&shared.lookers.missed_rows);
+            self.left_out.slow = self.reader.missed();
             if self.left_out != told && told_at.is_none_or(|at| now - at >= TOLD) {
                 (told, told_at) = (self.left_out, Some(now));
                 to.write(&Answer::LeftOut(told)).await?;
             }
             ended |= stop.load(Ordering::Acquire);
         }
-        self.count_missed(&shared.lookers.missed_rows);
+        self.left_out.slow = self.reader.missed();
         match self.giver.finish() {
             Ok(answers) => {
                 for answer in answers {
@@ -202,12 +203,6 @@ impl Stream {
             }
         }
         Ok(More::Now)
-    }
-
-    fn count_missed(&mut self, of_all: &AtomicU64) {
-        let missed = self.reader.missed();
-        of_all.fetch_add(missed - self.left_out.slow, Ordering::Relaxed);
-        self.left_out.slow = missed;
     }
 }
 
