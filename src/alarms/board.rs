@@ -8,8 +8,11 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use serde_json::Value as Json;
 
-use super::{FIRST, Row, Verb, action, is_active, is_first, limit, marked_name, name, needs_somebody, sort, text, time, value};
-use crate::screen::{Cell, Column, Grid, Key, Page, Scroll, ends, grid};
+use super::{
+    FIRST, Row, Verb, action, columns, is_active, is_first, limit, marked_name, name, needs_somebody, sort, text, time,
+    value,
+};
+use crate::screen::{Cell, Grid, Key, Page, Scroll, ends, grid};
 use crate::times::Zone;
 use crate::words::Language;
 
@@ -213,6 +216,7 @@ impl Board {
         match &self.mode {
             Mode::Help => Page {
                 head: self.head(now, width),
+                columns: None,
                 body: HELP.pick(language).lines().map(Line::from).collect(),
                 foot: Line::from(BACK.pick(language)),
                 chosen: None,
@@ -222,6 +226,7 @@ impl Board {
                 let row = self.position(&shown).and_then(|at| shown.get(at));
                 Page {
                     head: self.head(now, width),
+                    columns: None,
                     body: row.map(|row| self.details(row, width)).unwrap_or_default(),
                     foot: Line::from(DETAILS.pick(language)),
                     chosen: None,
@@ -259,29 +264,17 @@ impl Board {
         let shown = self.shown();
         let narrow = width < NARROW;
         let cells: Vec<Vec<Cell>> = shown.iter().map(|row| self.cells(row, now, narrow)).collect();
-        let [alarm, state, value, limit, class, since] = language.alarm_columns();
-        let columns = [
-            Column::left(alarm, 40, 0),
-            Column::left(state, 24, 0),
-            Column::right(value, 16, 1),
-            Column::right(limit, 9, 2),
-            Column::left(class, 16, 3),
-            Column::left(since, 14, 0),
-        ];
-        let Grid { head: columns, rows } = grid(&columns, &cells, width);
-        let mut head = self.head(now, width);
-        let body = match rows.is_empty() {
-            true => vec![Line::from(language.no_alarms())],
-            false => {
-                head.push(columns);
-                rows
-            }
+        let Grid { head: columns, rows } = grid(&columns(language), &cells, width);
+        let (columns, body) = match rows.is_empty() {
+            true => (None, vec![Line::from(language.no_alarms())]),
+            false => (Some(columns), rows),
         };
         let mut foot = LIST.pick(language).to_owned();
         if let Mode::Reason { verb, alarms, reason } = &self.mode {
             foot = self.question(*verb, alarms, reason, width);
         }
-        Page { head, chosen: self.position(&shown), body, foot: Line::from(foot) }
+        let head = self.head(now, width);
+        Page { head, columns, chosen: self.position(&shown), body, foot: Line::from(foot) }
     }
 
     /// The line in which a reason is typed; its end is always in sight.

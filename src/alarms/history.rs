@@ -14,12 +14,14 @@ use crate::times::{self, Zone};
 use crate::words::Language;
 use crate::{ask, data, query};
 
-/// Datasets of events of alarms: those with the columns that such an event has. What joins or corrects them is none.
+/// Datasets of events of alarms: those with the columns that such an event has.
 const DATASETS: &str = "\
 SELECT table_name FROM information_schema.columns \
-WHERE column_name IN ('time', 'alarm', 'event', 'occurrence', 'state') \
-AND NOT ends_with(table_name, '_with_tags') AND NOT ends_with(table_name, '_revisions') \
+WHERE column_name IN ('time', 'alarm', 'event', 'occurrence', 'state') AND NOT ends_with(table_name, '_revisions') \
 GROUP BY table_name HAVING count(*) = 5 ORDER BY table_name";
+
+/// Behind the name of a dataset: with the units and descriptions of its tags.
+const WITH_TAGS: &str = "_with_tags";
 
 pub(super) fn run(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
     let folder = data::folder(&args.place)?;
@@ -51,6 +53,9 @@ fn datasets(folder: &Path) -> Result<Vec<String>, Failure> {
         let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).map_err(strange)?;
         names.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
     }
+    // With units where they are known, and each dataset once.
+    let all = names.clone();
+    names.retain(|name| !all.contains(&format!("{name}{WITH_TAGS}")));
     Ok(names)
 }
 

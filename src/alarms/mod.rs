@@ -11,7 +11,8 @@ use crate::ask;
 pub(crate) use crate::ask::Row;
 use crate::cli::{ActArgs, AlarmsArgs, DataArgs};
 use crate::output::{Exit, Failure, Output};
-use crate::table::{Align, layout, number};
+use crate::screen::{self, Cell, Column, Grid, grid};
+use crate::table::number;
 use crate::times::{self, Zone};
 use crate::words::Language;
 
@@ -119,7 +120,8 @@ fn list(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
     } else if rows.is_empty() {
         output.line(language.no_alarms());
     } else {
-        output.print(&table(&rows, language, &Zone::named(&status.time_zone)));
+        let (width, _) = screen::size();
+        output.print(&table(&rows, language, &Zone::named(&status.time_zone), usize::from(width)));
         if rows.iter().any(is_first) {
             output.line(&format!("{FIRST} {}", language.first_of_group()));
         }
@@ -135,32 +137,37 @@ fn for_programs(mut row: Row, language: Language) -> Json {
     Json::Object(row)
 }
 
-/// The alarms as a table for a terminal of 80 columns.
-fn table(rows: &[Row], language: Language, zone: &Zone) -> String {
+/// The columns of a list of alarms. In a narrow window the class gives way first.
+fn columns(language: Language) -> [Column; 6] {
+    let [alarm, state, value, limit, class, since] = language.alarm_columns();
+    [
+        Column::left(alarm, 40, 0),
+        Column::left(state, 24, 0),
+        Column::right(value, 16, 1),
+        Column::right(limit, 9, 2),
+        Column::left(class, 16, 3),
+        Column::left(since, 14, 0),
+    ]
+}
+
+/// The alarms as a table for a terminal of so many columns.
+fn table(rows: &[Row], language: Language, zone: &Zone, width: usize) -> String {
     let now = times::now();
-    let cells: Vec<Vec<String>> = rows
+    let cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
             vec![
-                marked_name(row),
-                language.state(text(row, "state")).to_owned(),
-                value(row),
-                limit(row),
-                text(row, "class").to_owned(),
-                zone.since(time(row), now),
+                marked_name(row).into(),
+                language.state(text(row, "state")).into(),
+                value(row).into(),
+                limit(row).into(),
+                text(row, "class").into(),
+                zone.since(time(row), now).into(),
             ]
         })
         .collect();
-    let [alarm, state, value, limit, class, since] = language.alarm_columns();
-    let columns = [
-        (alarm, Align::Left, 22),
-        (state, Align::Left, 24),
-        (value, Align::Right, 12),
-        (limit, Align::Right, 7),
-        (class, Align::Left, 9),
-        (since, Align::Left, 14),
-    ];
-    layout(&columns, &cells)
+    let Grid { head, rows } = grid(&columns(language), &cells, width);
+    std::iter::once(head).chain(rows).map(|line| format!("{}\n", line.to_string().trim_end())).collect()
 }
 
 /// What is to be asked of the site for an alarm.
@@ -256,17 +263,17 @@ mod tests {
     #[test]
     fn a_list_fits_a_terminal_in_both_languages() {
         let rows = [row("WELL-001.ESP_CURRENT", "deviation", "B", "2026-01-01T05:00:00Z")];
-        let text = table(&rows, Language::Spanish, &Zone::named("America/Bogota"));
+        let text = table(&rows, Language::Spanish, &Zone::named("America/Bogota"), 80);
         assert!(text.contains("activa, sin reconocer") && text.contains("01-01 00:00:00"), "{text}");
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        assert!(widest <= 100, "{widest}: {text}");
+        assert!(widest <= 80, "{widest}: {text}");
     }
 
     #[test]
     fn the_first_of_a_group_is_marked() {
         let mut rows = [row("W.THP", "H", "B", "2026-01-01T05:00:00Z"), row("W.CHP", "H", "B", "2026-01-01T05:00:00Z")];
         rows[1].insert("first".to_owned(), Json::from(true));
-        let text = table(&rows, Language::English, &Zone::named("UTC"));
+        let text = table(&rows, Language::English, &Zone::named("UTC"), 80);
         assert!(text.contains("\n*W.CHP.H ") && text.contains("\nW.THP.H "), "{text}");
     }
 

@@ -12,6 +12,8 @@ use super::Key;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
     pub(crate) head: Vec<Line<'static>>,
+    /// The heads of the body's columns: they stay above it.
+    pub(crate) columns: Option<Line<'static>>,
     pub(crate) body: Vec<Line<'static>>,
     pub(crate) foot: Line<'static>,
     /// The line of the body that the keys are about.
@@ -70,9 +72,10 @@ impl Page {
         let height = usize::from(area.height);
         // In a low window the body counts most, then the foot, then the head.
         let foot = usize::from(height >= 2);
-        let rest = (height - foot).saturating_sub(3.min(self.body.len()));
-        let head = self.head.len().min(rest).min((height / 3).max(3));
-        let room = height - foot - head;
+        let columns = self.columns.as_ref().filter(|_| height >= foot + 2);
+        let rest = height - foot - usize::from(columns.is_some());
+        let head = self.head.len().min(rest.saturating_sub(3.min(self.body.len()))).min((height / 3).max(3));
+        let room = rest - head;
         scroll.fit(self.body.len(), room, self.chosen);
         let mut y = area.top();
         let mut line = |line: &Line<'_>, style: Style| {
@@ -82,7 +85,7 @@ impl Page {
             }
             y += 1;
         };
-        for text in &self.head[..head] {
+        for text in self.head[..head].iter().chain(columns) {
             line(text, Style::default());
         }
         let shown = self.body.iter().enumerate().skip(scroll.first).take(room);
@@ -114,7 +117,7 @@ impl Page {
 
     /// The page as text, as wide as a terminal of so many columns, without its foot.
     pub(crate) fn text(&self, width: u16) -> String {
-        let lines = || self.head.iter().chain(&self.body);
+        let lines = || self.head.iter().chain(&self.columns).chain(&self.body);
         let height = u16::try_from(lines().count()).unwrap_or(u16::MAX);
         let area = Rect::new(0, 0, width, 1);
         let mut text = String::new();
@@ -139,6 +142,7 @@ mod tests {
     fn page(head: usize, body: usize) -> Page {
         Page {
             head: (0..head).map(|number| Line::from(format!("head {number}"))).collect(),
+            columns: None,
             body: (0..body).map(|number| Line::from(format!("body {number}"))).collect(),
             foot: Line::from("q quit"),
             chosen: None,
@@ -169,6 +173,17 @@ mod tests {
         // A body that has become shorter is shown to its end.
         assert_eq!(drawn(&page(1, 2), 30, 5, &mut scroll)[1..4], ["body 0", "body 1", ""]);
         assert!(!scroll.key(Key::Char('x')));
+    }
+
+    #[test]
+    fn the_heads_of_columns_stay_in_sight() {
+        let mut scroll = Scroll::default();
+        let page = Page { columns: Some(Line::from("NAME")), ..page(5, 9) };
+        scroll.key(Key::End);
+        let expected = ["head 0", "head 1", "head 2", "NAME", "body 6", "body 7", "body 8"];
+        assert_eq!(drawn(&page, 30, 8, &mut scroll)[..7], expected);
+        assert_eq!(drawn(&page, 30, 3, &mut scroll)[..2], ["NAME", "body 6"]);
+        assert!(page.text(30).contains("head 4\nNAME\nbody 0\n"));
     }
 
     #[test]

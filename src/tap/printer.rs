@@ -146,6 +146,7 @@ impl Printer {
     fn pairs(&mut self, columns: &[Column], rows: usize, text: &mut String) {
         let look = self.look.clone();
         let width = self.width();
+        let is_alarms = ["alarm", "state", "event"].iter().all(|name| columns.iter().any(|own| own.name == *name));
         for row in 0..rows {
             let time = columns.iter().find(|column| column.name == "time").and_then(|column| column.time(row));
             self.begin(time, text);
@@ -158,6 +159,13 @@ impl Printer {
                     continue;
                 }
                 let mut cell = column.text(row, &look.zone, look.language);
+                if is_alarms {
+                    cell = match column.name.as_str() {
+                        "state" => look.language.short_state(&cell).to_owned(),
+                        "event" => look.language.event(&cell).to_owned(),
+                        _ => cell,
+                    };
+                }
                 if cell.is_empty() {
                     continue;
                 }

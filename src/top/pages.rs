@@ -50,6 +50,19 @@ impl Order {
     }
 }
 
+/// What scrolls on a page, and the heads of its columns, which do not.
+pub(super) struct Body {
+    pub(super) columns: Option<Line<'static>>,
+    pub(super) lines: Vec<Line<'static>>,
+}
+
+impl Body {
+    /// All of it as lines that scroll together with others.
+    fn into_lines(self) -> Vec<Line<'static>> {
+        self.columns.into_iter().chain(self.lines).collect()
+    }
+}
+
 /// What a page is drawn from.
 pub(super) struct Drawing<'a> {
     pub(super) figures: &'a Figures,
@@ -108,30 +121,30 @@ impl Drawing<'_> {
         lines
     }
 
-    pub(super) fn overview(&self) -> Vec<Line<'static>> {
-        let mut lines = self.connection_lines(Order::Trouble, Some(CONNECTIONS), false);
+    pub(super) fn overview(&self) -> Body {
+        let mut lines = self.connection_lines(Order::Trouble, Some(CONNECTIONS), false).into_lines();
         lines.push(Line::default());
-        lines.extend(self.node_lines(Order::Given, false));
+        lines.extend(self.node_lines(Order::Given, false).into_lines());
         if !self.figures.datasets.is_empty() {
             lines.push(Line::default());
             lines.extend(self.dataset_lines());
         }
-        lines
+        Body { columns: None, lines }
     }
 
-    pub(super) fn pipelines(&self) -> Vec<Line<'static>> {
+    pub(super) fn pipelines(&self) -> Body {
         self.node_lines(self.order, true)
     }
 
-    pub(super) fn connections(&self) -> Vec<Line<'static>> {
+    pub(super) fn connections(&self) -> Body {
         self.connection_lines(self.order, None, true)
     }
 
-    fn connection_lines(&self, order: Order, most: Option<usize>, details: bool) -> Vec<Line<'static>> {
+    fn connection_lines(&self, order: Order, most: Option<usize>, details: bool) -> Body {
         let words = self.words();
         let all = &self.figures.connections;
         if all.is_empty() {
-            return vec![Line::styled(words.no_connections, QUIET)];
+            return Body { columns: None, lines: vec![Line::styled(words.no_connections, QUIET)] };
         }
         let mut sorted: Vec<&Connection> = all.iter().collect();
         match order {
@@ -152,7 +165,7 @@ impl Drawing<'_> {
             Column::right(busy, 6, 4),
         ];
         let Grid { head, rows } = grid(&columns, &rows, self.width);
-        let mut lines = vec![head];
+        let mut lines = Vec::new();
         for (connection, row) in sorted.iter().zip(rows) {
             lines.push(row);
             if details {
@@ -162,7 +175,7 @@ impl Drawing<'_> {
         if shown < sorted.len() {
             lines.push(Line::styled(format!("+{} {}", sorted.len() - shown, words.more), QUIET));
         }
-        lines
+        Body { columns: Some(head), lines }
     }
 
     fn connection_row(&self, connection: &Connection) -> Vec<Cell> {
@@ -206,7 +219,7 @@ impl Drawing<'_> {
         lines
     }
 
-    fn node_lines(&self, order: Order, details: bool) -> Vec<Line<'static>> {
+    fn node_lines(&self, order: Order, details: bool) -> Body {
         let words = self.words();
         let mut entries: Vec<(Vec<Cell>, Vec<String>)> = Vec::new();
         if order == Order::Given {
@@ -246,12 +259,12 @@ impl Drawing<'_> {
         ];
         let (cells, details): (Vec<Vec<Cell>>, Vec<Vec<String>>) = entries.into_iter().unzip();
         let Grid { head, rows } = grid(&columns, &cells, self.width);
-        let mut lines = vec![head];
+        let mut lines = Vec::new();
         for (row, details) in rows.into_iter().zip(details) {
             lines.push(row);
             lines.extend(indented(details, self.width));
         }
-        lines
+        Body { columns: Some(head), lines }
     }
 
     fn pipeline_details(&self, pipeline: &Pipeline) -> Vec<String> {
@@ -311,17 +324,19 @@ impl Drawing<'_> {
         lines
     }
 
-    pub(super) fn values(&self, values: &Values) -> Vec<Line<'static>> {
+    /// Where the values come from, for the head of their page.
+    pub(super) fn source(&self, values: &Values) -> Option<Line<'static>> {
+        let from = values.from()?;
+        Some(Line::styled(format!("{} {from}", self.words().values_of), QUIET))
+    }
+
+    pub(super) fn values(&self, values: &Values) -> Body {
         let words = self.words();
-        let mut lines = Vec::new();
-        if let Some(from) = values.from() {
-            lines.push(Line::styled(format!("{} {from}", words.values_of), QUIET));
-        }
         let shown = values.sorted(self.order == Order::Trouble);
         if shown.is_empty() {
-            lines.push(Line::styled(words.no_values, QUIET));
-            return lines;
+            return Body { columns: None, lines: vec![Line::styled(words.no_values, QUIET)] };
         }
+        let mut lines = Vec::new();
         let mut asset = None;
         let mut rows: Vec<Vec<Cell>> = Vec::with_capacity(shown.len());
         // The line of an asset stands before the row with this number.
@@ -360,7 +375,6 @@ impl Drawing<'_> {
             Column::right(age, 11, 3),
         ];
         let Grid { head, rows } = grid(&columns, &rows, self.width);
-        lines.push(head);
         let mut assets = assets.into_iter().peekable();
         for (index, row) in rows.into_iter().enumerate() {
             if let Some((_, asset)) = assets.next_if(|(before, _)| *before == index) {
@@ -368,11 +382,11 @@ impl Drawing<'_> {
             }
             lines.push(row);
         }
-        lines
+        Body { columns: Some(head), lines }
     }
 
-    pub(super) fn help(&self) -> Vec<Line<'static>> {
-        self.words().help.lines().map(Line::from).collect()
+    pub(super) fn help(&self) -> Body {
+        Body { columns: None, lines: self.words().help.lines().map(Line::from).collect() }
     }
 }
 

@@ -93,6 +93,10 @@ impl View {
         let order = self.orders[self.name as usize];
         let drawing = Drawing { figures, language, zone: &zone, width: usize::from(width), order };
         let words = Words::of(language);
+        let mut head = drawing.head(problem);
+        if self.name == Name::Values {
+            head.extend(drawing.source(values));
+        }
         let body = match self.name {
             Name::Overview => drawing.overview(),
             Name::Pipelines => drawing.pipelines(),
@@ -105,7 +109,7 @@ impl View {
             // Before the pages, where it is seen in a narrow window too.
             foot = format!("{} {}  {foot}", words.sort, order.name(words));
         }
-        Page { head: drawing.head(problem), body, foot: Line::from(foot), chosen: None }
+        Page { head, columns: body.columns, body: body.lines, foot: Line::from(foot), chosen: None }
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Tapped {
 }
 
 /// Batches that a tap holds for a slow reader before it misses some.
-const DEPTH: usize = 256;
+const DEPTH: usize = 1_024;
 
 /// Bytes of buffers that it keeps alive for one; a batch that is larger than that is still held alone.
 const BYTES: usize = 4 << 20;

@@ -122,7 +122,7 @@ impl LiveSite {
             version,
             started,
             session,
-            language: Language { functions: registry.functions().clone(), units: registry.units().clone() },
+            language: Language { functions: registry.functions().clone(), units: registry.units().at(site.atmospheric_pressure) },
             lookers: Lookers::default(),
             tables,
             names: OnceLock::new(),

@@ -62,7 +62,7 @@ fn a_name_is_a_node_a_port_a_tag_or_an_asset() {
     }
     for (name, said) in [
         ("all", "several nodes are named `all`: `wells.all`, `other.all`; name one of them"),
-        ("newst", "there is no node, tag or asset `newst` (did you mean `newest`?); nodes: `wells.all`, `wells.newest`, `other.all`"),
+        ("newst", "there is no node, tag or asset `newst` (did you mean `newest`?)\nnodes: `wells.all`, `wells.newest`, `other.all`"),
         ("W1.TPH", "there is no node, tag or asset `W1.TPH` (did you mean `W1.THP`?)"),
         ("newest.lat", "`wells.newest` has no port `lat`; it has `main`, `late`"),
         ("kept", "`wells.kept` is a sink and gives nothing; tap what it reads: `wells.newest`"),

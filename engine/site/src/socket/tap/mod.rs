@@ -30,7 +30,7 @@ use giver::{Allowance, Giver};
 use target::Target;
 
 /// How often an asker is given what has come: seldom enough to cost little, often enough for eyes.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(200);
 /// Rows that are gathered before they are given, whatever the pace.
 const GATHERED: usize = 8_192;
 /// How often an asker is told that rows are left out.

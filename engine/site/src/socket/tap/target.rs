@@ -185,7 +185,7 @@ fn unknown(name: &str, site: &Site) -> Refusal {
     }
     let listed: Vec<String> = known.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
     if !listed.is_empty() {
-        message.push_str(&format!("; nodes: {}", listed.join(", ")));
+        message.push_str(&format!("\nnodes: {}", listed.join(", ")));
     }
     if known.len() > LISTED {
         message.push_str(&format!(" and {} more, which `ducto tap` lists", known.len() - LISTED));
