@@ -25,7 +25,8 @@ impl Zone {
     }
 
     fn at(&self, micros: i64) -> jiff::civil::DateTime {
-        let time = Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX });
+        let time =
+            Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX });
         self.zone.to_datetime(time)
     }
 

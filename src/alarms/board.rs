@@ -321,7 +321,8 @@ impl Board {
     /// Everything that is known of an alarm.
     fn details(&self, row: &Row, width: usize) -> Vec<Line<'static>> {
         let Manners { language, zone, .. } = &self.manners;
-        let number = |field: &str| row.get(field).and_then(Json::as_i64).map(|number| number.to_string()).unwrap_or_default();
+        let number =
+            |field: &str| row.get(field).and_then(Json::as_i64).map(|number| number.to_string()).unwrap_or_default();
         let described = row.get("description").and_then(Json::as_object);
         let code = language.pick("en", "es");
         let description = described.and_then(|texts| texts.get(code).or_else(|| texts.values().next()));
@@ -425,8 +426,7 @@ mod tests {
     }
 
     fn board(language: Language) -> Board {
-        let manners =
-            Manners { site: "FIELD-NORTE-001".to_owned(), language, zone: Zone::named("America/Bogota") };
+        let manners = Manners { site: "FIELD-NORTE-001".to_owned(), language, zone: Zone::named("America/Bogota") };
         let mut board = Board::new(manners, false);
         board.take(row("WELL-001.THP", "H", "C", 10, None));
         board.take(row("WELL-002.ESP_MOTOR_TEMPERATURE", "deviation", "B", 20, Some(true)));
@@ -520,7 +520,9 @@ mod tests {
         let [Ask::Act { verb, arguments, user, reason }] = asks.as_slice() else { panic!("{asks:?}") };
         assert_eq!((verb.as_str(), user.as_deref(), reason.as_deref()), ("acknowledge", None, Some("aqseé")));
         assert_eq!(arguments["tag"], "WELL-002.ESP_CURRENT");
-        let Wish::Do(asks) = (board.key(Key::Char('A')), board.key(Key::Char('\n'))).1 else { panic!("nothing is done") };
+        let Wish::Do(asks) = (board.key(Key::Char('A')), board.key(Key::Char('\n'))).1 else {
+            panic!("nothing is done")
+        };
         assert_eq!(asks.len(), 4);
         board.key(Key::Char('r'));
         assert_eq!((board.key(Key::Esc), &board.mode), (Wish::Draw, &Mode::List));

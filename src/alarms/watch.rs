@@ -30,11 +30,8 @@ pub(super) fn run(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
     let folder = data::folder(&args.place)?;
     let mut client = ask::connect_to(&folder)?;
     let status = ask::status(&mut client).map_err(ask::failure)?;
-    let manners = Manners {
-        site: status.site,
-        language: Language::of(&status.language),
-        zone: Zone::named(&status.time_zone),
-    };
+    let manners =
+        Manners { site: status.site, language: Language::of(&status.language), zone: Zone::named(&status.time_zone) };
     let following = follow(client)?;
     if output.is_json() || !screen::is_possible() {
         lines(&following, args.all, &manners, output)
@@ -82,12 +79,8 @@ fn lines(following: &Following, all: bool, manners: &Manners, output: &Output) -
 /// "10:15:32  WELL-003.THP.H raised: 2700 psig (limit 2500)  maria: seen".
 fn sentence(row: &Row, manners: &Manners) -> String {
     let Manners { language, zone, .. } = manners;
-    let mut sentence = format!(
-        "{}  {} {}",
-        zone.since(time(row), times::now()),
-        name(row),
-        language.event(text(row, "event"))
-    );
+    let mut sentence =
+        format!("{}  {} {}", zone.since(time(row), times::now()), name(row), language.event(text(row, "event")));
     let (value, limit) = (value(row), limit(row));
     if !value.is_empty() {
         sentence.push_str(&format!(": {value}"));

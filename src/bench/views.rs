@@ -166,7 +166,8 @@ impl Feed {
                 cpu.store((measure::thread_cpu() * 1e9) as u64, Ordering::Relaxed);
             }
         });
-        let thread = thread.map_err(|error| Failure::new(Exit::Data, format!("a thread cannot be started: {error}")))?;
+        let thread =
+            thread.map_err(|error| Failure::new(Exit::Data, format!("a thread cannot be started: {error}")))?;
         Ok(Self { stop, samples, cpu, started: Instant::now(), thread })
     }
 

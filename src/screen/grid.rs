@@ -159,8 +159,12 @@ pub(crate) fn ends(left: Vec<Span<'static>>, right: String, width: usize) -> Vec
 mod tests {
     use super::*;
 
-    const COLUMNS: [Column; 4] =
-        [Column::left("NAME", 30, 0), Column::right("RATE", 8, 0), Column::right("CPU", 6, 1), Column::left("NOTE", 20, 2)];
+    const COLUMNS: [Column; 4] = [
+        Column::left("NAME", 30, 0),
+        Column::right("RATE", 8, 0),
+        Column::right("CPU", 6, 1),
+        Column::left("NOTE", 20, 2),
+    ];
 
     fn texts(width: usize) -> Vec<String> {
         let row = |cells: [&str; 4]| cells.map(Cell::from).to_vec();

@@ -69,7 +69,8 @@ impl Screen {
             }
         };
         std::thread::Builder::new().name("keys".into()).spawn(read).map_err(failed)?;
-        let out = std::io::stdout().into_raw_mode().and_then(IntoAlternateScreen::into_alternate_screen).map_err(failed)?;
+        let out =
+            std::io::stdout().into_raw_mode().and_then(IntoAlternateScreen::into_alternate_screen).map_err(failed)?;
         let terminal = Terminal::new(TermionBackend::new(out)).map_err(failed)?;
         Ok(Self { terminal, keys, interrupts })
     }

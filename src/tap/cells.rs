@@ -77,7 +77,7 @@ impl Column {
         match self.kind {
             Kind::Time => self.time(row).map_or_else(|| self.plain(row), |time| zone.clock(time)),
             Kind::Quality => self.quality(row).map_or_else(String::new, |quality| language.quality(quality).to_owned()),
-            Kind::Checks => self.checks(row).map_or_else(String::new, |checks| join(checks)),
+            Kind::Checks => self.checks(row).map_or_else(String::new, join),
             Kind::Number => match self.values.as_primitive_opt::<Float64Type>() {
                 Some(values) => number(values.value(row)),
                 None => self.plain(row),

@@ -216,12 +216,8 @@ fn list(status: &Status, output: &Output) {
             }
         }
     }
-    let columns = [
-        ("NODE", Align::Left, 32),
-        ("TYPE", Align::Left, 16),
-        ("GIVES", Align::Left, 7),
-        ("READS", Align::Left, 18),
-    ];
+    let columns =
+        [("NODE", Align::Left, 32), ("TYPE", Align::Left, 16), ("GIVES", Align::Left, 7), ("READS", Align::Left, 18)];
     output.print(&layout(&columns, &rows));
     output.line("\n`ducto tap NODE` shows what passes; a tag or an asset in its place, what enters.");
 }

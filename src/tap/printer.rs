@@ -134,10 +134,8 @@ impl Printer {
         self.header = names.iter().map(|name| (*name).to_owned()).collect();
         self.lines = 1;
         let [time, tag, value, unit, quality] = names;
-        let line = format!(
-            "{time:<12}  {tag:<width$}  {value:>VALUE$}  {unit:<UNIT$}  {quality}",
-            width = self.name_width
-        );
+        let line =
+            format!("{time:<12}  {tag:<width$}  {value:>VALUE$}  {unit:<UNIT$}  {quality}", width = self.name_width);
         text.push_str(&self.dim(line.trim_end()));
         text.push('\n');
     }
@@ -397,7 +395,10 @@ TIME          TAG                           VALUE  UNIT     QUALITY
     fn colour_says_how_good_a_value_is() {
         let mut printer = Printer::new(Look { coloured: true, ..look(TapFormat::Table) });
         let text = printed(&mut printer, &samples());
-        assert!(text.contains("\u{1b}[33msub-normal") && text.contains("\u{1b}[31mno communication\u{1b}[0m"), "{text}");
+        assert!(
+            text.contains("\u{1b}[33msub-normal") && text.contains("\u{1b}[31mno communication\u{1b}[0m"),
+            "{text}"
+        );
         assert!(text.contains("  good\n"), "{text}");
     }
 
@@ -439,7 +440,10 @@ TIME          TAG                           VALUE  UNIT     QUALITY
         assert_eq!(lines.len(), 4);
         let text = printed(&mut Printer::new(look(TapFormat::Json)), &samples());
         let row: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
-        assert_eq!((&row["tag"], &row["quality"]), (&"WELL-002.ESP_MOTOR_TEMPERATURE_OF_THE_WINDING".into(), &88.into()));
+        assert_eq!(
+            (&row["tag"], &row["quality"]),
+            (&"WELL-002.ESP_MOTOR_TEMPERATURE_OF_THE_WINDING".into(), &88.into())
+        );
         assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 }

@@ -148,7 +148,8 @@ impl Figures {
             samples_per_second: rate.of(now.log.rows, before.map(|before| before.log.rows)),
             entries_per_second: rate.of(now.epoch, before.map(|before| before.epoch)),
             lag_seconds: now.pipelines.iter().map(|pipeline| pipeline.lag).max().unwrap_or(0) as f64 / SECOND,
-            cpu_percent: rate.percent(now.cpu.saturating_mul(1_000), before.map(|before| before.cpu.saturating_mul(1_000))),
+            cpu_percent: rate
+                .percent(now.cpu.saturating_mul(1_000), before.map(|before| before.cpu.saturating_mul(1_000))),
             dropped_rows: now.dropped_rows,
             clock_steps: now.clock_steps,
             memory: now.memory,
@@ -158,7 +159,8 @@ impl Figures {
                 .connections
                 .iter()
                 .map(|connection| {
-                    let of = |before: &Status| before.connections.iter().find(|old| old.name == connection.name).cloned();
+                    let of =
+                        |before: &Status| before.connections.iter().find(|old| old.name == connection.name).cloned();
                     connection_figures(connection, before.and_then(of).as_ref(), &rate)
                 })
                 .collect(),

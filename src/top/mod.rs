@@ -92,7 +92,10 @@ enum Looked {
 fn look(folder: PathBuf, every: Duration) -> Result<Receiver<Looked>, Failure> {
     let (sender, looked) = sync_channel(4);
     let failed = |error| Failure::new(Exit::Findings, format!("a thread cannot be started: {error}; try again"));
-    std::thread::Builder::new().name("looking".into()).spawn(move || keep_looking(&folder, every, &sender)).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("looking".into())
+        .spawn(move || keep_looking(&folder, every, &sender))
+        .map_err(failed)?;
     Ok(looked)
 }
 

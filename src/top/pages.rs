@@ -205,9 +205,11 @@ impl Drawing<'_> {
         }
         let causes = connection.errors_by_cause.iter().filter(|(_, errors)| **errors > 0);
         parts.extend(causes.map(|(cause, errors)| format!("{cause}: {}", count(*errors))));
-        for (number, text) in
-            [(connection.overruns, words.overruns), (connection.refused_rows, words.refused), (connection.failures, words.restarts)]
-        {
+        for (number, text) in [
+            (connection.overruns, words.overruns),
+            (connection.refused_rows, words.refused),
+            (connection.failures, words.restarts),
+        ] {
             if number > 0 {
                 parts.push(format!("{text}: {}", count(number)));
             }
@@ -224,7 +226,8 @@ impl Drawing<'_> {
         let mut entries: Vec<(Vec<Cell>, Vec<String>)> = Vec::new();
         if order == Order::Given {
             for pipeline in &self.figures.pipelines {
-                entries.push((pipeline_row(pipeline), if details { self.pipeline_details(pipeline) } else { Vec::new() }));
+                entries
+                    .push((pipeline_row(pipeline), if details { self.pipeline_details(pipeline) } else { Vec::new() }));
                 for node in &pipeline.nodes {
                     entries.push((node_row(&format!("  {}", node.id), node), self.node_details(node, details)));
                 }

@@ -1,8 +1,8 @@
 //! A site as it might be, for tests of what is drawn.
 
 use ducto_site::protocol::{
-    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState, PortState,
-    Status,
+    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState,
+    PortState, Status,
 };
 
 /// 2026-01-01 15:00:00 UTC.
@@ -10,7 +10,11 @@ pub(super) const NOW: i64 = 1_767_279_600_000_000;
 
 fn node(id: &str, operator: &str, inputs: &[&str], rate: u64, at: u64) -> NodeState {
     let sink = operator == "historian";
-    let ports = if sink { Vec::new() } else { vec![PortState { name: "main".to_owned(), samples: matches!(operator, "tags" | "quality") }] };
+    let ports = if sink {
+        Vec::new()
+    } else {
+        vec![PortState { name: "main".to_owned(), samples: matches!(operator, "tags" | "quality") }]
+    };
     NodeState {
         id: id.to_owned(),
         operator: operator.to_owned(),

@@ -77,12 +77,21 @@ mod tests {
 
     #[test]
     fn figures_are_short() {
-        assert_eq!([None, Some(0.0), Some(0.42), Some(9.94), Some(12_345.6)].map(rate), ["·", "0", "0.4", "9.9", "12,346"]);
-        assert_eq!([Some(0.0), Some(0.123), Some(3.14), Some(103.0)].map(percent), ["0 %", "0.12 %", "3.1 %", "103 %"]);
-        assert_eq!([0, 999, 1_234, 128_000_000, 999_999_999].map(bytes), ["0 B", "999 B", "1.2 kB", "128 MB", "1.0 GB"]);
+        assert_eq!(
+            [None, Some(0.0), Some(0.42), Some(9.94), Some(12_345.6)].map(rate),
+            ["·", "0", "0.4", "9.9", "12,346"]
+        );
+        assert_eq!([Some(0.0), Some(0.123), Some(3.12), Some(103.0)].map(percent), ["0 %", "0.12 %", "3.1 %", "103 %"]);
+        assert_eq!(
+            [0, 999, 1_234, 128_000_000, 999_999_999].map(bytes),
+            ["0 B", "999 B", "1.2 kB", "128 MB", "1.0 GB"]
+        );
         assert_eq!([0.0, 0.0014, 0.25, 2.5, 185.0].map(short_time), ["0 ms", "1.4 ms", "250 ms", "2.5 s", "3 min 5 s"]);
         assert_eq!([0, 12, 1_234, 12_345_678].map(count), ["", "12", "1,234", "12.3 M"]);
-        assert_eq!((gauge(1, 100), gauge(50, 100), gauge(7, 0)), ("[#.........]".into(), "[#####.....]".into(), "[##########]".into()));
+        assert_eq!(
+            (gauge(1, 100), gauge(50, 100), gauge(7, 0)),
+            ("[#.........]".into(), "[#####.....]".into(), "[##########]".into())
+        );
         assert_eq!(share(3, 32), "9 %");
     }
 }

@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn pages_on_a_terminal_of_80_columns() {
-        for (key, name) in [('o', "overview"), ('p', "pipelines"), ('c', "connections"), ('t', "values"), ('?', "help")] {
+        for (key, name) in [('o', "overview"), ('p', "pipelines"), ('c', "connections"), ('t', "values"), ('?', "help")]
+        {
             let mut view = View::default();
             view.key(Key::Char(key));
             insta::assert_snapshot!(format!("{name}_80x24"), drawn(&mut view, &figures(), 80, 24));

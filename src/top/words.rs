@@ -55,7 +55,7 @@ impl Words {
     }
 
     /// The state of a connection.
-    pub(super) fn state<'a>(language: Language, state: &'a str) -> &'a str {
+    pub(super) fn state(language: Language, state: &str) -> &str {
         let (english, spanish) = match state {
             "waiting" => ("waiting", "en espera"),
             "up" => ("up", "en línea"),

@@ -136,7 +136,8 @@ fn bad_requests_are_refused_without_harm() {
     assert!(answer.is_empty() || answer.contains("longer than"), "{answer}");
 
     let mut tap = UnixStream::connect(&path).unwrap();
-    let request = br#"{"version": 1, "ask": {"tap": {"name": "well-monitoring.checked", "limit": 3, "format": "rows"}}}"#;
+    let request =
+        br#"{"version": 1, "ask": {"tap": {"name": "well-monitoring.checked", "limit": 3, "format": "rows"}}}"#;
     tap.write_all(request).unwrap();
     tap.write_all(b"\n").unwrap();
     let lines: Vec<Value> =

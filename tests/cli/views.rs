@@ -27,7 +27,10 @@ fn rows_are_shown_as_they_pass() {
     assert!(lines[1].ends_with("America/Bogota"), "{finished:?}");
     let rows = &lines[2..];
     assert_eq!(rows.len(), 4, "{finished:?}");
-    assert!(rows.iter().any(|row| row.contains("WELL-001.THP") && row.contains("1800  psig     buena")), "{finished:?}");
+    assert!(
+        rows.iter().any(|row| row.contains("WELL-001.THP") && row.contains("1800  psig     buena")),
+        "{finished:?}"
+    );
     assert!(widest(&finished.stdout) <= 80 && !finished.stdout.contains('\u{1b}'), "{finished:?}");
 
     device.set(0, 2_700.0);
@@ -57,7 +60,10 @@ fn what_cannot_be_tapped_is_said_with_what_can() {
     assert_eq!((&checked["pipeline"], &checked["gives"]), (&"well-monitoring".into(), &"samples".into()));
 
     let finished = run(site.path(), &["tap", "chekced"]).expect(1);
-    assert!(finished.stderr.contains("did you mean `checked`?") && finished.stderr.contains("`alarms`"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("did you mean `checked`?") && finished.stderr.contains("`alarms`"),
+        "{finished:?}"
+    );
     let finished = run(site.path(), &["tap", "checked", "--where", "qualty < 192"]).expect(1);
     for part in ["error[E0220]", "--where:1:1", "qualty < 192", "^^^^^^", "did you mean `quality`?"] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
@@ -106,7 +112,10 @@ fn the_load_of_a_site_is_printed_once_and_again() {
     let nodes = figures["pipelines"][0]["nodes"].as_array().unwrap();
     let checked = nodes.iter().find(|node| node["id"] == "checked").unwrap();
     assert!(rate(&checked["rows_per_second"]) > 0.0 && rate(&checked["batches_per_second"]) > 0.0, "{checked}");
-    assert!(figures["memory"]["budget"].as_u64().unwrap() > figures["memory"]["buffers"].as_u64().unwrap(), "{figures}");
+    assert!(
+        figures["memory"]["budget"].as_u64().unwrap() > figures["memory"]["buffers"].as_u64().unwrap(),
+        "{figures}"
+    );
 
     let text = run(site.path(), &["top", "--once", "--every", "500ms"]).expect(0).stdout;
     for part in ["TEST-001", "muestras/s", "modbus 127.0.0.1", "well-monitoring", "  checked", "history"] {
@@ -151,6 +160,7 @@ fn alarms_are_watched_line_by_line_and_their_history_listed() {
     programs.wait().expect(0);
     // Out of the files, where no site runs: in English, and in UTC.
     let events = run(site.path(), &["alarms", "--history", "--limit", "2", "--json"]).expect(0).json();
-    let events: Vec<&str> = events["events"].as_array().unwrap().iter().map(|row| row["event"].as_str().unwrap()).collect();
+    let events: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|row| row["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["returned", "acknowledged"]);
 }

@@ -267,12 +267,11 @@ impl Drop for RunningSite {
     }
 }
 
-/// One feeder per endpoint, with the number of its tags: assets whose connections share an endpoint share the socket or
-/// the line.
-fn connections(
-    site: &Site,
-    context: &BuildContext,
-) -> Result<Vec<(Box<dyn ducto_graph::operator::Feeder>, usize)>, RuntimeError> {
+/// A feeder, and how many tags are read by it.
+type Reading = (Box<dyn ducto_graph::operator::Feeder>, usize);
+
+/// One feeder per endpoint: assets whose connections share an endpoint share the socket or the line.
+fn connections(site: &Site, context: &BuildContext) -> Result<Vec<Reading>, RuntimeError> {
     let mut endpoints: BTreeMap<(&'static str, String), Vec<ConnectionMember>> = BTreeMap::new();
     for connection in &site.connections {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();

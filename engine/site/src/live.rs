@@ -122,7 +122,10 @@ impl LiveSite {
             version,
             started,
             session,
-            language: Language { functions: registry.functions().clone(), units: registry.units().at(site.atmospheric_pressure) },
+            language: Language {
+                functions: registry.functions().clone(),
+                units: registry.units().at(site.atmospheric_pressure),
+            },
             lookers: Lookers::default(),
             tables,
             names: OnceLock::new(),

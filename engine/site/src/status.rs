@@ -1,7 +1,7 @@
 //! How a running site is, for its socket.
 
-use ducto_graph::pipeline::{NodeConfig, Pipeline};
 use ducto_graph::operator::LinkReport;
+use ducto_graph::pipeline::{NodeConfig, Pipeline};
 use ducto_record::{Epoch, Micros, StreamType};
 use ducto_runtime::{FeederStatus, NodeCounts, NodeStatus, PipelineStatus, RunningSite};
 use ducto_storage::Historian;
@@ -9,8 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::live::Shared;
 use crate::protocol::{
-    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState, PortState,
-    Status,
+    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState,
+    PortState, Status,
 };
 
 /// The status; `None` once the site is stopping.
@@ -53,7 +53,8 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
         },
         memory: MemoryState {
             budget: site.memory.bytes(),
-            buffers: (log.bytes + waiting + datasets.iter().map(|dataset| dataset.buffered_bytes).sum::<usize>()) as u64,
+            buffers: (log.bytes + waiting + datasets.iter().map(|dataset| dataset.buffered_bytes).sum::<usize>())
+                as u64,
             resident: resident(),
         },
         clients: ClientState { connections, taps, missed_rows: shared.lookers.missed_rows() },
@@ -115,7 +116,9 @@ fn node(status: NodeStatus, graph: Option<&Pipeline>) -> NodeState {
     NodeState {
         id: status.id.to_string(),
         operator: status.operator.to_owned(),
-        inputs: graph.map(|graph| graph.inputs.iter().map(|input| input.from.value.clone()).collect()).unwrap_or_default(),
+        inputs: graph
+            .map(|graph| graph.inputs.iter().map(|input| input.from.value.clone()).collect())
+            .unwrap_or_default(),
         ports: ports
             .map(|port| PortState {
                 name: port.name.to_owned(),

@@ -39,7 +39,9 @@ pub(crate) async fn answer<W: AsyncWrite + Unpin>(
         Ask::Status => {
             let shared = shared.clone();
             match blocking(move || status::of(&shared)).await {
-                Some(Some(status)) => to.write(&Answer::Status(Box::new(status))).await.map(|()| Ok(LeftOut::default())),
+                Some(Some(status)) => {
+                    to.write(&Answer::Status(Box::new(status))).await.map(|()| Ok(LeftOut::default()))
+                }
                 _ => Ok(Err(stopping())),
             }
         }

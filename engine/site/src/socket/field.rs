@@ -12,8 +12,8 @@ use arrow::array::{
 use arrow::datatypes::{self, DataType, Schema};
 use ducto_graph::expr::Functions;
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Input, Intake, NodeError, Output, Port, Resources, Sink, SinkConfig, Source,
-    SourceConfig, Transform, TransformConfig,
+    BuildContext, BuildError, CheckContext, Input, Intake, NodeError, Output, Port, Resources, Sink, SinkConfig,
+    Source, SourceConfig, Transform, TransformConfig,
 };
 use ducto_graph::pipeline::{Edge, GraphNode, NodeConfig, Pipeline};
 use ducto_graph::registry::Registry;
@@ -103,7 +103,12 @@ impl Transform for Newest {
         let values: Vec<Option<f64>> = (0..rows).map(|row| samples.values().number(row)).collect();
         let diffs = values.iter().map(|value| if value.is_some_and(|value| value < 0.0) { -1 } else { 1 });
         let columns: Vec<ArrayRef> = vec![
-            Arc::new((0..rows).map(|row| Some(samples.time(row))).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+            Arc::new(
+                (0..rows)
+                    .map(|row| Some(samples.time(row)))
+                    .collect::<TimestampMicrosecondArray>()
+                    .with_timezone("UTC"),
+            ),
             Arc::new(UInt32Array::new(samples.tags().clone(), None)),
             Arc::new(Float64Array::from(values.clone())),
             Arc::new(UInt16Array::new(samples.quality().clone(), None)),
@@ -153,13 +158,18 @@ fn node(id: &str, config: NodeConfig, reads: Option<(usize, &str, StreamType)>, 
 fn directory() -> Directory {
     let mut directory = Directory::builder();
     for name in ["W1", "W2"] {
-        directory.asset(Asset { name: name.into(), kind: "well".into(), columns: [("area".into(), "NORTE".into())].into() });
+        directory.asset(Asset {
+            name: name.into(),
+            kind: "well".into(),
+            columns: [("area".into(), "NORTE".into())].into(),
+        });
     }
     for name in TAGS {
         let kind = if name == "W1.RUN" { ValueKind::Bool } else { ValueKind::Float64 };
         let asset = name.split_once('.').and_then(|(asset, _)| directory.directory().asset_id(asset));
         let unit = name.ends_with("THP").then(psig);
-        let states = if name == "W1.RUN" { [(0, "Parado".to_owned()), (1, "En marcha".to_owned())].into() } else { [].into() };
+        let states =
+            if name == "W1.RUN" { [(0, "Parado".to_owned()), (1, "En marcha".to_owned())].into() } else { [].into() };
         let description = [("es".to_owned(), format!("Prueba {name}"))].into();
         directory.tag(Tag { asset, unit, states, description, ..Tag::named(name, kind) });
     }

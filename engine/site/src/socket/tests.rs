@@ -13,9 +13,7 @@ use ducto_storage::{DataFolder, Historian};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::protocol::{
-    Answer, Ask, LONGEST_REQUEST, Refusal, RefusalKind, Request, RowFormat, TapAsk, VERSION, parse,
-};
+use super::protocol::{Answer, Ask, LONGEST_REQUEST, Refusal, RefusalKind, Request, RowFormat, TapAsk, VERSION, parse};
 use crate::{Batches, Client, ClientError, History, LiveSite, Start};
 
 struct NoHistory;

@@ -24,8 +24,8 @@ use super::server::{Answered, Writer};
 use crate::live::Shared;
 use crate::protocol::{Answer, LeftOut, Refusal, RefusalKind, TapAsk, Tapping};
 use crate::rows::Names;
-pub(crate) use filter::Language;
 use filter::Filter;
+pub(crate) use filter::Language;
 use giver::{Allowance, Giver};
 use target::Target;
 

@@ -62,7 +62,10 @@ impl Target {
             [] => {}
             several => {
                 let names: Vec<String> = several.iter().map(|found| format!("`{}`", found.full_name())).collect();
-                return Err(missing(format!("several nodes are named `{name}`: {}; name one of them", names.join(", "))));
+                return Err(missing(format!(
+                    "several nodes are named `{name}`: {}; name one of them",
+                    names.join(", ")
+                )));
             }
         }
         if let Some(tag) = site.directory.tag_id(name) {
@@ -127,8 +130,11 @@ impl Found<'_> {
             None => {
                 let inputs: Vec<String> =
                     self.node.inputs.iter().map(|input| format!("`{}.{}`", self.pipeline, *input.from)).collect();
-                let message =
-                    format!("`{}` is a sink and gives nothing; tap what it reads: {}", self.full_name(), inputs.join(", "));
+                let message = format!(
+                    "`{}` is a sink and gives nothing; tap what it reads: {}",
+                    self.full_name(),
+                    inputs.join(", ")
+                );
                 Err(missing(message))
             }
         }
