@@ -204,8 +204,10 @@ impl HistorianSink {
 /// Share of the site's memory budget for rows that are not on disk yet.
 const BUFFER_SHARE: u64 = 4;
 
-/// How long a sink waits for the disk before it says so again.
-const PATIENCE: StdDuration = StdDuration::from_secs(60);
+/// How long a sink waits for the disk before it says so, and before it says so again. Shorter waits are how input
+/// that comes as fast as it can is held back.
+const PATIENCE: StdDuration = StdDuration::from_secs(5);
+const AGAIN: StdDuration = StdDuration::from_secs(60);
 
 /// How often a waiting sink looks whether the site stops.
 const LOOK: StdDuration = StdDuration::from_millis(200);
@@ -255,7 +257,7 @@ impl HistorianWriter {
 
     /// Appends, and waits for the disk where it is behind: a dataflow waits for that and for nothing else.
     fn append(&self, historian: &Historian, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
-        let mut said: Option<Instant> = None;
+        let mut speak_at = Instant::now() + PATIENCE;
         loop {
             match historian.append(epoch, batch, &self.directory) {
                 Ok(()) => return Ok(()),
@@ -263,8 +265,8 @@ impl HistorianWriter {
                     if self.historians.is_closing() {
                         return Err(NodeError::Other(Box::new(error)));
                     }
-                    if said.is_none_or(|said| said.elapsed() >= PATIENCE) {
-                        said = Some(Instant::now());
+                    if Instant::now() >= speak_at {
+                        speak_at = Instant::now() + AGAIN;
                         tracing::warn!(dataset = &*self.dataset, "{error}; the pipeline waits");
                     }
                     historian.wait_for_room(LOOK);
