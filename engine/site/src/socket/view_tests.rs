@@ -288,8 +288,13 @@ fn a_client_that_has_gone_leaves_nothing_behind() {
     // One is hung up while its answers are read elsewhere.
     let mut client = field.client();
     let hang_up = client.hang_up().unwrap();
-    let reading = std::thread::spawn(move || opened(&mut client, tap("wells.all")).unwrap().1.last());
-    field.wait_views(1);
+    let (on, opening) = std::sync::mpsc::channel();
+    let reading = std::thread::spawn(move || {
+        let (_, answers) = opened(&mut client, tap("wells.all")).unwrap();
+        on.send(()).unwrap();
+        answers.last()
+    });
+    opening.recv().unwrap();
     drop(hang_up);
     assert!(matches!(reading.join().unwrap(), Some(Err(ClientError::Stopped))));
     field.wait_views(0);
