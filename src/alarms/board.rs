@@ -8,6 +8,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use serde_json::Value as Json;
 
+use super::texts::{BACK, DETAILS, HELP, LIST};
 use super::{
     FIRST, Row, Verb, action, columns, is_active, is_first, limit, marked_name, name, needs_somebody, sort, text, time,
     value,
@@ -365,46 +366,6 @@ impl Board {
         lines
     }
 }
-
-/// A text in both languages.
-struct Both(&'static str, &'static str);
-
-impl Both {
-    fn pick(&self, language: Language) -> &'static str {
-        language.pick(self.0, self.1)
-    }
-}
-
-const LIST: Both = Both(
-    "? help  q quit  a acknowledge  A all  r reset  Enter details  n normal too",
-    "? ayuda  q salir  a reconocer  A todas  r restablecer  Enter detalle  n normales",
-);
-const DETAILS: Both = Both("Esc back  a acknowledge  r reset", "Esc volver  a reconocer  r restablecer");
-const BACK: Both = Both("Esc back", "Esc volver");
-const HELP: Both = Both(
-    "\
-a       acknowledge the chosen alarm; a reason can be given
-A       acknowledge all that wait for somebody
-r       reset a latched alarm whose condition is gone
-Enter   everything that is known of the chosen alarm
-n       show alarms that are normal too, or hide them
-arrows, PgUp, PgDn, Home, End   choose
-q       quit
-
-What needs somebody stands at the top, the newest first. The chosen line
-stays on its alarm when others come.",
-    "\
-a       reconocer la alarma elegida; se puede dar un motivo
-A       reconocer todas las que esperan a alguien
-r       restablecer una alarma enclavada cuya condición cesó
-Enter   todo lo que se sabe de la alarma elegida
-n       mostrar u ocultar las alarmas normales
-flechas, RePág, AvPág, Inicio, Fin   elegir
-q       salir
-
-Arriba está lo que espera a alguien, lo más nuevo primero. La línea elegida
-sigue a su alarma cuando llegan otras.",
-);
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod board;
 mod history;
+mod texts;
 mod watch;
 
 use ducto_site::protocol::Ask;
