@@ -1,6 +1,9 @@
 //! `ducto bench views`: what views cost the site that they look at, as the CPU of the site's process with a view open
 //! and without one, in turn, at one sample a second of each tag on the wall clock. The views are processes of their own,
 //! as they are in the field; what brings the samples is not counted.
+//!
+//! A commit that falls into one measurement and not into the other moves that ratio; the CPU of the threads that answer
+//! views, told beside it, is steady, and is all of the cost but what the nodes do to leave a batch for a tap.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -43,32 +46,47 @@ pub(super) fn run(args: &ViewsArgs, output: &Output) -> Result<Exit, Failure> {
     let mut views = Vec::new();
     let mut without = Vec::new();
     for (name, command) in VIEWS {
-        let (mut ratios, mut cores) = (Vec::new(), Vec::new());
+        let (mut ratios, mut cores, mut answering) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..args.rounds.max(1) {
-            let before = feed.cores_of_site(seconds);
+            let (before, _) = feed.cores_of_site(seconds);
             let mut view = open(command, &hosted)?;
             std::thread::sleep(SETTLE);
-            let with = feed.cores_of_site(seconds);
+            let (with, socket) = feed.cores_of_site(seconds);
             close(&mut view, &hosted)?;
             std::thread::sleep(SETTLE);
-            let after = feed.cores_of_site(seconds);
+            let (after, _) = feed.cores_of_site(seconds);
             // Before and after, so that what grows with time does not count as the view's.
             let alone = f64::midpoint(before, after);
             ratios.push(with / alone);
             cores.push(with);
+            answering.push(socket);
             without.push(alone);
         }
-        let (ratio, cores) = (median(&mut ratios), median(&mut cores));
-        views.push(json!({"view": name, "ratio": ratio, "cores": cores, "ratios": ratios}));
+        let (ratio, cores, answering) = (median(&mut ratios), median(&mut cores), median(&mut answering));
+        views.push((name, ratio, cores, answering, ratios));
     }
     let (fed, wall) = feed.stop();
     let status = hosted.live.status();
     hosted.end()?;
+    let without = median(&mut without);
+    let views: Vec<_> = views
+        .into_iter()
+        .map(|(name, ratio, cores, answering, ratios)| {
+            json!({
+                "view": name,
+                "cores": cores,
+                "ratio": ratio,
+                "ratios": ratios,
+                "cores_answering": answering,
+                "ratio_answering": 1.0 + answering / without,
+            })
+        })
+        .collect();
     output.object(&json!({
         "bench": "views",
         "tags": args.tags,
         "samples_per_second": fed as f64 / wall.as_secs_f64(),
-        "cores_without": median(&mut without),
+        "cores_without": without,
         "views": views,
         "rows_missed_by_views": status.map_or(0, |status| status.clients.missed_rows),
         "peak_rss_bytes": measure::memory("VmHWM"),
@@ -171,12 +189,16 @@ impl Feed {
         Ok(Self { stop, samples, cpu, started: Instant::now(), thread })
     }
 
-    /// Cores that the site uses over a time, the feed's own not counted.
-    fn cores_of_site(&self, time: Duration) -> f64 {
+    /// Cores that the site uses over a time, the feed's own not counted; and those of the threads that answer views.
+    fn cores_of_site(&self, time: Duration) -> (f64, f64) {
         let used = || measure::process_cpu() - self.cpu.load(Ordering::Relaxed) as f64 / 1e9;
-        let (start, before) = (Instant::now(), used());
+        let answering = || measure::threads_cpu("ducto-socket");
+        let (start, before, answering_before) = (Instant::now(), used(), answering());
         std::thread::sleep(time);
-        (used() - before) / start.elapsed().as_secs_f64()
+        let (site, socket) = (used() - before, answering() - answering_before);
+        let seconds = start.elapsed().as_secs_f64();
+        // A thread that has ended meanwhile takes its time with it.
+        (site / seconds, socket.max(0.0) / seconds)
     }
 
     /// Samples that were brought, and in what time.
