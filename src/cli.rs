@@ -1,11 +1,15 @@
 //! The arguments of `ducto`. Their doc comments are its help and its reference.
 
+mod views;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use ducto_graph::scalar::TimeZone;
 use ducto_operators::sources::replay::{Decimal, Pace, TimeFormat};
+
+pub use views::{ActArgs, AlarmCommand, AlarmsArgs, TapArgs, TapFormat, TopArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -67,7 +71,11 @@ pub enum Command {
     Query(QueryArgs),
     /// Show each setting of a tag and where it comes from.
     Explain(ExplainArgs),
-    /// List, acknowledge and reset the alarms of a site that runs.
+    /// Show rows as they pass a node of a site that runs, or enter it as a tag.
+    Tap(TapArgs),
+    /// Watch a site that runs: load, connections, pipelines, history and the newest values.
+    Top(TopArgs),
+    /// List, watch, acknowledge and reset the alarms of a site that runs.
     Alarms(AlarmsArgs),
     /// Measure the engine on this machine.
     Bench(BenchArgs),
@@ -271,38 +279,6 @@ pub struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct AlarmsArgs {
-    #[command(flatten)]
-    pub place: DataArgs,
-    /// List alarms that are normal too.
-    #[arg(long)]
-    pub all: bool,
-    #[command(subcommand)]
-    pub command: Option<AlarmCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AlarmCommand {
-    /// Acknowledge alarms.
-    Ack(ActArgs),
-    /// Reset latched alarms whose condition is gone.
-    Reset(ActArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct ActArgs {
-    /// Alarms as `ducto alarms` lists them: `WELL-001.THP.HH`; `*` stands for any text.
-    #[arg(required = true, value_name = "ALARM")]
-    pub alarms: Vec<String>,
-    /// Who does it; by default the user of the operating system.
-    #[arg(long)]
-    pub user: Option<String>,
-    /// Why; kept with the event.
-    #[arg(long)]
-    pub reason: Option<String>,
-}
-
-#[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
     pub bench: Bench,
@@ -323,6 +299,8 @@ pub enum Bench {
     /// The devices of `modbus`, until standard input ends; prints their ports.
     #[command(hide = true)]
     Devices(DevicesArgs),
+    /// What `tap` and `top` cost the site that they look at.
+    Views(ViewsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -418,6 +396,22 @@ pub struct ModbusArgs {
     #[arg(long, default_value_t = 1)]
     pub workers: usize,
     /// Folder of the site; a temporary one by default.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ViewsArgs {
+    /// Number of tags, each with one sample a second.
+    #[arg(long, default_value_t = 10_000)]
+    pub tags: usize,
+    /// How long each look at the site takes.
+    #[arg(long, default_value_t = 5)]
+    pub seconds: u64,
+    /// How often each view is measured.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Data folder; a temporary one by default.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }

@@ -57,13 +57,17 @@ impl Hosted {
         Ok(Self { site: site.clone(), live, data, since: Instant::now() })
     }
 
+    /// Stops cleanly.
+    pub(crate) fn end(&mut self) -> Result<Vec<Kept>, Failure> {
+        self.live.stop().map_err(|error| {
+            Failure::new(Exit::Data, format!("not everything is on disk: {error}; what was committed before is whole"))
+        })
+    }
+
     /// Stops cleanly and says what was kept.
     pub(crate) fn stop(mut self, output: &Output) -> Result<(), Failure> {
-        let stopped = self.live.stop();
+        let kept = self.end()?;
         let time = self.since.elapsed();
-        let kept = stopped.map_err(|error| {
-            Failure::new(Exit::Data, format!("not everything is on disk: {error}; what was committed before is whole"))
-        })?;
         if output.is_json() {
             let datasets: serde_json::Map<_, _> =
                 kept.iter().map(|kept| (kept.dataset.clone(), json!(kept.rows))).collect();

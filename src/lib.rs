@@ -3,6 +3,7 @@
 pub mod cli;
 
 mod alarms;
+mod ask;
 mod bench;
 mod check;
 mod complete;
@@ -20,10 +21,14 @@ mod query;
 mod replay;
 mod run;
 mod schema;
+mod screen;
 mod simulate;
 mod stored;
 mod table;
+mod tap;
 mod test;
+mod times;
+mod top;
 mod words;
 
 use std::process::ExitCode;
@@ -64,8 +69,10 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::run(args, output),
         Command::Query(args) => query::run(args, output),
         Command::Explain(args) => explain::run(args, output),
+        Command::Tap(args) => tap::run(args, output),
+        Command::Top(args) => top::run(args, output),
         Command::Alarms(args) => match &args.command {
-            None => alarms::list(args, output),
+            None => alarms::run(args, output),
             Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, &args.place, act, output),
             Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, &args.place, act, output),
         },

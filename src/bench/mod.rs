@@ -9,6 +9,7 @@ mod modbus;
 mod reference;
 mod scenario;
 mod site;
+mod views;
 mod w1;
 
 use crate::cli::{Bench, BenchArgs};
@@ -22,5 +23,6 @@ pub(crate) fn run(args: &BenchArgs, output: &Output) -> Result<Exit, Failure> {
         Bench::Scenario(args) => scenario::run(args, output),
         Bench::Modbus(args) => modbus::run(args, output),
         Bench::Devices(args) => modbus::devices(args),
+        Bench::Views(args) => views::run(args, output),
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ducto_graph::operator::{Connection, Feeder, Intake, Link, LinkReport, Polling};
 use tokio::runtime::Runtime;
 
+use crate::counted::Counted;
 use crate::error::{RuntimeError, panic_text};
 
 /// Pauses before what failed is started again: doubled each time, back to the first after a good minute.
@@ -38,8 +39,10 @@ struct Running {
     name: String,
     /// None for a connection, which is a task.
     thread: Option<JoinHandle<()>>,
-    link: Option<Arc<dyn Link>>,
     health: Arc<Health>,
+    tags: usize,
+    counted: Arc<Counted>,
+    link: Option<Arc<dyn Link>>,
 }
 
 #[derive(Default)]
@@ -60,6 +63,11 @@ pub(crate) struct Feeders {
 #[derive(Clone, Debug)]
 pub struct FeederStatus {
     pub name: String,
+    /// Tags that are read by it.
+    pub tags: usize,
+    /// Rows that it brought into the log, and those that found the memory for entries full.
+    pub rows: u64,
+    pub refused_rows: u64,
     /// How its endpoint is, where it tells.
     pub link: Option<LinkReport>,
     /// How often it failed and was started again.
@@ -94,9 +102,11 @@ impl Restarts {
 }
 
 impl Feeders {
-    pub(crate) fn start(&mut self, mut feeder: Box<dyn Feeder>, intake: Arc<dyn Intake>) -> Result<(), RuntimeError> {
+    pub(crate) fn start(&mut self, mut feeder: Box<dyn Feeder>, intake: &Arc<dyn Intake>) -> Result<(), RuntimeError> {
         let name = feeder.name();
         let link = feeder.link();
+        let counted = Arc::new(Counted::new(intake.clone()));
+        let intake: Arc<dyn Intake> = counted.clone();
         let stop = self.stop.clone();
         let health = Arc::new(Health::default());
         let mut restarts = Restarts::new(name.clone(), health.clone());
@@ -121,14 +131,14 @@ impl Feeders {
             }
             restarts.health.ended.store(true, Ordering::Release);
         })?;
-        self.running.push(Running { name, thread: Some(thread), link, health });
+        self.running.push(Running { name, thread: Some(thread), health, tags: 0, counted, link });
         Ok(())
     }
 
-    /// Starts the connections of a site, all at once.
+    /// Starts the connections of a site, all at once; each with the number of its tags.
     pub(crate) fn connect(
         &mut self,
-        connections: Vec<Box<dyn Connection>>,
+        connections: Vec<(Box<dyn Connection>, usize)>,
         intake: &Arc<dyn Intake>,
     ) -> Result<(), RuntimeError> {
         if connections.is_empty() {
@@ -140,11 +150,13 @@ impl Feeders {
             .thread_name("ducto-field")
             .enable_all()
             .build()?;
-        for connection in connections {
-            let (name, link) = (connection.name(), connection.link());
+        for (connection, tags) in connections {
+            let name = connection.name();
+            let link = connection.link();
             let health = Arc::new(Health::default());
-            runtime.spawn(keep(connection, intake.clone(), Restarts::new(name.clone(), health.clone())));
-            self.running.push(Running { name, thread: None, link, health });
+            let counted = Arc::new(Counted::new(intake.clone()));
+            runtime.spawn(keep(connection, counted.clone(), Restarts::new(name.clone(), health.clone())));
+            self.running.push(Running { name, thread: None, health, tags, counted, link });
         }
         self.connections = Some(runtime);
         Ok(())
@@ -155,6 +167,9 @@ impl Feeders {
             .iter()
             .map(|running| FeederStatus {
                 name: running.name.clone(),
+                tags: running.tags,
+                rows: running.counted.rows(),
+                refused_rows: running.counted.refused_rows(),
                 link: running.link.as_ref().map(|link| link.report()),
                 failures: running.health.failures.load(Ordering::Relaxed),
                 ended: running.health.ended.load(Ordering::Acquire),
@@ -267,6 +282,7 @@ mod tests {
         let (runs, ran) = channel();
         let connections: Vec<Box<dyn Connection>> =
             vec![Box::new(Failing { failures: 2, runs: runs.clone() }), Box::new(Failing { failures: 0, runs })];
+        let connections = connections.into_iter().map(|connection| (connection, 1)).collect();
         let intake: Arc<dyn Intake> = Arc::new(NoIntake);
         let mut feeders = Feeders::default();
         feeders.connect(connections, &intake).unwrap();

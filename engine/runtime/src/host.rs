@@ -87,6 +87,8 @@ pub struct PipelineStatus {
     pub id: Arc<str>,
     /// Everything up to this epoch is processed.
     pub done: Epoch,
+    /// Engine time at which the oldest entry came that is not processed yet.
+    pub waiting_since: Option<Micros>,
     pub restarts: u64,
     /// Entries lost because the ring had moved on.
     pub lost_entries: u64,
@@ -203,7 +205,7 @@ impl Host {
     }
 
     pub fn status(&self) -> Vec<PipelineStatus> {
-        self.shared.lock().values().map(Running::status).collect()
+        self.shared.lock().values().map(|running| running.status(&self.shared.log)).collect()
     }
 
     /// Opens a tap on a port: `every` for one that misses nothing, however slow its reader.
@@ -599,10 +601,12 @@ impl Running {
         }
     }
 
-    fn status(&self) -> PipelineStatus {
+    fn status(&self, log: &SiteLog) -> PipelineStatus {
+        let done = self.instance.all_done();
         PipelineStatus {
             id: self.pipeline.id.clone(),
-            done: self.instance.all_done(),
+            done,
+            waiting_since: log.time_behind(done),
             restarts: self.restarts,
             lost_entries: self.lost.load(Ordering::Relaxed),
             nodes: self

@@ -3,6 +3,7 @@
 //! The crate knows no operator by name. Only `dataflow.rs` and `host.rs` name timely.
 
 mod clock;
+mod counted;
 mod dataflow;
 mod error;
 mod feeders;
@@ -27,8 +28,8 @@ pub use error::RuntimeError;
 pub use feeders::FeederStatus;
 pub use host::{Host, NodeStatus, PipelineStatus, Sinks};
 pub use intake::SiteIntake;
-pub use log::SiteLog;
+pub use log::{LogState, SiteLog};
 pub use site::{Options, RunningSite, SinkChoice};
 pub use stats::{NodeCounts, NodeStats};
 pub use taps::{TapReader, Tapped};
-pub use views::{VIEW, View};
+pub use views::{VIEW, View, ViewChanges};

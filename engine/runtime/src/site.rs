@@ -116,7 +116,8 @@ impl RunningSite {
             if with_feeders {
                 for (index, node) in pipeline.nodes.iter().enumerate() {
                     if let NodeConfig::Source(config) = &node.config {
-                        feeders.extend(config.feeder(&crate::host::node_context(&context, pipeline, index, 0, 1))?);
+                        let feeder = config.feeder(&crate::host::node_context(&context, pipeline, index, 0, 1))?;
+                        feeders.extend(feeder);
                     }
                 }
             }
@@ -145,7 +146,7 @@ impl RunningSite {
         let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner);
         let started = feeders
             .into_iter()
-            .try_for_each(|feeder| started.start(feeder, intake.clone()))
+            .try_for_each(|feeder| started.start(feeder, &intake))
             .and_then(|()| started.connect(connections, &intake));
         if let Err(error) = started {
             let _ = running.stop();
@@ -190,6 +191,12 @@ impl RunningSite {
     /// When there is no such port.
     pub fn tap_every(&self, pipeline: &str, node: &str, port: &str) -> Result<TapReader, RuntimeError> {
         self.host()?.tap(pipeline, node, port, true)
+    }
+
+    /// As [`RunningSite::tap`] on the samples that enter the site: as its connections and nodes bring them, before any
+    /// check.
+    pub fn tap_log(&self) -> TapReader {
+        self.log.tap()
     }
 
     /// Every view, with the pipeline and node it is of.
@@ -311,8 +318,11 @@ impl Drop for RunningSite {
     }
 }
 
+/// A connection, and how many tags are read by it.
+type Reading = (Box<dyn Connection>, usize);
+
 /// One connection per endpoint: assets whose connections share an endpoint share the socket or the line.
-fn connections(site: &Site, context: &BuildContext) -> Result<Vec<Box<dyn Connection>>, RuntimeError> {
+fn connections(site: &Site, context: &BuildContext) -> Result<Vec<Reading>, RuntimeError> {
     let mut types: BTreeMap<&'static str, BTreeMap<String, Vec<ConnectionMember>>> = BTreeMap::new();
     for connection in &site.connections {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
@@ -326,9 +336,12 @@ fn connections(site: &Site, context: &BuildContext) -> Result<Vec<Box<dyn Connec
     let mut opened = Vec::new();
     for (operator, endpoints) in types {
         let Some(config) = endpoints.values().flatten().next().map(|member| member.config.clone()) else { continue };
+        let tags: Vec<usize> =
+            endpoints.values().map(|members| members.iter().map(|member| member.tags.len()).sum()).collect();
         let endpoints = endpoints.into_iter().map(|(name, members)| Endpoint { name, members }).collect();
         let context = BuildContext { pipeline: operator.into(), ..context.clone() };
-        opened.extend(config.open(endpoints, &context)?);
+        // One for each endpoint, in the same order.
+        opened.extend(config.open(endpoints, &context)?.into_iter().zip(tags));
     }
     Ok(opened)
 }

@@ -1,19 +1,24 @@
 //! `ducto alarms`: the alarms of a site that runs, and what people do to them.
 
-use ducto_site::protocol::{Answer, Ask, Status};
-use ducto_site::{Client, ClientError};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use serde_json::{Map, Value as Json, json};
+mod board;
+mod history;
+mod texts;
+mod watch;
 
+use ducto_site::protocol::Ask;
+use serde_json::{Value as Json, json};
+
+use crate::ask;
+pub(crate) use crate::ask::Row;
 use crate::cli::{ActArgs, AlarmsArgs, DataArgs};
-use crate::data;
 use crate::output::{Exit, Failure, Output};
-use crate::table::{Align, layout, number};
+use crate::screen::{self, Cell, Column, Grid, grid};
+use crate::table::number;
+use crate::times::{self, Zone};
 use crate::words::Language;
 
-/// A row of the view `alarms`.
-pub(crate) type Row = Map<String, Json>;
+/// The view that holds the state of every alarm.
+const VIEW: &str = "alarms";
 
 /// What a person does to an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,40 @@ pub(crate) fn name(row: &Row) -> String {
     format!("{of}.{}", text(row, "alarm"))
 }
 
+/// Whether it was the first of its group to be raised.
+fn is_first(row: &Row) -> bool {
+    row.get("first").and_then(Json::as_bool) == Some(true)
+}
+
+/// Marks the first of a group in a list.
+const FIRST: &str = "*";
+
+/// The name as lists show it.
+fn marked_name(row: &Row) -> String {
+    if is_first(row) { format!("{FIRST}{}", name(row)) } else { name(row) }
+}
+
+/// Whether somebody has to acknowledge it.
+fn needs_somebody(row: &Row) -> bool {
+    matches!(text(row, "state"), "B" | "D" | "E")
+}
+
+/// The value with its unit, where there is one.
+fn value(row: &Row) -> String {
+    let value = row.get("value").and_then(Json::as_f64).map(number).unwrap_or_default();
+    let unit = text(row, "unit");
+    if value.is_empty() || unit.is_empty() { value } else { format!("{value} {unit}") }
+}
+
+fn limit(row: &Row) -> String {
+    row.get("limit").and_then(Json::as_f64).map(number).unwrap_or_default()
+}
+
+/// When what it says happened, µs.
+fn time(row: &Row) -> i64 {
+    times::micros(text(row, "time")).unwrap_or_default()
+}
+
 /// Whether its condition holds.
 pub(crate) fn is_active(row: &Row) -> bool {
     matches!(text(row, "state"), "B" | "C")
@@ -59,73 +98,99 @@ pub(crate) fn sort(rows: &mut [Row]) {
     });
 }
 
-pub(crate) fn list(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
-    let mut client = connect(&args.place)?;
-    let status = status(&mut client)?;
-    let mut rows = alarms(&mut client)?;
+pub(crate) fn run(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
+    if args.history {
+        history::run(args, output)
+    } else if args.watch {
+        watch::run(args, output)
+    } else {
+        list(args, output)
+    }
+}
+
+fn list(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut client = ask::connect(&args.place)?;
+    let status = ask::status(&mut client).map_err(ask::failure)?;
+    let mut rows = ask::view(&mut client, VIEW).map_err(ask::failure)?;
     rows.retain(|row| args.all || text(row, "state") != "A");
     sort(&mut rows);
     let language = Language::of(&status.language);
     if output.is_json() {
-        let rows: Vec<Json> = rows
-            .into_iter()
-            .map(|mut row| {
-                row.insert("name".to_owned(), Json::from(name(&row)));
-                let state = language.state(text(&row, "state")).to_owned();
-                row.insert("state_text".to_owned(), Json::from(state));
-                Json::Object(row)
-            })
-            .collect();
+        let rows: Vec<Json> = rows.into_iter().map(|row| for_programs(row, language)).collect();
         output.object(&json!({"site": status.site, "alarms": rows}));
     } else if rows.is_empty() {
         output.line(language.no_alarms());
     } else {
-        output.print(&table(&rows, language, &status.time_zone));
+        let (width, _) = screen::size();
+        output.print(&table(&rows, language, &Zone::named(&status.time_zone), usize::from(width)));
+        if rows.iter().any(is_first) {
+            output.line(&format!("{FIRST} {}", language.first_of_group()));
+        }
     }
     Ok(Exit::Done)
 }
 
-/// The alarms as a table for a terminal of 80 columns.
-pub(crate) fn table(rows: &[Row], language: Language, time_zone: &str) -> String {
-    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
-    let cells: Vec<Vec<String>> = rows
+/// With its name and what its state means.
+fn for_programs(mut row: Row, language: Language) -> Json {
+    row.insert("name".to_owned(), Json::from(name(&row)));
+    let state = language.state(text(&row, "state")).to_owned();
+    row.insert("state_text".to_owned(), Json::from(state));
+    Json::Object(row)
+}
+
+/// The columns of a list of alarms. In a narrow window the class gives way first.
+fn columns(language: Language) -> [Column; 6] {
+    let [alarm, state, value, limit, class, since] = language.alarm_columns();
+    [
+        Column::left(alarm, 40, 0),
+        Column::left(state, 24, 0),
+        Column::right(value, 16, 1),
+        Column::right(limit, 9, 2),
+        Column::left(class, 16, 3),
+        Column::left(since, 14, 0),
+    ]
+}
+
+/// The alarms as a table for a terminal of so many columns.
+fn table(rows: &[Row], language: Language, zone: &Zone, width: usize) -> String {
+    let now = times::now();
+    let cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
-            let value = row.get("value").and_then(Json::as_f64).map(number).unwrap_or_default();
-            let unit = text(row, "unit");
             vec![
-                name(row),
-                language.state(text(row, "state")).to_owned(),
-                if value.is_empty() || unit.is_empty() { value } else { format!("{value} {unit}") },
-                row.get("limit").and_then(Json::as_f64).map(number).unwrap_or_default(),
-                text(row, "class").to_owned(),
-                clock(text(row, "time"), &zone),
+                marked_name(row).into(),
+                language.state(text(row, "state")).into(),
+                value(row).into(),
+                limit(row).into(),
+                text(row, "class").into(),
+                zone.since(time(row), now).into(),
             ]
         })
         .collect();
-    let [alarm, state, value, limit, class, since] = language.alarm_columns();
-    let columns = [
-        (alarm, Align::Left, 22),
-        (state, Align::Left, 24),
-        (value, Align::Right, 12),
-        (limit, Align::Right, 7),
-        (class, Align::Left, 9),
-        (since, Align::Left, 14),
-    ];
-    layout(&columns, &cells)
+    let Grid { head, rows } = grid(&columns(language), &cells, width);
+    std::iter::once(head).chain(rows).map(|line| format!("{}\n", line.to_string().trim_end())).collect()
 }
 
-/// A time as people of the site read it: the hour of today, or the day and the hour.
-fn clock(time: &str, zone: &TimeZone) -> String {
-    let Ok(time) = time.parse::<Timestamp>() else { return time.to_owned() };
-    let (time, now) = (zone.to_datetime(time), zone.to_datetime(Timestamp::now()));
-    let format = if time.date() == now.date() { "%H:%M:%S" } else { "%d-%m %H:%M:%S" };
-    time.strftime(format).to_string()
+/// What is to be asked of the site for an alarm.
+fn action(verb: Verb, row: &Row, user: Option<String>, reason: Option<String>) -> Ask {
+    let key = if text(row, "tag").is_empty() { "asset" } else { "tag" };
+    let arguments = [(key, text(row, key)), ("alarm", text(row, "alarm"))]
+        .map(|(name, value)| (name.to_owned(), Json::from(value)))
+        .into();
+    Ask::Act { verb: verb.name().to_owned(), arguments, user, reason }
+}
+
+/// What came of it: whether something was done, and what the nodes said.
+fn outcome(replies: &[(bool, String)]) -> (bool, String) {
+    let done = replies.iter().any(|(done, _)| *done);
+    let said = replies.iter().filter(|(reply, _)| *reply == done).map(|(_, text)| text.as_str());
+    let said = said.collect::<Vec<_>>().join("; ");
+    (done, if said.is_empty() { "no node has answered; try again".to_owned() } else { said })
 }
 
 pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output) -> Result<Exit, Failure> {
-    let mut client = connect(place)?;
-    let rows = alarms(&mut client)?;
+    let mut client = ask::connect(place)?;
+    let rows = ask::view(&mut client, VIEW).map_err(ask::failure)?;
     let mut results = Vec::new();
     for pattern in &args.alarms {
         let found: Vec<&Row> = rows.iter().filter(|row| matches(pattern, &name(row))).collect();
@@ -138,17 +203,8 @@ pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output)
         // One that is normal is not what a `*` means.
         let several = pattern.contains('*');
         for row in found.into_iter().filter(|row| !several || text(row, "state") != "A") {
-            let key = if text(row, "tag").is_empty() { "asset" } else { "tag" };
-            let arguments = [(key, text(row, key)), ("alarm", text(row, "alarm"))]
-                .map(|(name, value)| (name.to_owned(), Json::from(value)))
-                .into();
-            let (user, reason) = (args.user.clone(), args.reason.clone());
-            let ask = Ask::Act { verb: verb.name().to_owned(), arguments, user, reason };
-            let replies = replies(&mut client, ask)?;
-            let done = replies.iter().any(|(done, _)| *done);
-            let said = replies.iter().filter(|(reply, _)| *reply == done).map(|(_, text)| text.as_str());
-            let said = said.collect::<Vec<_>>().join("; ");
-            let said = if said.is_empty() { "no node has answered; try again".to_owned() } else { said };
+            let ask = action(verb, row, args.user.clone(), args.reason.clone());
+            let (done, said) = outcome(&ask::act(&mut client, ask).map_err(ask::failure)?);
             results.push((name(row), done, said));
         }
     }
@@ -183,57 +239,6 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// The site that runs on the data folder that is meant.
-fn connect(place: &DataArgs) -> Result<Client, Failure> {
-    let folder = data::folder(place)?;
-    match Client::connect(&folder).map_err(failure)? {
-        Some(client) => Ok(client),
-        None => {
-            let folder = folder.display();
-            let message = format!("no site runs on `{folder}`; start it with `ducto run SITE --data {folder}`");
-            Err(Failure::new(Exit::Peer, message))
-        }
-    }
-}
-
-pub(crate) fn failure(error: ClientError) -> Failure {
-    let exit = match &error {
-        ClientError::Refused(_) => Exit::Findings,
-        _ => Exit::Peer,
-    };
-    Failure::new(exit, error.to_string())
-}
-
-fn status(client: &mut Client) -> Result<Status, Failure> {
-    let mut found = None;
-    for answer in client.ask(Ask::Status).map_err(failure)? {
-        if let Answer::Status(status) = answer.map_err(failure)? {
-            found = Some(*status);
-        }
-    }
-    found.ok_or_else(|| failure(ClientError::Foreign("an answer without a status".to_owned())))
-}
-
-fn alarms(client: &mut Client) -> Result<Vec<Row>, Failure> {
-    let mut rows = Vec::new();
-    for answer in client.ask(Ask::View { name: "alarms".to_owned() }).map_err(failure)? {
-        if let Answer::Row(row) = answer.map_err(failure)? {
-            rows.push(row);
-        }
-    }
-    Ok(rows)
-}
-
-fn replies(client: &mut Client, ask: Ask) -> Result<Vec<(bool, String)>, Failure> {
-    let mut replies = Vec::new();
-    for answer in client.ask(ask).map_err(failure)? {
-        if let Answer::Reply { done, text } = answer.map_err(failure)? {
-            replies.push((done, text));
-        }
-    }
-    Ok(replies)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,10 +264,18 @@ mod tests {
     #[test]
     fn a_list_fits_a_terminal_in_both_languages() {
         let rows = [row("WELL-001.ESP_CURRENT", "deviation", "B", "2026-01-01T05:00:00Z")];
-        let text = table(&rows, Language::Spanish, "America/Bogota");
+        let text = table(&rows, Language::Spanish, &Zone::named("America/Bogota"), 80);
         assert!(text.contains("activa, sin reconocer") && text.contains("01-01 00:00:00"), "{text}");
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        assert!(widest <= 100, "{widest}: {text}");
+        assert!(widest <= 80, "{widest}: {text}");
+    }
+
+    #[test]
+    fn the_first_of_a_group_is_marked() {
+        let mut rows = [row("W.THP", "H", "B", "2026-01-01T05:00:00Z"), row("W.CHP", "H", "B", "2026-01-01T05:00:00Z")];
+        rows[1].insert("first".to_owned(), Json::from(true));
+        let text = table(&rows, Language::English, &Zone::named("UTC"), 80);
+        assert!(text.contains("\n*W.CHP.H ") && text.contains("\nW.THP.H "), "{text}");
     }
 
     #[test]
