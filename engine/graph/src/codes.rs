@@ -97,6 +97,7 @@ codes! {
     E0265 SettingNotScalar "a single value would replace a mapping, or a field is set inside a single value";
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
+    E0280 SimulatedUnknown "a scenario names a well, a separator or a measurement that it does not have";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -127,6 +128,7 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
+    E0380 UnitUnfit "the unit of a number measures something else than what it is given for";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
