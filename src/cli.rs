@@ -446,7 +446,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    let factor = text.trim().trim_end_matches(['x', '×']).parse().map_err(|_| "write a number such as 60".to_owned())?;
+    let factor =
+        text.trim().trim_end_matches(['x', '×']).parse().map_err(|_| "write a number such as 60".to_owned())?;
     if ducto_simulator::scenario::is_speed(factor) { Ok(factor) } else { Err("give 0.001 to 100000".to_owned()) }
 }
 

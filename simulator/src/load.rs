@@ -39,7 +39,9 @@ impl FromStr for Size {
         let size = Self { endpoints: number(endpoints)?, tags: number(tags)? };
         match size {
             Self { endpoints: 1..=MOST_ENDPOINTS, tags: 1..=MOST_TAGS } => Ok(size),
-            _ => Err(format!("`{text}` is too much or nothing; give 1 to {MOST_ENDPOINTS} endpoints, 1 to {MOST_TAGS} tags")),
+            _ => Err(format!(
+                "`{text}` is too much or nothing; give 1 to {MOST_ENDPOINTS} endpoints, 1 to {MOST_TAGS} tags"
+            )),
         }
     }
 }

@@ -150,7 +150,9 @@ impl Rows {
             self.truth.push(tag.truth);
             self.fault.push(asset.wrong(tag).and_then(|name| place(&FAULTS, name)));
             let event = asset.going_on().last();
-            self.event.push(event.and_then(|event| EventName::ALL.iter().position(|name| *name == event)).map(|at| at as i32));
+            self.event.push(
+                event.and_then(|event| EventName::ALL.iter().position(|name| *name == event)).map(|at| at as i32),
+            );
         }
     }
 
@@ -275,7 +277,9 @@ impl Sink {
         let Self { path, part, form } = self;
         let failed = |source| RecordError::Write { path: path.clone(), source };
         let file = match form {
-            Form::Parquet { writer, .. } => writer.into_inner().map_err(|error| failed(std::io::Error::other(error)))?,
+            Form::Parquet { writer, .. } => {
+                writer.into_inner().map_err(|error| failed(std::io::Error::other(error)))?
+            }
             Form::Csv(file) => file.into_inner().map_err(|error| failed(error.into_error()))?,
         };
         file.sync_all().and_then(|()| std::fs::rename(&part, &path)).map_err(failed)

@@ -252,13 +252,13 @@ fn the_demo_site_reads_what_the_devices_have() {
     let path = demo.join("simulation.yaml");
     let scenario = Scenario::load(&path, &Overrides::default(), &units, &mut sources, &mut found).unwrap();
     let simulation = Simulation::new(Arc::new(scenario));
-    let assets: BTreeMap<&str, &Model> =
-        simulation.assets().iter().map(|asset| (&*asset.name, asset.model)).collect();
+    let assets: BTreeMap<&str, &Model> = simulation.assets().iter().map(|asset| (&*asset.name, asset.model)).collect();
     assert_eq!(demo_site.assets.len(), assets.len());
     for tag in &demo_site.tags {
         let (asset, variable) = tag.name.split_once('.').unwrap();
         let model = assets[asset];
-        let point = model.points.iter().find(|point| point.variable == variable).unwrap_or_else(|| panic!("{variable}"));
+        let point =
+            model.points.iter().find(|point| point.variable == variable).unwrap_or_else(|| panic!("{variable}"));
         let variable = model.on.variables().iter().find(|known| known.name == variable).unwrap();
         let said = |field: &str| tag.definition.get(field).and_then(|node| node.as_text()).map(str::to_owned);
         assert_eq!(said("address").as_deref(), Some(&*point.address()), "{}", *tag.name);

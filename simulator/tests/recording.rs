@@ -70,7 +70,13 @@ fn a_recording_has_the_truth_beside_what_was_received() {
         assert_eq!(values.is_null(row), dead, "{tag} in minute {minute}");
         assert_eq!(qualities.value(row), if dead { 24 } else { 192 });
         let stuck = tag == "WELL-001.THP" && (40..50).contains(&minute);
-        let fault = if dead { Some("dead") } else if stuck { Some("freeze") } else { None };
+        let fault = if dead {
+            Some("dead")
+        } else if stuck {
+            Some("freeze")
+        } else {
+            None
+        };
         assert_eq!(faults.is_valid(row).then(|| faults.value(row)), fault, "{tag} in minute {minute}");
         let locked = tag.starts_with("WELL-001.") && (10..30).contains(&minute);
         assert_eq!(events.is_valid(row).then(|| events.value(row)), locked.then_some("gas_lock"), "{tag}, {minute}");

@@ -74,29 +74,41 @@ impl Changes {
 
     /// What has changed since the last call; several tags of an asset that became the same are one.
     pub(super) fn news(&mut self, site: &Site) -> Vec<Change> {
-        let mut groups: Vec<(String, Quality, Vec<(TagId, Newest)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for (tag, newest) in std::mem::take(&mut self.changed) {
             let asset = site.tag(tag).map(|tag| asset_of(&tag.name).to_owned()).unwrap_or_default();
-            match groups.iter_mut().find(|(of, quality, _)| *of == asset && *quality == newest.quality) {
-                Some((_, _, tags)) => tags.push((tag, newest)),
-                None => groups.push((asset, newest.quality, vec![(tag, newest)])),
+            let quality = newest.quality;
+            match groups.iter_mut().find(|group| group.asset == asset && group.quality == quality) {
+                Some(group) => group.tags.push((tag, newest)),
+                None => groups.push(Group { asset, quality, tags: vec![(tag, newest)] }),
             }
         }
-        groups
-            .into_iter()
-            .flat_map(|(asset, _, tags)| {
-                if tags.len() > 2 {
-                    let newest = Newest { value: Value::Null, ..tags[0].1.clone() };
-                    return vec![Change { of: asset, tags: tags.len(), newest, unit: String::new() }];
-                }
-                let one = |(tag, newest): (TagId, Newest)| {
-                    let tag = site.tag(tag)?;
-                    let unit = tag.unit.as_ref().map(|unit| unit.symbol.to_string()).unwrap_or_default();
-                    Some(Change { of: tag.name.to_string(), tags: 1, newest, unit })
-                };
-                tags.into_iter().filter_map(one).collect()
-            })
-            .collect()
+        groups.into_iter().flat_map(|group| group.changes(site)).collect()
+    }
+}
+
+/// Tags of an asset that became of one quality.
+struct Group {
+    asset: String,
+    quality: Quality,
+    tags: Vec<(TagId, Newest)>,
+}
+
+impl Group {
+    fn changes(self, site: &Site) -> Vec<Change> {
+        /// So many tags are told one by one.
+        const SINGLE: usize = 2;
+        let Self { asset, tags, .. } = self;
+        if tags.len() > SINGLE {
+            let newest = Newest { value: Value::Null, ..tags[0].1.clone() };
+            return vec![Change { of: asset, tags: tags.len(), newest, unit: String::new() }];
+        }
+        let one = |(tag, newest): (TagId, Newest)| {
+            let tag = site.tag(tag)?;
+            let unit = tag.unit.as_ref().map(|unit| unit.symbol.to_string()).unwrap_or_default();
+            Some(Change { of: tag.name.to_string(), tags: 1, newest, unit })
+        };
+        tags.into_iter().filter_map(one).collect()
     }
 }
 

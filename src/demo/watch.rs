@@ -53,7 +53,11 @@ pub(super) fn until(
         for happening in simulator.happenings() {
             let line = format!("{}: {}", happening.asset, happening.text);
             let (asset, what) = (&happening.asset, happening.event.name());
-            told.tell("field", &line, || json!({"event": "field", "asset": asset, "what": what, "text": happening.text}));
+            told.tell(
+                "field",
+                &line,
+                || json!({"event": "field", "asset": asset, "what": what, "text": happening.text}),
+            );
         }
         for tap in &taps {
             changes.take(tap);

@@ -24,7 +24,8 @@ pub(super) fn run(size: Size, args: &SimulateArgs, output: &Output) -> Result<Ex
     let Size { endpoints, tags } = size;
     if output.is_json() {
         let (first, last) = (first.to_string(), last.to_string());
-        output.object(&json!({"event": "listening", "first": first, "last": last, "endpoints": endpoints, "tags": tags}));
+        output
+            .object(&json!({"event": "listening", "first": first, "last": last, "endpoints": endpoints, "tags": tags}));
     } else {
         let to = if endpoints > 1 { format!(" to {last}") } else { String::new() };
         output.line(&format!("{} on Modbus TCP at {first}{to}", counted(endpoints, "endpoint")));

@@ -8,5 +8,6 @@ mod device;
 mod drawings;
 mod help;
 mod running;
+mod simulate;
 mod site;
 mod socket;

@@ -12,7 +12,8 @@ pub fn map_text(model: &Model) -> String {
     let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned)).chain(rows(model)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 6] = std::array::from_fn(width);
-    let mut text = format!("{}: {}\nvalues of several registers in the order {}\n\n", model.name, model.about, model.order);
+    let mut text =
+        format!("{}: {}\nvalues of several registers in the order {}\n\n", model.name, model.about, model.order);
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {

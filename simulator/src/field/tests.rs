@@ -18,13 +18,7 @@ fn run(well: &mut Well, steps: u32, dt: f64) {
 }
 
 fn at(design: &Design) -> Conditions {
-    Conditions {
-        line: LINE,
-        frequency: design.frequency,
-        opening: design.opening,
-        wear: design.wear,
-        gas_lock: 0.0,
-    }
+    Conditions { line: LINE, frequency: design.frequency, opening: design.opening, wear: design.wear, gas_lock: 0.0 }
 }
 
 fn field(seed: u64, wells: u64) -> Field {
@@ -239,7 +233,8 @@ fn fault(well: &Well) -> Option<&'static str> {
         well.discharge_pressure(),
     ];
     let rates = well.rates();
-    let others = [rates.oil, rates.water, rates.gas, well.current(), well.frequency(), well.voltage(), well.vibration()];
+    let others =
+        [rates.oil, rates.water, rates.gas, well.current(), well.frequency(), well.voltage(), well.vibration()];
     if pressures.iter().any(|value| !value.is_finite() || *value <= 0.0 || *value > 20_000.0) {
         return Some("a pressure");
     }

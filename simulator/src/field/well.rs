@@ -85,8 +85,7 @@ impl Design {
         };
         // Without its pump such a well is dead, and the pump's check valve holds what is above it.
         let dead = solve::Root { at: 0.0, slope: f64::NEG_INFINITY };
-        let root =
-            if at.frequency < 1.0 { dead } else { solve::falling(surplus, guess, self.pump.free_rate) };
+        let root = if at.frequency < 1.0 { dead } else { solve::falling(surplus, guess, self.pump.free_rate) };
         let intake = intake(root.at).max(ATMOSPHERE);
         let (discharge, head) = self.asked(root.at, gas(intake), at);
         OperatingPoint { rate: root.at, intake, discharge, head, slope: -1.0 / root.slope }

@@ -70,8 +70,7 @@ impl Reader<'_> {
         };
         let tag: &[&str] = if takes.on == On::Tag { &["tag"] } else { &[] };
         let lasts: &[&str] = if takes.lasts { &["for"] } else { &[] };
-        let known: Vec<&str> =
-            [on, tag, takes.needs, takes.may, lasts].into_iter().flatten().copied().collect();
+        let known: Vec<&str> = [on, tag, takes.needs, takes.may, lasts].into_iter().flatten().copied().collect();
         let given = fields.given();
         for (field, at) in given.iter().filter(|(field, _)| !known.contains(field)) {
             let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -282,10 +281,13 @@ impl Reader<'_> {
         if found.is_none() {
             let what = if on == Equipment::Well { "wells" } else { "separators" };
             self.found.push(
-                Diagnostic::new(Code::SimulatedUnknown, format!("nothing called `{}` is measured on {what}", tag.value))
-                    .at(tag.place)
-                    .help("`ducto simulate --map` lists what is measured")
-                    .suggest(tag, variables.iter().map(|variable| variable.name)),
+                Diagnostic::new(
+                    Code::SimulatedUnknown,
+                    format!("nothing called `{}` is measured on {what}", tag.value),
+                )
+                .at(tag.place)
+                .help("`ducto simulate --map` lists what is measured")
+                .suggest(tag, variables.iter().map(|variable| variable.name)),
             );
         }
         found

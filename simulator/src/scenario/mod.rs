@@ -97,20 +97,40 @@ pub enum Target {
 /// What is done. Numbers are in the units that the field computes in; openings and shares are from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Action {
-    Choke { to: f64, over: f64 },
-    Frequency { to: f64 },
+    Choke {
+        to: f64,
+        over: f64,
+    },
+    Frequency {
+        to: f64,
+    },
     Stop,
     Start,
-    GasLock { severity: f64 },
-    Wear { by: f64, over: f64 },
-    WaterCut { to: f64, over: f64 },
+    GasLock {
+        severity: f64,
+    },
+    Wear {
+        by: f64,
+        over: f64,
+    },
+    WaterCut {
+        to: f64,
+        over: f64,
+    },
     /// To the separator of this index.
-    WellTest { separator: usize },
+    WellTest {
+        separator: usize,
+    },
     /// psia.
-    Pressure { to: f64 },
+    Pressure {
+        to: f64,
+    },
     BlockedOutlet,
     /// Of the variable with this index, in its unit.
-    Measurement { variable: usize, dirt: Dirt },
+    Measurement {
+        variable: usize,
+        dirt: Dirt,
+    },
     Device(Trouble),
 }
 
@@ -121,7 +141,10 @@ pub enum Dirt {
     SpikeBy(f64),
     Freeze,
     /// By so much in so many seconds.
-    Drift { by: f64, over: f64 },
+    Drift {
+        by: f64,
+        over: f64,
+    },
     /// NaN where there is no number.
     Fail(f64),
 }
@@ -165,13 +188,7 @@ impl Scenario {
         Self::read(file, over, units, sources, found)
     }
 
-    fn read(
-        file: FileId,
-        over: &Overrides,
-        units: &Units,
-        sources: &Sources,
-        found: &mut Diagnostics,
-    ) -> Option<Self> {
+    fn read(file: FileId, over: &Overrides, units: &Units, sources: &Sources, found: &mut Diagnostics) -> Option<Self> {
         let node = Node::parse(file, sources, found)?;
         plans::scenario(&node, over, units, found)
     }

@@ -93,11 +93,7 @@ pub fn is_speed(speed: f64) -> bool {
     SPEEDS.contains(&speed)
 }
 
-fn separators(
-    fields: &OrderedMap<SeparatorFields>,
-    units: &Units,
-    found: &mut Diagnostics,
-) -> Vec<SeparatorPlan> {
+fn separators(fields: &OrderedMap<SeparatorFields>, units: &Units, found: &mut Diagnostics) -> Vec<SeparatorPlan> {
     let Some((first, _)) = fields.iter().next() else {
         let plan = |name: &str, test| SeparatorPlan {
             name: name.into(),
@@ -213,12 +209,7 @@ struct Said {
     known: Known,
 }
 
-fn one_well(
-    fields: &WellFields,
-    separators: Option<&[SeparatorPlan]>,
-    units: &Units,
-    found: &mut Diagnostics,
-) -> Said {
+fn one_well(fields: &WellFields, separators: Option<&[SeparatorPlan]>, units: &Units, found: &mut Diagnostics) -> Said {
     let model = fields.device.as_ref().and_then(|name| {
         let of_wells = || MODELS.iter().filter(|model| model.on == Equipment::Well).map(|model| model.name);
         let model = Model::named(name).filter(|model| model.on == Equipment::Well);
@@ -242,9 +233,8 @@ fn one_well(
         }
         index
     });
-    let mut read = |wanted: Wanted, given: &Option<Spanned<_>>| {
-        given.as_ref().and_then(|given| wanted.read(given, units, found))
-    };
+    let mut read =
+        |wanted: Wanted, given: &Option<Spanned<_>>| given.as_ref().and_then(|given| wanted.read(given, units, found));
     let known = Known {
         reservoir_pressure: read(RESERVOIR, &fields.reservoir_pressure),
         productivity: read(PRODUCTIVITY, &fields.productivity),

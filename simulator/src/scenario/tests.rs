@@ -19,7 +19,9 @@ fn read(text: &str) -> Result<Scenario, String> {
 }
 
 fn events(lines: &str) -> Vec<Event> {
-    read(&format!("simulation: s\nwells: {{count: 12}}\nevents:\n{lines}\n")).unwrap_or_else(|text| panic!("{text}")).events
+    read(&format!("simulation: s\nwells: {{count: 12}}\nevents:\n{lines}\n"))
+        .unwrap_or_else(|text| panic!("{text}"))
+        .events
 }
 
 #[test]

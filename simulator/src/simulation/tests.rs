@@ -264,7 +264,8 @@ fn events_fall_at_the_same_times_whatever_the_steps_are() {
         while simulation.elapsed() < 5 * 86_400 * SECOND {
             simulation.step(step);
         }
-        let times = simulation.happenings().into_iter().map(|happening| (happening.at, happening.asset, happening.event));
+        let times =
+            simulation.happenings().into_iter().map(|happening| (happening.at, happening.asset, happening.event));
         times.collect::<Vec<_>>()
     };
     let fine = begun(60 * SECOND);

@@ -75,7 +75,13 @@ fn events(page: &mut String, definitions: &Map<String, Value>) {
             let quoted = |fields: &[&str]| fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>();
             let mut may = quoted(may);
             may.extend(lasts.then(|| "`for`".to_owned()));
-            vec![format!("`{}`", name.name()), about(name.name()), on.to_owned(), quoted(needs).join(", "), may.join(", ")]
+            vec![
+                format!("`{}`", name.name()),
+                about(name.name()),
+                on.to_owned(),
+                quoted(needs).join(", "),
+                may.join(", "),
+            ]
         })
         .collect();
     table(page, &["Event", "What happens", "On", "Needs", "May have"], &rows);
