@@ -58,7 +58,7 @@ fn value(point: &Point, variable: &Variable) -> String {
             Kind::Analogue | Kind::Count => String::new(),
         },
         Scale::Times(step) => format!("raw × {step}"),
-        Scale::Range(raw, engineering) => format!("raw 0 to {raw} is 0 to {engineering}"),
+        Scale::Range(raw, engineering) => format!("raw × {engineering} / {raw}"),
     };
     match point.sentinel() {
         Some(sentinel) if variable.kind == Kind::Analogue => {
