@@ -502,8 +502,8 @@ impl Transform for Aggregate {
         self.close(deadline, out)
     }
 
-    fn closes_at(&self) -> Option<Micros> {
-        let open = self.windows.iter().filter(|window| !window.closed);
+    fn closes_at(&self, opened_by: Micros) -> Option<Micros> {
+        let open = self.windows.iter().filter(|window| !window.closed && window.start <= opened_by);
         open.map(|window| window.end.saturating_add(self.settings.wait)).max()
     }
 
