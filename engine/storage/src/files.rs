@@ -88,8 +88,7 @@ impl AppendedFile {
             create_folder(folder)?;
         }
         before("open", path)?;
-        let file =
-            OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed("open", path))?;
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed("open", path))?;
         let length = file.metadata().map_err(failed("read", path))?.len();
         Ok(Self { file, path: path.to_owned(), length })
     }

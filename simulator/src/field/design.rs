@@ -124,7 +124,7 @@ impl Design {
         let opening = known.choke.unwrap_or(choke.opening(line, head_pressure, rate, ratio));
         let needed = (tubing.discharge(head_pressure, rate, gas, &fluid) - intake).max(200.0);
         let pumped = fluid.at(intake, temperature, gas, 1.0);
-        let head = needed / pumped.gradient / super::well::gas_handling(pumped.free);
+        let head = needed / pumped.gradient / super::operating::gas_handling(pumped.free);
         // At its best where it is to run, and a little too strong, as it will wear.
         let through = rate * pumped.liquid;
         // Sized for a frequency that drives have, whatever the scenario sets.

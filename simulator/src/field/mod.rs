@@ -6,6 +6,7 @@
 mod design;
 mod fluid;
 mod inflow;
+mod operating;
 mod pump;
 mod random;
 mod separator;
@@ -18,11 +19,12 @@ mod well;
 pub use design::{Design, Known};
 pub use fluid::Fluid;
 pub use inflow::Inflow;
+pub use operating::{Conditions, OperatingPoint};
 pub use pump::{Motor, Pump};
 pub use random::{Random, Swing};
 pub use separator::Separator;
 pub use tubing::{Choke, Tubing};
-pub use well::{Conditions, OperatingPoint, Volumes, Well};
+pub use well::{Volumes, Well};
 
 /// Pressure of the air, psia.
 pub const ATMOSPHERE: f64 = 14.7;

@@ -188,6 +188,19 @@ fn what_is_shipped_is_right() {
     }
 }
 
+/// The scenarios in the guide are read as they stand there; one shows each kind of event.
+#[test]
+fn the_guide_is_right() {
+    let guide = include_str!("../../../docs/simulate.md");
+    let blocks: Vec<&str> = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    assert_eq!(read(blocks[0]).unwrap_or_else(|text| panic!("{text}")).events.len(), 5);
+    let examples = read(&format!("simulation: examples\n{}", blocks[1])).unwrap_or_else(|text| panic!("{text}"));
+    for name in EventName::ALL {
+        assert!(examples.events.iter().any(|event| event.name == name), "no example of {}", name.name());
+    }
+}
+
 #[test]
 fn the_schema_says_what_the_check_says() {
     let schema = schema();
