@@ -128,7 +128,7 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
-    E0380 UnitUnfit "the unit of a number measures something else than what it is given for";
+    E0390 UnitUnfit "the unit of a number measures something else than what it is given for";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
