@@ -296,8 +296,9 @@ impl Transform for TagAlarmsTransform {
                 if let Some(deadline) = alarm.state.machine.deadline() {
                     self.cold.timers.insert((deadline, member.0, member.1));
                 }
-                if let Some(group) = watched.groups[index].filter(|_| alarm.state.machine.state != State::A) {
-                    self.cold.groups.restore(group, member, alarm.first);
+                if let Some(group) = watched.groups[index] {
+                    let is_normal = alarm.state.machine.state == State::A;
+                    self.cold.groups.restore(group, member, is_normal, alarm.first);
                 }
             }
             self.set_band(slot);

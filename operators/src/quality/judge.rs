@@ -78,7 +78,7 @@ pub(super) struct Extra {
     flat: FlatRun,
     /// The sample that waits for the next one, for the differential test.
     #[serde(default)]
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     /// The value before the one that waits.
     #[serde(default)]
     before_held: Option<f64>,
@@ -91,6 +91,8 @@ pub(super) struct Held {
     pub(super) value: Value,
     pub(super) quality: Quality,
     pub(super) checks: Checks,
+    /// Engine time at which it goes without having seen a next one.
+    pub(super) due: Micros,
     number: f64,
 }
 
@@ -383,14 +385,11 @@ pub(super) fn exchange(
     threshold: f64,
     verdict: Quality,
     sample: &Sample,
+    due: Micros,
     value: impl FnOnce() -> Value,
 ) -> (Option<Held>, bool) {
     let Some(reading) = sample.reading.filter(|_| sample.is_judged()) else {
-        let held = extra.held.take();
-        if let Some(held) = &held {
-            extra.before_held = Some(held.number);
-        }
-        return (held, false);
+        return (extra.let_go(), false);
     };
     let number = reading.number;
     let mut released = extra.held.replace(Held {
@@ -398,6 +397,7 @@ pub(super) fn exchange(
         value: value(),
         quality: sample.quality,
         checks: sample.checks,
+        due,
         number,
     });
     if let Some(held) = &mut released {
@@ -411,6 +411,15 @@ pub(super) fn exchange(
         extra.before_held = Some(held.number);
     }
     (released, true)
+}
+
+impl Extra {
+    /// The sample that waits goes, since no next one has come.
+    pub(super) fn let_go(&mut self) -> Option<Held> {
+        let held = self.held.take()?;
+        self.before_held = Some(held.number);
+        Some(held)
+    }
 }
 
 impl TagState {

@@ -3,6 +3,7 @@
 mod conditions;
 mod flat;
 mod judge;
+mod loose;
 mod plan;
 mod settings;
 #[cfg(test)]

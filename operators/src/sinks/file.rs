@@ -13,13 +13,14 @@ use ducto_graph::scalar::ByteSize;
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros};
 use ducto_storage::files::{self, AppendedFile};
-use ducto_storage::{DataFolder, FileError};
+use ducto_storage::FileError;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::Historians;
 use super::append::{Pending, written_columns};
 use super::text::TextFormat;
 
@@ -92,7 +93,7 @@ impl SinkConfig for FileSink {
     }
 
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        let base = cx.resources.get::<DataFolder>().map(|data| data.path().to_owned());
+        let base = cx.resources.get::<Historians>().map(|historians| historians.folder().path().to_owned());
         let path = base.as_deref().unwrap_or(&cx.site.folder).join(&*self.path);
         let format = self.format().unwrap_or(TextFormat::Jsonl);
         let columns = cx.inputs.first().map(|input| written_columns(&input.stream)).unwrap_or_default();
