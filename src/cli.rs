@@ -59,7 +59,7 @@ pub enum Color {
 pub enum Command {
     /// Run a site until it is interrupted.
     Run(RunArgs),
-    /// Check sites, pipelines and tests, and report every mistake at once.
+    /// Check sites, pipelines, tests and simulations, and report every mistake at once.
     Check(CheckArgs),
     /// Draw the pipelines of a site, or one pipeline.
     Graph(GraphArgs),
@@ -83,7 +83,7 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
-    /// Simulate devices.
+    /// Simulate an oil field on Modbus TCP, or record one.
     Simulate(SimulateArgs),
     /// Run a simulated field and a site that reads it.
     Demo(DemoArgs),
@@ -99,9 +99,14 @@ impl Command {
         }
     }
 
-    /// Whether it runs until it is stopped, so that its log says what goes on and not only what goes wrong.
-    pub(crate) fn is_long(&self) -> bool {
-        matches!(self, Self::Run(_))
+    /// What is logged where `RUST_LOG` does not say it: what goes on in what runs until it is stopped, else only what
+    /// goes wrong. The demo tells by itself what its devices do.
+    pub(crate) fn logged(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "info",
+            Self::Demo(_) => "warn,ducto_operators::sources=error",
+            _ => "warn",
+        }
     }
 }
 
@@ -134,7 +139,7 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Folders of sites, `site.yaml`, pipelines, tests, or folders of them.
+    /// Folders of sites, `site.yaml`, pipelines, tests, simulations, or folders of them.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Site that pipelines are checked against; by default the one whose `pipelines` folder they lie in, if they do.
@@ -424,7 +429,7 @@ pub struct DevicesArgs {
 
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// `site`, `pipeline`, `test`, or the `type` of an operator; without it, a list of these.
+    /// `site`, `pipeline`, `test`, `simulation`, or the `type` of an operator; without it, a list of these.
     pub of: Option<String>,
 }
 
@@ -435,31 +440,48 @@ pub struct CompletionsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ducto simulate                                   twenty wells on 127.0.0.1:5020, until Ctrl-C
+  ducto simulate site-configs/demo                 the demo's field
+  ducto simulate --speed 60 --write-site /tmp/s    an hour a minute, and the site that reads it
+  ducto simulate --record field.parquet --for 30d  a month on a virtual clock, into a file
+  ducto simulate --load 1000x300 --write-site /tmp/l
+
+What a scenario can say: docs/simulate.md.")]
 pub struct SimulateArgs {
-    #[command(subcommand)]
-    pub device: Simulated,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Simulated {
-    /// Wells behind one Modbus TCP server, each a unit of its own, with the dirt of a real field.
-    Modbus(SimulateModbusArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct SimulateModbusArgs {
-    /// Address to listen on; port 0 takes a free one.
+    /// Scenario: its file, or a folder with a `simulation.yaml`; without it twenty wells with the dirt of a real field.
+    pub scenario: Option<PathBuf>,
+    /// Number of wells, whatever the scenario says.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub wells: Option<u32>,
+    /// Same seed, same values, whatever the scenario says.
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// How many times faster than the clock on the wall, whatever the scenario says: `60`.
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    pub speed: Option<f64>,
+    /// Address to listen on, counting up where several are needed; port 0 takes free ones.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5020")]
     pub listen: String,
-    /// Number of wells; well n is unit n.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=247))]
-    pub wells: u8,
-    /// Same seed, same values.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Stop by itself after this time.
+    /// Stop by itself after this time; of a recording, how much is recorded.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub time: Option<Duration>,
+    /// Write the site that reads what is simulated into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub write_site: Option<PathBuf>,
+    /// Print the register maps of the devices.
+    #[arg(long, conflicts_with_all = ["scenario", "record", "load", "write_site"])]
+    pub map: bool,
+    /// Write a recording, Parquet or CSV, on a virtual clock and without Modbus.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["load", "write_site"])]
+    pub record: Option<PathBuf>,
+    /// Of a recording: time from one row of a tag to the next; 10s where it is not given.
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "record")]
+    pub every: Option<Duration>,
+    /// No field, but so many endpoints with so many tags each, which cost next to nothing: `1000x300`.
+    #[arg(long, value_name = "ENDPOINTSxTAGS", conflicts_with_all = ["scenario", "wells", "speed"])]
+    pub load: Option<ducto_simulator::load::Size>,
 }
 
 #[derive(Debug, Args)]
@@ -478,6 +500,12 @@ pub struct DemoArgs {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration: ducto_graph::scalar::Duration = text.parse().map_err(|error| format!("{error}"))?;
     u64::try_from(duration.micros()).map(Duration::from_micros).map_err(|_| "a time cannot be negative".to_owned())
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let factor =
+        text.trim().trim_end_matches(['x', '×']).parse().map_err(|_| "write a number such as 60".to_owned())?;
+    if ducto_simulator::scenario::is_speed(factor) { Ok(factor) } else { Err("give 0.001 to 100000".to_owned()) }
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output::new(cli.json, cli.color);
-    logging::start(cli.command.log_format(), cli.command.is_long(), output.colored());
+    logging::start(cli.command.log_format(), cli.command.logged(), output.colored());
     open_files::allow_many();
     match dispatch(&cli, &output) {
         Ok(exit) => exit.into(),

@@ -9,6 +9,7 @@ mod drawings;
 mod help;
 mod replay;
 mod running;
+mod simulate;
 mod site;
 mod socket;
 mod views;

@@ -98,6 +98,7 @@ codes! {
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
     E0268 DatasetSettings "two nodes store one dataset and do not agree on how long or how often";
+    E0280 SimulatedUnknown "a scenario names a well, a separator or a measurement that it does not have";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -129,6 +130,7 @@ codes! {
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
     E0380 EndpointShared "connections that share an endpoint say different things of it";
+    E0390 UnitUnfit "the unit of a number measures something else than what it is given for";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
