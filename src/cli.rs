@@ -68,6 +68,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List, acknowledge and reset the alarms of a site that runs.
     Alarms(AlarmsArgs),
+    /// Make the files of a site from what other programs have.
+    Import(ImportArgs),
     /// Measure the engine on this machine.
     Bench(BenchArgs),
     /// Print the JSON Schema of a file, or of the fields of an operator.
@@ -270,6 +272,67 @@ pub struct ActArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ImportArgs {
+    #[command(subcommand)]
+    pub what: Imported,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Imported {
+    /// Tag lists: templates, assets and overrides from Kepware, Ignition, Neuron or Telegraf.
+    Tags(ImportTagsArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Devices with the same tags share a template; what differs between them becomes overrides. What a list cannot say, and
+what has no counterpart, is reported with its place, all of it in `import-report.csv`.
+  ducto import tags WELL-*.csv --out site --endpoint 'tcp://{device}:502' --order CDAB
+  ducto import tags --from ignition tags.json --out site")]
+pub struct ImportTagsArgs {
+    /// Kepware's CSV, Ignition's JSON, Neuron's XLSX, Telegraf's TOML.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Where the lists come from; guessed from each file without it.
+    #[arg(long, value_name = "PROGRAM")]
+    pub from: Option<ListedBy>,
+    /// Folder of the site; `site.yaml` is written too where there is none.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Endpoint of devices whose list names none; `{device}` and `{asset}` stand for their names.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// Unit of devices whose list names none.
+    #[arg(long, value_name = "NUMBER")]
+    pub unit_id: Option<u8>,
+    /// Order of bytes of devices whose list names none: `ABCD`, `CDAB`, `BADC`, `DCBA`.
+    #[arg(long, value_parser = order)]
+    pub order: Option<modbus::Order>,
+    /// What the assets are: `well`, `separator`.
+    #[arg(long, value_parser = name)]
+    pub kind: Option<String>,
+    /// How many folders, from the outside, name an asset; deeper ones go into the names of its variables.
+    #[arg(long, value_name = "NUMBER")]
+    pub asset_depth: Option<usize>,
+    /// Replace files that are there already.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A program that tag lists come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListedBy {
+    /// The tags of a device or a group, CSV.
+    Kepware,
+    /// An export of tags, JSON.
+    Ignition,
+    /// The tags of a node, XLSX.
+    Neuron,
+    /// A configuration with `inputs.modbus`, TOML.
+    Telegraf,
+}
+
+#[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
     pub bench: Bench,
@@ -421,6 +484,14 @@ pub struct DemoArgs {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration: ducto_graph::scalar::Duration = text.parse().map_err(|error| format!("{error}"))?;
     u64::try_from(duration.micros()).map(Duration::from_micros).map_err(|_| "a time cannot be negative".to_owned())
+}
+
+fn order(text: &str) -> Result<modbus::Order, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+fn name(text: &str) -> Result<String, String> {
+    text.parse::<ducto_graph::scalar::Name>().map(|name| name.as_str().to_owned()).map_err(|error| format!("{error}"))
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

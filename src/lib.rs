@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod graph;
 mod host;
+mod import;
 mod interrupt;
 mod load;
 mod logging;
@@ -67,6 +68,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
             Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, &args.place, act, output),
             Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, &args.place, act, output),
         },
+        Command::Import(args) => import::run(args, output),
         Command::Bench(args) => bench::run(args, output),
         Command::Schema(args) => schema::run(args, output),
         Command::Completions(args) => complete::run(args, output),

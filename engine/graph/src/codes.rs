@@ -66,6 +66,8 @@ codes! {
     E0114 MergeNotMapping "`<<` is given something other than a mapping";
     E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
     E0117 SecretUnreadable "a secret's file cannot be used";
+    E0118 JsonSyntax "the text is not valid JSON";
+    E0119 TomlSyntax "the text is not valid TOML";
     E0120 ExpressionSyntax "an expression is no SQL expression";
 
     E0201 FieldUnknown "a field is not one of those that can stand here";
