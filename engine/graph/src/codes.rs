@@ -118,6 +118,7 @@ codes! {
     E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
     E0345 AlarmSettings "the settings of an alarm do not fit its type";
+    E0346 UnitReplaced "a table gives a tag a unit of another quantity than its template does";
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
@@ -161,6 +162,7 @@ codes! {
     W0270 SelectionEmpty "a condition on tags is true for none";
 
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
+    W0346 UnitWithoutRanges "a table changes the unit of a tag and leaves ranges or limits that were written in another";
     W0370 AddressShared "several tags read one address";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";

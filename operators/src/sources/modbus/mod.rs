@@ -1,10 +1,13 @@
 //! `modbus`: devices that speak Modbus over TCP.
 
+mod access;
 mod breaker;
 mod feeder;
 mod group;
 mod notation;
 mod point;
+pub mod probe;
+pub mod suggest;
 #[cfg(test)]
 mod tests;
 
@@ -31,9 +34,10 @@ use serde::Deserialize;
 use feeder::{ModbusFeeder, Unit};
 use group::{Group, PolledTag};
 use notation::{AddressingName, OrderName};
-use point::{Defaults, FIELDS, Named, Point};
+use point::{Defaults, FIELDS, Named};
 
-pub use point::TagFields;
+pub use access::{TagReading, read_once};
+pub use point::{Point, TagFields};
 
 /// A device, or several behind a gateway, that speak Modbus TCP. Connections with the same endpoint share one socket.
 /// Every tag gives a sample each scan: one without a value where there is no reading, whose quality says why (4

@@ -79,11 +79,11 @@ impl Number {
 
 /// A tag's place and meaning, checked.
 #[derive(Clone, Debug)]
-pub(super) struct Point {
-    pub(super) item: Item,
-    pub(super) kind: ValueType,
-    pub(super) order: Order,
-    pub(super) conversion: Conversion,
+pub struct Point {
+    pub item: Item,
+    pub kind: ValueType,
+    pub order: Order,
+    pub conversion: Conversion,
     scaled: bool,
 }
 
