@@ -130,6 +130,7 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
+    E0380 EndpointShared "connections that share an endpoint say different things of it";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -164,6 +165,7 @@ codes! {
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
     W0346 UnitWithoutRanges "a table changes the unit of a tag and leaves ranges or limits that were written in another";
     W0370 AddressShared "several tags read one address";
+    W0380 PollBudgetExceeded "the scans over an endpoint need more requests than its budget allows";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ducto_graph::operator::{BuildContext, ConnectionMember, Intake, Partition, Reply, Resources, SiteServices};
+use ducto_graph::operator::{
+    BuildContext, Connection, ConnectionMember, Endpoint, Intake, Partition, Reply, Resources, SiteServices,
+};
 use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
@@ -96,10 +98,8 @@ impl RunningSite {
             partition: Partition { worker: 0, workers: 1 },
             resources,
         };
+        let connections = if with_feeders { connections(site, &context)? } else { Vec::new() };
         let mut feeders = Vec::new();
-        if with_feeders {
-            feeders.extend(connections(site, &context)?);
-        }
         let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
             host.add(pipeline, &context)?;
@@ -130,13 +130,15 @@ impl RunningSite {
             sealer,
             next_action: AtomicU64::new(1),
         };
-        for feeder in feeders {
-            let intake: Arc<dyn Intake> = running.intake.clone();
-            let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).start(feeder, intake);
-            if let Err(error) = started {
-                let _ = running.stop();
-                return Err(error);
-            }
+        let intake: Arc<dyn Intake> = running.intake.clone();
+        let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let started = feeders
+            .into_iter()
+            .try_for_each(|feeder| started.start(feeder, intake.clone()))
+            .and_then(|()| started.connect(connections, &intake));
+        if let Err(error) = started {
+            let _ = running.stop();
+            return Err(error);
         }
         Ok(running)
     }
@@ -257,26 +259,24 @@ impl Drop for RunningSite {
     }
 }
 
-/// One feeder per endpoint: assets whose connections share an endpoint share the socket or the line.
-fn connections(
-    site: &Site,
-    context: &BuildContext,
-) -> Result<Vec<Box<dyn ducto_graph::operator::Feeder>>, RuntimeError> {
-    let mut endpoints: BTreeMap<(&'static str, String), Vec<ConnectionMember>> = BTreeMap::new();
+/// One connection per endpoint: assets whose connections share an endpoint share the socket or the line.
+fn connections(site: &Site, context: &BuildContext) -> Result<Vec<Box<dyn Connection>>, RuntimeError> {
+    let mut types: BTreeMap<&'static str, BTreeMap<String, Vec<ConnectionMember>>> = BTreeMap::new();
     for connection in &site.connections {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
-        endpoints.entry((connection.operator, connection.config.endpoint())).or_default().push(ConnectionMember {
+        let endpoints = types.entry(connection.operator).or_default();
+        endpoints.entry(connection.config.endpoint()).or_default().push(ConnectionMember {
             asset: connection.asset.clone(),
             config: connection.config.clone(),
             tags,
         });
     }
-    endpoints
-        .into_iter()
-        .filter_map(|((operator, endpoint), members)| {
-            let config = members.first()?.config.clone();
-            let context = BuildContext { pipeline: operator.into(), node: endpoint.into(), ..context.clone() };
-            Some(config.open(members, &context).map_err(RuntimeError::from))
-        })
-        .collect()
+    let mut opened = Vec::new();
+    for (operator, endpoints) in types {
+        let Some(config) = endpoints.values().flatten().next().map(|member| member.config.clone()) else { continue };
+        let endpoints = endpoints.into_iter().map(|(name, members)| Endpoint { name, members }).collect();
+        let context = BuildContext { pipeline: operator.into(), ..context.clone() };
+        opened.extend(config.open(endpoints, &context)?);
+    }
+    Ok(opened)
 }

@@ -55,7 +55,7 @@ impl Loader<'_> {
         let sections = self.site_sections(&mut node);
         let fields = self.site_fields(&node);
         let mut site = self.bare_site(&path, &fields, &sections);
-        let (templates, broken) = self.all_templates(templates.as_ref());
+        let (templates, broken) = self.all_templates(templates.as_ref(), &site.language);
         let known = Templates { all: &templates, broken: &broken, complete: files_complete };
         let assets = self.assets(&fields.assets, &path, &site.time_zone, known);
         let overrides = self.overrides(&fields.overrides, &path, &templates, &assets);
@@ -175,9 +175,9 @@ impl Loader<'_> {
     }
 
     /// All templates, and the names of those that have mistakes.
-    fn all_templates(&mut self, node: Option<&Node>) -> (Vec<Template>, HashSet<String>) {
+    fn all_templates(&mut self, node: Option<&Node>, language: &str) -> (Vec<Template>, HashSet<String>) {
         let Some(node) = node else { return Default::default() };
-        let templates = self.templates(node);
+        let templates = self.templates(node, language);
         let broken = node
             .entries()
             .iter()

@@ -9,7 +9,7 @@ use ducto_graph::codes::Code;
 use ducto_graph::decode::{OrderedMap, decode};
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, ConnectionConfig, ConnectionMember, ConnectionTag, Decode, Feeder, Input,
+    BuildContext, BuildError, CheckContext, Connection, ConnectionConfig, ConnectionTag, Decode, Endpoint, Input,
     Operator, Port, Sink, SinkConfig, Source, SourceConfig, Transform, TransformConfig,
 };
 use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
@@ -299,7 +299,7 @@ impl ConnectionConfig for Plain {
         self.host.clone()
     }
 
-    fn open(&self, _members: Vec<ConnectionMember>, cx: &BuildContext) -> Result<Box<dyn Feeder>, BuildError> {
+    fn open(&self, _endpoints: Vec<Endpoint>, cx: &BuildContext) -> Result<Vec<Box<dyn Connection>>, BuildError> {
         Err(cx.error("for tests of checks only"))
     }
 

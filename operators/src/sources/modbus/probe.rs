@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ducto_graph::site::{ConnectionSettings, Site, TagSettings};
 use modbus::client::Error;
-use modbus::{Client, Exception, Holes, Item, Limits, Options, Plan, Request, Table};
+use modbus::{Client, Exception, Holes, Item, Limits, Options, Plan, Request, Response, Table};
 
 use super::suggest::{Image, Layout, Subject, Survey};
 use super::{Modbus, TagReading, read_once};
@@ -98,8 +98,8 @@ pub fn endpoints(site: &Site, takes: impl Fn(&ConnectionSettings) -> bool) -> Ve
 pub async fn read(endpoint: Endpoint, wanted: Wanted) -> Answered {
     let members: Vec<MemberAnswer> = endpoint.members.iter().map(|_| MemberAnswer::default()).collect();
     let mut answered = Answered { endpoint, error: None, members };
-    let Some(config) = answered.endpoint.members.first().and_then(Member::config) else { return answered };
-    let mut client = match open(config).await {
+    let Some(first) = answered.endpoint.members.first().and_then(Member::config) else { return answered };
+    let mut client = match open(first).await {
         Ok(client) => client,
         Err(error) => {
             answered.error = Some(error);
@@ -108,17 +108,18 @@ pub async fn read(endpoint: Endpoint, wanted: Wanted) -> Answered {
     };
     for (member, answer) in answered.endpoint.members.iter().zip(&mut answered.members) {
         let Some(config) = member.config() else { continue };
-        if let Err(error) = alive(&mut client, member.unit()).await {
-            answer.error = Some(error.to_string());
-            if !client.is_open() {
-                client = match open(config).await {
-                    Ok(client) => client,
-                    Err(error) => {
-                        answered.error = Some(error);
-                        return answered;
-                    }
-                };
+        if !client.is_open() {
+            // A device that closes the connection is no reason to leave the others behind it.
+            match open(config).await {
+                Ok(again) => client = again,
+                Err(error) => {
+                    answer.error = Some(error);
+                    continue;
+                }
             }
+        }
+        if let Err(error) = alive(&mut client, config).await {
+            answer.error = Some(error.to_string());
             continue;
         }
         answer.readings = read_once(&mut client, config, &member.tags).await;
@@ -133,8 +134,10 @@ pub async fn read(endpoint: Endpoint, wanted: Wanted) -> Answered {
         }
         let members = answered.endpoint.members.iter().zip(&mut answered.members);
         for ((member, answer), sampler) in members.zip(&mut samplers) {
-            let Some(sampler) = sampler.as_mut().filter(|_| answer.answers()) else { continue };
-            if let Err(error) = sampler.read(&mut client, member.unit(), &mut answer.image).await {
+            let (Some(sampler), Some(config)) = (sampler.as_mut().filter(|_| answer.answers()), member.config()) else {
+                continue;
+            };
+            if let Err(error) = sampler.read(&mut client, config, &mut answer.image).await {
                 tracing::debug!(asset = &*member.asset, %error, "registers were not read");
             }
         }
@@ -142,19 +145,32 @@ pub async fn read(endpoint: Endpoint, wanted: Wanted) -> Answered {
     answered
 }
 
+/// Opens the endpoint, or else the second one.
 async fn open(config: &Modbus) -> Result<Client, String> {
-    let address = config.endpoint_address()?;
-    Client::connect(&address, config.options()).await.map_err(|error| error.to_string())
+    let mut why = "the endpoint cannot be read; `ducto check` says why".to_owned();
+    for endpoint in config.endpoints() {
+        match Client::open(&endpoint, config.options()).await {
+            Ok(client) => return Ok(client),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+/// As patient as this connection is, whoever the endpoint is shared with.
+async fn ask(client: &mut Client, config: &Modbus, request: &Request) -> Result<Response, Error> {
+    client.request_within(config.unit_id(), request, config.options().response_timeout).await
 }
 
 fn layouts(config: &Modbus, tags: &[Arc<TagSettings>]) -> Vec<Layout> {
     let points = tags.iter().filter_map(|tag| config.point(tag)?.ok());
+    let points = points.filter(|point| point.item.table != Table::LongRegisters);
     points.map(|point| Layout { item: point.item, kind: point.kind, order: point.order }).collect()
 }
 
 /// Asks a unit for anything. An exception is an answer, unless a gateway gives it in place of the unit.
-async fn alive(client: &mut Client, unit: u8) -> Result<(), Error> {
-    match client.request(unit, &Request::read(Table::HoldingRegisters, 0, 1)).await {
+async fn alive(client: &mut Client, config: &Modbus) -> Result<(), Error> {
+    match ask(client, config, &Request::read(Table::HoldingRegisters, 0, 1)).await {
         Ok(_) => Ok(()),
         Err(Error::Exception { exception, .. }) if !is_gateways(exception) => Ok(()),
         Err(error) => Err(error),
@@ -215,12 +231,12 @@ async fn beginning(client: &mut Client, unit: u8, table: Table, count: u16) -> R
     }
 }
 
-/// Connects to an endpoint that no site describes.
+/// Opens an endpoint that no site describes.
 ///
 /// # Errors
 /// Why there is no connection.
-pub async fn connect(address: &str, options: Options) -> Result<Client, Error> {
-    Client::connect(address, options).await
+pub async fn connect(endpoint: &modbus::Endpoint, options: Options) -> Result<Client, Error> {
+    Client::open(endpoint, options).await
 }
 
 /// Reads the registers of tags with those beside them, as far as the device has them.
@@ -242,7 +258,7 @@ impl Sampler {
         Self { slots: slots.collect(), limits }
     }
 
-    async fn read(&mut self, client: &mut Client, unit: u8, image: &mut Image) -> Result<(), Error> {
+    async fn read(&mut self, client: &mut Client, config: &Modbus, image: &mut Image) -> Result<(), Error> {
         image.begin();
         let mut open: Vec<(usize, Item)> =
             self.slots.iter().enumerate().flat_map(|(slot, of)| of.items.iter().map(move |item| (slot, *item))).collect();
@@ -253,7 +269,7 @@ impl Sampler {
             let mut refused: Vec<usize> = plan.refused.iter().map(|(index, _)| *index).collect();
             let mut reads = plan.reads;
             while let Some(read) = reads.pop() {
-                match client.request(unit, &read.request()).await {
+                match ask(client, config, &read.request()).await {
                     Ok(response) => {
                         let range = read.range;
                         if range.table.is_bits() {

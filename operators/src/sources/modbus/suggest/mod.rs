@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use ducto_graph::site::TagSettings;
 use ducto_record::{Unit, Units};
-use modbus::{Addressing, Conversion, Item, Limits, Order, ValueType};
+use modbus::{Addressing, Conversion, Item, Limits, Order, Table, ValueType};
 
 use evidence::Verdict;
 pub use image::Image;
@@ -67,7 +67,7 @@ impl Subject {
 
     /// Whether its values can be judged: a number with a range.
     fn is_judged(&self) -> bool {
-        self.layout.kind.is_number() && self.range().is_some()
+        self.layout.kind.is_number() && self.layout.item.table != Table::LongRegisters && self.range().is_some()
     }
 
     /// What the sensor can give; the envelope where no span is said.
