@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::cli::{ActArgs, AlarmsArgs, DataArgs};
 use crate::data;
 use crate::output::{Exit, Failure, Output};
+use crate::pattern::matches;
 use crate::table::{Align, layout, number};
 use crate::words::Language;
 
@@ -167,20 +168,6 @@ pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output)
         }
     }
     Ok(if all_done { Exit::Done } else { Exit::Findings })
-}
-
-/// Whether a name is meant, `*` standing for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => match name.strip_prefix(start) {
-            None => false,
-            Some(name) => {
-                let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-                ends.into_iter().any(|at| matches(rest, &name[at..]))
-            }
-        },
-    }
 }
 
 /// The site that runs on the data folder that is meant.

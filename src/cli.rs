@@ -68,6 +68,10 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List, acknowledge and reset the alarms of a site that runs.
     Alarms(AlarmsArgs),
+    /// Look at devices: which units answer, what their tags read now, and which settings would be right.
+    Connect(ConnectArgs),
+    /// Read tags from their devices, with the registers and the request.
+    Read(ReadArgs),
     /// Make the files of a site from what other programs have.
     Import(ImportArgs),
     /// Measure the engine on this machine.
@@ -269,6 +273,56 @@ pub struct ActArgs {
     /// Why; kept with the event.
     #[arg(long)]
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+  ducto connect site                                 every connection of a site
+  ducto connect site 'WELL-0*' --suggest             what fits where tags read nonsense
+  ducto connect site --suggest --write overrides.csv
+  ducto connect tcp://10.0.0.5:502 --unit 1..32      a gateway that no site describes")]
+pub struct ConnectArgs {
+    /// Folder of a site, or an endpoint: `tcp://10.0.0.5:502`, `serial:///dev/ttyUSB0?baud=9600`.
+    #[arg(value_name = "SITE|ENDPOINT")]
+    pub target: String,
+    /// An asset of the site, or the endpoint of a connection; `*` stands for any text. All without it.
+    #[arg(value_name = "ASSET|CONNECTION")]
+    pub of: Option<String>,
+    /// Units of an endpoint that are asked: `7`, `1..247`, `1,5,9`; 1 to 247 without it.
+    #[arg(long, value_name = "UNITS", value_parser = units)]
+    pub unit: Option<Units>,
+    /// Propose settings for tags whose values cannot be right, where exactly one way of reading them fits.
+    #[arg(long)]
+    pub suggest: bool,
+    /// Add the proposals to this table of overrides; it is made if it is not there.
+    #[arg(long, value_name = "CSV", requires = "suggest")]
+    pub write: Option<PathBuf>,
+    /// How often registers are read for proposals: what moves between readings shows what belongs together.
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub samples: u8,
+    /// Time between these readings.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub every: Duration,
+    /// How long to wait for an answer of an endpoint's unit; connections of a site say it themselves.
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    pub timeout: Duration,
+    #[command(flatten)]
+    pub place: DataArgs,
+}
+
+/// Units of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Units(pub Vec<u8>);
+
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// Folder of the site, or its `site.yaml`.
+    pub site: PathBuf,
+    /// The tags: `WELL-001.THP`; `*` stands for any text.
+    #[arg(required = true, value_name = "TAG")]
+    pub tags: Vec<String>,
+    #[command(flatten)]
+    pub place: DataArgs,
 }
 
 #[derive(Debug, Args)]
@@ -486,6 +540,25 @@ fn duration(text: &str) -> Result<Duration, String> {
     u64::try_from(duration.micros()).map(Duration::from_micros).map_err(|_| "a time cannot be negative".to_owned())
 }
 
+/// `7`, `1..247`, `1,5,9..12`.
+fn units(text: &str) -> Result<Units, String> {
+    let number = |text: &str| text.trim().parse::<u8>().map_err(|_| format!("`{text}` is no unit from 0 to 255"));
+    let mut units = Vec::new();
+    for part in text.split(',') {
+        match part.split_once("..") {
+            None => units.push(number(part)?),
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last.strip_prefix('=').unwrap_or(last))?);
+                if first > last {
+                    return Err(format!("`{part}` goes backwards"));
+                }
+                units.extend(first..=last);
+            }
+        }
+    }
+    Ok(Units(units))
+}
+
 fn order(text: &str) -> Result<modbus::Order, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
@@ -504,6 +577,15 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn units_are_numbers_and_ranges() {
+        assert_eq!(super::units("1,5..7").map(|units| units.0), Ok(vec![1, 5, 6, 7]));
+        assert_eq!(super::units("1..247").map(|units| units.0.len()), Ok(247));
+        for text in ["", "x", "256", "7..1", "1..", "1,,2"] {
+            assert!(super::units(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn arguments_are_consistent() {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ducto_graph::diagnostic::Diagnostics;
+use ducto_graph::load::load_site_in_part;
 use ducto_import::{Files, Format, Import, Options, Outcome, Remarks, place_text};
 use serde_json::{Value, json};
 
@@ -48,11 +49,7 @@ fn tags(args: &ImportTagsArgs, output: &Output) -> Result<Exit, Failure> {
     let had_site = args.out.join("site.yaml").exists();
     let files = import.files(&site_name(&args.out), had_site, &options, &lists.sources);
     write(&args.out, &files, args.force)?;
-    let checked = (!had_site).then(|| {
-        let mut written = Loading::new();
-        ducto_graph::load::load_site(&args.out, &written.registry, &mut written.sources, &mut written.diagnostics);
-        written
-    });
+    let checked = check(&args.out, &import);
     if output.is_json() {
         output.object(&report(args, &import, &files, &lists, checked.as_ref()));
     } else {
@@ -64,6 +61,15 @@ fn tags(args: &ImportTagsArgs, output: &Output) -> Result<Exit, Failure> {
     }
     let right = lists.diagnostics.is_ok() && checked.is_none_or(|written| written.diagnostics.is_ok());
     Ok(if right { Exit::Done } else { Exit::Findings })
+}
+
+/// What `check` says of the site; `None` where its `site.yaml` was there before and does not name what was written.
+fn check(folder: &Path, import: &Import) -> Option<Loading> {
+    let mut written = Loading::new();
+    let Loading { registry, sources, diagnostics } = &mut written;
+    let site = load_site_in_part(folder, registry, sources, diagnostics)?;
+    let imported = import.devices.iter().any(|device| site.directory.asset_id(&device.name).is_some());
+    imported.then_some(written)
 }
 
 /// No file could be used.

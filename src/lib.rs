@@ -6,6 +6,7 @@ mod alarms;
 mod bench;
 mod check;
 mod complete;
+mod connect;
 mod data;
 mod demo;
 mod explain;
@@ -16,7 +17,10 @@ mod interrupt;
 mod load;
 mod logging;
 mod output;
+mod pattern;
 mod query;
+mod read;
+mod reading;
 mod replay;
 mod run;
 mod schema;
@@ -68,6 +72,8 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
             Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, &args.place, act, output),
             Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, &args.place, act, output),
         },
+        Command::Connect(args) => connect::run(args, output),
+        Command::Read(args) => read::run(args, output),
         Command::Import(args) => import::run(args, output),
         Command::Bench(args) => bench::run(args, output),
         Command::Schema(args) => schema::run(args, output),

@@ -53,6 +53,42 @@ impl Language {
         self.pick("no alarm is active or waits for anybody", "ninguna alarma activa ni pendiente")
     }
 
+    /// Heads of a list of readings: tag, value, unit, quality, registers.
+    pub(crate) fn reading_columns(self) -> [&'static str; 5] {
+        match self {
+            Self::English => ["TAG", "VALUE", "UNIT", "QUALITY", "REGISTERS"],
+            Self::Spanish => ["TAG", "VALOR", "UNIDAD", "CALIDAD", "REGISTROS"],
+        }
+    }
+
+    /// A quality by its code.
+    pub(crate) fn quality(self, code: u16) -> &'static str {
+        let (english, spanish) = match code {
+            192 => ("good", "buena"),
+            216 => ("good, forced", "buena, forzada"),
+            0 => ("bad", "mala"),
+            4 => ("bad, configuration", "mala, configuración"),
+            8 => ("bad, never connected", "mala, sin conexión"),
+            12 => ("bad, device failure", "mala, falla del equipo"),
+            16 => ("bad, sensor failure", "mala, falla del sensor"),
+            24 => ("bad, no answer", "mala, sin respuesta"),
+            28 => ("bad, out of service", "mala, fuera de servicio"),
+            32 => ("bad, not read yet", "mala, sin leer aún"),
+            84 => ("uncertain, unusual", "dudosa, inusual"),
+            _ if code & 0xC0 == 0xC0 => ("good", "buena"),
+            _ if code & 0xC0 == 0x40 => ("uncertain", "dudosa"),
+            _ => ("bad", "mala"),
+        };
+        match self {
+            Self::English => english,
+            Self::Spanish => spanish,
+        }
+    }
+
+    pub(crate) fn no_answer(self) -> &'static str {
+        self.pick("no answer", "sin respuesta")
+    }
+
     fn pick<'a>(self, english: &'a str, spanish: &'a str) -> &'a str {
         match self {
             Self::English => english,

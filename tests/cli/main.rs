@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod checks;
 mod command;
+mod connect;
 mod demo;
 mod device;
 mod drawings;
 mod help;
+mod imports;
 mod running;
 mod site;
 mod socket;
+mod spreadsheet;

@@ -113,7 +113,12 @@ impl<'a> Plugin<'a> {
                 }
             }
         }
-        let endpoint = endpoint(reader, node, &name);
+        let mut endpoint = endpoint(reader, node, &name);
+        if let Some(Err(error)) = endpoint.as_ref().map(|text| text.parse::<modbus::Endpoint>()) {
+            let place = node.get("controller").map_or(node.place, |node| node.place);
+            let written = endpoint.take().unwrap_or_default();
+            reader.remark(place, &name, "controller", &written, Dropped, &error.to_string());
+        }
         for entry in node.entries() {
             if !SILENT.contains(&entry.key.as_str()) {
                 let value = entry.value.as_text().unwrap_or_default();
@@ -310,12 +315,13 @@ fn endpoint(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String> 
         "O" => "odd",
         _ => "none",
     };
-    Some(format!(
-        "serial://{path}?baud={}&parity={parity}&stop={}&data={}",
-        number("baud_rate", "9600"),
-        number("stop_bits", "1"),
-        number("data_bits", "8"),
-    ))
+    if number("data_bits", "8") != "8" {
+        let reason = "RTU needs all 8 bits of a character; the endpoint is to be filled in";
+        reader.remark(controller.place, name, "data_bits", &number("data_bits", "8"), Dropped, reason);
+        return None;
+    }
+    let (baud, stop) = (number("baud_rate", "9600"), number("stop_bits", "1"));
+    Some(format!("serial://{path}?baud={baud}&parity={parity}&stop={stop}"))
 }
 
 /// `250ms`, `1s`, `1m30s`, `2h`, in milliseconds.

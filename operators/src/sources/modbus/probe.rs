@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use ducto_graph::site::{ConnectionSettings, Site, TagSettings};
 use modbus::client::Error;
 use modbus::{Client, Exception, Holes, Item, Limits, Options, Plan, Request, Response, Table};
@@ -65,6 +66,8 @@ pub struct MemberAnswer {
     pub image: Image,
     /// Why the unit gave nothing.
     pub error: Option<String>,
+    /// When the tags were read.
+    pub time: Option<Timestamp>,
 }
 
 impl MemberAnswer {
@@ -123,6 +126,7 @@ pub async fn read(endpoint: Endpoint, wanted: Wanted) -> Answered {
             continue;
         }
         answer.readings = read_once(&mut client, config, &member.tags).await;
+        answer.time = Some(Timestamp::now());
     }
     let sampler = |member: &Member| {
         member.config().map(|config| Sampler::new(&layouts(config, &member.tags), config.limits()))

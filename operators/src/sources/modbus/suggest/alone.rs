@@ -16,9 +16,10 @@ impl Examination<'_> {
         let subject = self.subject(index);
         let verdict = self.verdicts[index].clone();
         let peers = self.peers(index);
+        let contradicted = peers.contradict(subject.layout).is_some();
         if let Some((layout, count)) = peers.contradict(subject.layout) {
             let way = Way::like_peers(layout);
-            if self.fits(index, &way) {
+            if self.fits_like_peers(index, &way) {
                 // Its own way may be right too: an asset may differ from its peers.
                 let rough = verdict.series().is_some_and(|series| peers.is_too_rough(series));
                 if verdict.fits() && !rough && !self.is_contested(index) {
@@ -35,6 +36,11 @@ impl Examination<'_> {
             Verdict::Fits(_) | Verdict::Zero | Verdict::NoReading => return,
             _ => self.fitting(index, &peers),
         };
+        if contradicted && !fitting.is_empty() {
+            // It fits neither as it is set nor as its peers are: what fits by chance is no answer.
+            self.open.insert(index, (fitting, Doubt::Device));
+            return;
+        }
         let Some(way) = fitting.first() else {
             self.open.insert(index, (fitting, Doubt::Nothing));
             return;
@@ -47,6 +53,19 @@ impl Examination<'_> {
             Some(doubt) => self.open.insert(index, (fitting, doubt)).map_or((), drop),
             None => self.proposed.insert(index, (way.clone(), Cause::Values)).map_or((), drop),
         }
+    }
+
+    /// As [`Examination::fits`], for the place where the peers have it: a tag that stands there and reads badly, or
+    /// should stand elsewhere itself, is not in its way.
+    fn fits_like_peers(&self, index: usize, way: &Way) -> bool {
+        let subject = self.subject(index);
+        let Some(layout) = way.layout(subject.layout) else { return false };
+        let rightly = |other: &usize| {
+            self.verdicts[*other].fits() && self.peers(*other).contradict(self.subject(*other).layout).is_none()
+        };
+        self.verdict(index, way).fits()
+            && (layout.item == subject.layout.item
+                || !self.claims.others(subject.device, layout.item, index).any(|other| rightly(&other)))
     }
 
     /// Every way that changes one thing and then fits, where the peers' values do not speak against it.

@@ -1,6 +1,6 @@
 //! Tags that agree: all those of a device, or one variable of a template on all its assets.
 
-use super::evidence::Series;
+use super::evidence::{Series, Verdict};
 use super::proposal::Cause;
 use super::way::{self, Way};
 use super::{Examination, Subject};
@@ -20,6 +20,14 @@ struct Tried<'a> {
     way: &'a Way,
     affected: usize,
     fitting: Vec<usize>,
+    /// How many it makes read as what no sensor gives, which no failed sensor excuses.
+    refuted: usize,
+}
+
+impl Tried<'_> {
+    fn is_admissible(&self) -> bool {
+        self.fitting.len() >= ENOUGH && self.fitting.len() as f64 >= self.affected as f64 * MOST
+    }
 }
 
 impl Examination<'_> {
@@ -111,10 +119,9 @@ impl Examination<'_> {
         // Of equally good ones the first, which changes least.
         let best = tried.iter().enumerate().max_by_key(|(at, tried)| (tried.fitting.len(), std::cmp::Reverse(*at)))?.1;
         let rivals = tried.iter().any(|other| !std::ptr::eq(other, best) && self.is_rival(other, best, &telling));
-        let decides = best.fitting.len() >= ENOUGH && best.fitting.len() as f64 >= best.affected as f64 * MOST;
         let moves =
             best.fitting.iter().any(|index| self.verdict(*index, best.way).series().is_some_and(Series::is_live));
-        (decides && moves && !rivals).then(|| (best.way.clone(), best.fitting.clone()))
+        (best.is_admissible() && moves && !rivals).then(|| (best.way.clone(), best.fitting.clone()))
     }
 
     /// A way on the tags that it changes, unless many of them read well as they are.
@@ -126,11 +133,19 @@ impl Examination<'_> {
             return None;
         }
         let fitting = affected.iter().copied().filter(|index| self.fits_all(*index, way, telling)).collect();
-        Some(Tried { way, affected: affected.len(), fitting })
+        let impossible =
+            |index: &&usize| matches!(self.verdict(**index, way), Verdict::Nonsense(_) | Verdict::Unread);
+        let refuted = affected.iter().filter(impossible).count();
+        Some(Tried { way, affected: affected.len(), fitting, refuted })
     }
 
-    /// Whether another way is as good as the best on the tags on which the two differ.
+    /// Whether another way is as good as the best on the tags on which the two differ. One that a tag refutes is none
+    /// beside one that no tag does: registers that are read in a wrong order, and those of the next tag, look much alike
+    /// where floats stand side by side, but for the last of them.
     fn is_rival(&self, other: &Tried<'_>, best: &Tried<'_>, telling: &[usize]) -> bool {
+        if best.refuted == 0 && other.refuted > 0 {
+            return false;
+        }
         let differs = |index: &usize| {
             let now = self.subject(*index).layout;
             let layouts = (other.way.layout(now), best.way.layout(now));

@@ -172,7 +172,14 @@ fn now_text(subject: &Subject, verdict: &Verdict) -> String {
         Verdict::NoReading => "the device says that it has no reading".to_owned(),
         Verdict::Zero => "0".to_owned(),
         Verdict::Nonsense(series) if series.0.iter().any(|value| !value.is_finite()) => "no number".to_owned(),
-        Verdict::Nonsense(_) => format!("{value}, which no sensor of {range} gives"),
+        Verdict::Nonsense(series) => {
+            let low = series.0.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = series.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            match (short(low), short(high)) {
+                (low, high) if low == high => format!("{value}, which no sensor of {range} gives"),
+                (low, high) => format!("{low} to {high} in a few readings, which no sensor of {range} gives"),
+            }
+        }
         Verdict::Outside(_) => format!("{value}, outside {range}"),
         Verdict::Unusual(_) => {
             let [low, high] = subject.tag.envelope.unwrap_or_default();

@@ -231,6 +231,74 @@ impl Field {
         field
     }
 
+    /// A field in which whole devices are other than their template says, and one variable of two templates: six wells
+    /// whose RTU was replaced, and a template each with a wrong address and a wrong order.
+    pub(crate) fn with_devices_replaced(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let wells = (0..WELLS).map(|number| well(number, &mut dice)).collect();
+        let mut field = Self { seed, wells, seeded: Vec::new() };
+        // Wells of all models, each once.
+        for (number, well) in [0, 31, 62, 3, 34, 65, 96].into_iter().enumerate() {
+            field.replace(well, number);
+        }
+        for (model, variable) in [(0, 6), (2, 3)] {
+            for well in (0..WELLS).filter(|well| well % MODELS.len() == model && !field.is_replaced(*well)) {
+                let truth = &mut field.wells[well].truth[variable];
+                match model {
+                    0 => truth.order = Order::Badc,
+                    _ => truth.offset += 1,
+                }
+                let mistake = if model == 0 { Mistake::Order } else { Mistake::Address };
+                field.note(well, variable, mistake);
+            }
+        }
+        field
+    }
+
+    fn is_replaced(&self, well: usize) -> bool {
+        let name = format!("{}.", self.wells[well].name);
+        self.seeded.iter().any(|seeded| seeded.tag.starts_with(&name))
+    }
+
+    /// Another order, every register one further or before, both, or pressures in kPa.
+    fn replace(&mut self, well: usize, how: usize) {
+        for variable in 0..self.model(well).variables.len() {
+            let of = &self.model(well).variables[variable];
+            let truth = &mut self.wells[well].truth[variable];
+            let swapped = if truth.order == Order::Cdab { Order::Abcd } else { Order::Cdab };
+            let mistake = match how {
+                0 | 2 if of.kind.registers() > 1 => {
+                    truth.order = swapped;
+                    Mistake::Order
+                }
+                1 | 5 => {
+                    truth.offset += 1;
+                    Mistake::Address
+                }
+                3 => {
+                    truth.offset += 1;
+                    truth.order = swapped;
+                    Mistake::Address
+                }
+                4 if of.kind.registers() > 1 => {
+                    truth.order = Order::Dcba;
+                    Mistake::Order
+                }
+                6 if of.unit == "psig" => {
+                    truth.factor = 6.894_757_293_168;
+                    Mistake::UnitOfDevice
+                }
+                _ => continue,
+            };
+            self.note(well, variable, mistake);
+        }
+    }
+
+    fn note(&mut self, well: usize, variable: usize, mistake: Mistake) {
+        let tag = format!("{}.{}", self.wells[well].name, self.model(well).variables[variable].name);
+        self.seeded.push(Seeded { tag, mistake, in_cell: false });
+    }
+
     pub(crate) fn model(&self, well: usize) -> &'static Model {
         &MODELS[self.wells[well].model]
     }
