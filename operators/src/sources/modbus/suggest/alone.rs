@@ -7,7 +7,7 @@ use super::way::{self, Way};
 use super::{Examination, Subject};
 
 /// Times the range's larger end above which a sensor that has failed does not read.
-const BEYOND: f64 = 2.0;
+pub(super) const BEYOND: f64 = 2.0;
 /// The same, for a value that would be right in another unit: a sensor's overrange ends a quarter above its span.
 const OVERRANGE: f64 = 1.25;
 
@@ -146,7 +146,7 @@ impl Examination<'_> {
 }
 
 /// Whether all values lie further out than so many times the larger end of the range.
-fn is_far(subject: &Subject, series: &Series, least: f64) -> bool {
+pub(super) fn is_far(subject: &Subject, series: &Series, least: f64) -> bool {
     let Some([low, high]) = subject.range() else { return false };
     let size = low.abs().max(high.abs());
     series.0.iter().all(|value| value.abs() > size * least)

@@ -1,5 +1,6 @@
 //! Tags that agree: all those of a device, or one variable of a template on all its assets.
 
+use super::alone::{BEYOND, is_far};
 use super::evidence::{Series, Verdict};
 use super::proposal::Cause;
 use super::way::{self, Way};
@@ -7,6 +8,8 @@ use super::{Examination, Subject};
 
 /// Tags from which on they decide together.
 const ENOUGH: usize = 3;
+/// Tags that cannot be as they are, from which on the setting of all of them is in doubt.
+const SOME: usize = 2;
 /// A share of them that must read well in the new way.
 const MOST: f64 = 0.8;
 /// A share that may read well now.
@@ -14,19 +17,31 @@ const FEW: f64 = 0.2;
 /// Of the tags on which two ways differ, a share of those that fit in the better one from which on the other is as
 /// good.
 const RIVAL: f64 = 0.5;
+/// How many times as far values move, in the mean of several tags, in a way that is not theirs.
+const ROUGHER: f64 = 1.5;
 
-/// A way and the tags of a pool that read well in it.
+/// A way and the tags of a pool that read well in it, those that it does not change among them.
 struct Tried<'a> {
     way: &'a Way,
-    affected: usize,
+    /// Tags that it changes.
+    affected: Vec<usize>,
     fitting: Vec<usize>,
-    /// How many it makes read as what no sensor gives, which no failed sensor excuses.
+    /// How many cannot be so.
     refuted: usize,
+    /// Whether those that it changes read badly as they are: few of them fit, or some are impossible and all would fit.
+    is_called_for: bool,
 }
 
 impl Tried<'_> {
-    fn is_admissible(&self) -> bool {
-        self.fitting.len() >= ENOUGH && self.fitting.len() as f64 >= self.affected as f64 * MOST
+    /// Those that it changes and that then read well.
+    fn decided(&self) -> Vec<usize> {
+        self.affected.iter().copied().filter(|index| self.fitting.contains(index)).collect()
+    }
+
+    /// Whether nearly all read well in it, those that it changes and all together.
+    fn is_admissible(&self, telling: usize) -> bool {
+        let (decided, most) = (self.decided().len(), |of: usize| of as f64 * MOST);
+        decided >= ENOUGH && decided as f64 >= most(self.affected.len()) && self.fitting.len() as f64 >= most(telling)
     }
 }
 
@@ -115,34 +130,49 @@ impl Examination<'_> {
     /// The one way in which nearly all tags read well that do not now, and those tags.
     fn winner(&self, members: &[usize], ways: &[Way]) -> Option<(Way, Vec<usize>)> {
         let telling: Vec<usize> = members.iter().copied().filter(|index| self.verdicts[*index].is_telling()).collect();
-        let tried: Vec<Tried<'_>> = ways.iter().filter_map(|way| self.tried(way, &telling)).collect();
+        let tried: Vec<Tried<'_>> = ways.iter().map(|way| self.tried(way, &telling)).collect();
         // Of equally good ones the first, which changes least.
         let best = tried.iter().enumerate().max_by_key(|(at, tried)| (tried.fitting.len(), std::cmp::Reverse(*at)))?.1;
+        // Of those that fit nearly as often, the one in which values move clearly least.
+        let smoother = |other: &&Tried<'_>| {
+            other.is_admissible(telling.len())
+                && other.refuted <= best.refuted
+                && self.roughness(best, other, members) >= ROUGHER
+        };
+        let best = tried.iter().find(smoother).unwrap_or(best);
+        let decided = best.decided();
         let rivals = tried.iter().any(|other| !std::ptr::eq(other, best) && self.is_rival(other, best, &telling));
-        let moves =
-            best.fitting.iter().any(|index| self.verdict(*index, best.way).series().is_some_and(Series::is_live));
-        (best.is_admissible() && moves && !rivals).then(|| (best.way.clone(), best.fitting.clone()))
+        let moves = decided.iter().any(|index| self.verdict(*index, best.way).series().is_some_and(Series::is_live));
+        (best.is_called_for && best.is_admissible(telling.len()) && moves && !rivals)
+            .then(|| (best.way.clone(), decided))
     }
 
-    /// A way on the tags that it changes, unless many of them read well as they are.
-    fn tried<'w>(&self, way: &'w Way, telling: &[usize]) -> Option<Tried<'w>> {
-        let affected: Vec<usize> =
-            telling.iter().copied().filter(|index| way.changes(self.subject(*index).layout)).collect();
+    fn tried<'w>(&self, way: &'w Way, telling: &[usize]) -> Tried<'w> {
+        let changed = |index: &usize| way.changes(self.subject(*index).layout);
+        let affected: Vec<usize> = telling.iter().copied().filter(changed).collect();
+        let fits = |index: &usize| match changed(index) {
+            true => self.fits_all(*index, way, telling),
+            false => self.verdicts[*index].fits(),
+        };
+        let fitting: Vec<usize> = telling.iter().copied().filter(fits).collect();
+        // A tag that stands at the beginning of its table cannot stand one before.
+        let beyond = telling.iter().filter(|index| way.layout(self.subject(**index).layout).is_none()).count();
+        let is_refuted = |index: &&usize| match changed(index) {
+            true => self.is_impossible(**index, &self.verdict(**index, way)),
+            false => self.is_impossible(**index, &self.verdicts[**index]),
+        };
+        let refuted = telling.iter().filter(is_refuted).count();
         let now = affected.iter().filter(|index| self.verdicts[**index].fits()).count();
-        if affected.len() < ENOUGH || now as f64 > affected.len() as f64 * FEW {
-            return None;
-        }
-        let fitting = affected.iter().copied().filter(|index| self.fits_all(*index, way, telling)).collect();
-        let impossible =
-            |index: &&usize| matches!(self.verdict(**index, way), Verdict::Nonsense(_) | Verdict::Unread);
-        let refuted = affected.iter().filter(impossible).count();
-        Some(Tried { way, affected: affected.len(), fitting, refuted })
+        let impossible = affected.iter().filter(|index| self.is_impossible(**index, &self.verdicts[**index])).count();
+        let few = now as f64 <= affected.len() as f64 * FEW;
+        let all = refuted + beyond == 0 && fitting.len() == telling.len() && impossible >= SOME;
+        Tried { way, affected, fitting, refuted: refuted + beyond, is_called_for: few || all }
     }
 
-    /// Whether another way is as good as the best on the tags on which the two differ. One that a tag refutes is none
-    /// beside one that no tag does: registers that are read in a wrong order, and those of the next tag, look much alike
-    /// where floats stand side by side, but for the last of them.
+    /// Whether another way is as good as the best on the tags on which the two differ.
     fn is_rival(&self, other: &Tried<'_>, best: &Tried<'_>, telling: &[usize]) -> bool {
+        // Registers that are read in a wrong order, and those of the next tag, look much alike where floats stand side
+        // by side: but for the tag at the end, and but for the lower digits, which then do not belong to the upper.
         if best.refuted == 0 && other.refuted > 0 {
             return false;
         }
@@ -154,7 +184,33 @@ impl Examination<'_> {
         let differing: Vec<usize> = telling.iter().copied().filter(differs).collect();
         let count = |tried: &Tried<'_>| differing.iter().filter(|index| tried.fitting.contains(index)).count();
         let (theirs, ours) = (count(other), count(best));
-        !differing.is_empty() && theirs > 0 && theirs as f64 >= ours as f64 * RIVAL
+        let as_good = theirs > 0 && theirs as f64 >= ours as f64 * RIVAL;
+        as_good && self.roughness(other, best, &differing) < ROUGHER
+    }
+
+    /// How many times as far values move in one way as in another, in the geometric mean of the tags that fit in both;
+    /// 1 where there are too few.
+    fn roughness(&self, of: &Tried<'_>, than: &Tried<'_>, tags: &[usize]) -> f64 {
+        const MOST: f64 = 16.0;
+        let logs: Vec<f64> = tags
+            .iter()
+            .filter(|index| of.fitting.contains(index) && than.fitting.contains(index))
+            .filter_map(|index| {
+                let rough = |way| Some(self.verdict(*index, way).series()?.roughness());
+                let (a, b) = (rough(of.way)?, rough(than.way)?);
+                (a > 0.0 || b > 0.0).then(|| (a / b).clamp(1.0 / MOST, MOST).ln())
+            })
+            .collect();
+        if logs.len() < ENOUGH { 1.0 } else { (logs.iter().sum::<f64>() / logs.len() as f64).exp() }
+    }
+
+    /// What no sensor gives, one that has failed neither.
+    fn is_impossible(&self, index: usize, verdict: &Verdict) -> bool {
+        match verdict {
+            Verdict::Nonsense(_) | Verdict::Unread => true,
+            Verdict::Outside(series) => series.is_live() && is_far(self.subject(index), series, BEYOND),
+            _ => false,
+        }
     }
 
     /// As [`Examination::fits`], when all these tags are read in this way: registers that one of them has now are free.

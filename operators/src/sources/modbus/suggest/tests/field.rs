@@ -242,7 +242,10 @@ impl Field {
             field.replace(well, number);
         }
         for (model, variable) in [(0, 6), (2, 3)] {
-            for well in (0..WELLS).filter(|well| well % MODELS.len() == model && !field.is_replaced(*well)) {
+            for well in (0..WELLS).filter(|well| well % MODELS.len() == model) {
+                if field.is_replaced(well) {
+                    continue;
+                }
                 let truth = &mut field.wells[well].truth[variable];
                 match model {
                     0 => truth.order = Order::Badc,
@@ -275,9 +278,10 @@ impl Field {
                     truth.offset += 1;
                     Mistake::Address
                 }
+                // Shifted by one in the other order, floats would look as they are.
                 3 => {
                     truth.offset += 1;
-                    truth.order = swapped;
+                    truth.order = Order::Badc;
                     Mistake::Address
                 }
                 4 if of.kind.registers() > 1 => {
