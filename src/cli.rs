@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use ducto_operators::sources::replay::Pace;
+use ducto_graph::scalar::TimeZone;
+use ducto_operators::sources::replay::{Decimal, Pace, TimeFormat};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -188,12 +189,44 @@ pub struct ReplayArgs {
     /// `max`, `real`, or a multiple of real time such as `60x`.
     #[arg(long, default_value = "max")]
     pub pace: Pace,
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Site that gives tags their units and limits; without it each name in the files is a float64 tag.
     #[arg(long, value_name = "SITE")]
     pub site: Option<PathBuf>,
     /// A value for a parameter of the pipeline.
     #[arg(long = "with", value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = name_and_value)]
     pub with: Vec<(String, String)>,
+}
+
+/// How recorded files are written, where that is not as Ducto writes them.
+#[derive(Clone, Debug, Args)]
+pub struct FormArgs {
+    /// Name of the column of times.
+    #[arg(long, default_value = "time", value_name = "NAME")]
+    pub time_column: String,
+    /// Name of the column of tag names, in files with one sample a row.
+    #[arg(long, default_value = "tag", value_name = "NAME")]
+    pub tag_column: String,
+    /// Name of the column of values, in files with one sample a row.
+    #[arg(long, default_value = "value", value_name = "NAME")]
+    pub value_column: String,
+    /// Name of the column of quality codes; a file without one is Good throughout.
+    #[arg(long, default_value = "quality", value_name = "NAME")]
+    pub quality_column: String,
+    /// How times are written: `rfc3339` (`2026-01-01 00:00:00` too, with `--time-zone`), or as seconds (`s`),
+    /// milliseconds (`ms`) or microseconds (`us`) since 1970.
+    #[arg(long, default_value = "rfc3339", value_name = "FORMAT")]
+    pub time_format: TimeFormat,
+    /// Zone of times that name no offset: `America/Bogota`.
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<TimeZone>,
+    /// Sign before the decimals of numbers in texts: `.` or `,`.
+    #[arg(long, default_value = ".", value_name = "SIGN")]
+    pub decimal: Decimal,
+    /// Sign between the columns of a CSV file; by default the one that its first line shows.
+    #[arg(long, value_name = "SIGN")]
+    pub delimiter: Option<char>,
 }
 
 /// Which data folder, or which site that runs.

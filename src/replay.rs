@@ -17,14 +17,38 @@ use ducto_storage::DataFolder;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::ReplayArgs;
+use crate::cli::{FormArgs, ReplayArgs};
 use crate::interrupt::{Interrupts, Woken};
 use crate::load::Loading;
 use crate::output::{Exit, Failure, Output};
 
+/// The columns and forms that the arguments name.
+fn form(args: &FormArgs) -> Result<Form, Failure> {
+    let delimiter = args
+        .delimiter
+        .map(|sign| {
+            u8::try_from(sign).ok().filter(u8::is_ascii).ok_or_else(|| {
+                let message = format!("`{sign}` stands between no columns; write `,`, `;` or a tab for `--delimiter`");
+                Failure::new(Exit::Usage, message)
+            })
+        })
+        .transpose()?;
+    Ok(Form {
+        time: args.time_column.clone(),
+        tag: args.tag_column.clone(),
+        value: args.value_column.clone(),
+        quality: args.quality_column.clone(),
+        time_format: args.time_format,
+        time_zone: args.time_zone.as_ref().map(|zone| zone.zone().clone()),
+        decimal: args.decimal,
+        delimiter,
+        ..Form::default()
+    })
+}
+
 pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string());
-    let form = Form::default();
+    let form = form(&args.form)?;
     let files = expand(&args.input, ".".as_ref()).map_err(|error| usage(&error))?;
     let mut loading = Loading::new();
     let base = match &args.site {

@@ -9,6 +9,7 @@ mod device;
 mod drawings;
 mod help;
 mod imports;
+mod replay;
 mod running;
 mod site;
 mod socket;

@@ -63,10 +63,30 @@ impl Quality {
         !self.is_bad()
     }
 
-    /// The worse of two: the lower class wins, the first among equals.
+    /// Whether a person gave the value: LOCAL_OVERRIDE, whatever its limit bits.
     #[inline]
-    pub fn worst(self, other: Self) -> Self {
-        if other.class() < self.class() { other } else { self }
+    pub const fn is_forced(self) -> bool {
+        self.0 & 0xFC == Self::LOCAL_OVERRIDE.0
+    }
+
+    /// The worse of two: the lower class wins. Among Good codes one that says more wins over plain 192, and a forced
+    /// value over both, so that what comes of several values never hides that one of them was forced. The first wins
+    /// among equals.
+    #[inline]
+    #[must_use]
+    pub const fn worst(self, other: Self) -> Self {
+        if other.rank() < self.rank() { other } else { self }
+    }
+
+    /// What [`Quality::worst`] compares.
+    const fn rank(self) -> u8 {
+        match self.class() {
+            QualityClass::Bad => 0,
+            QualityClass::Uncertain => 1,
+            QualityClass::Good if self.is_forced() => 2,
+            QualityClass::Good if self.0 != Self::GOOD.0 => 3,
+            QualityClass::Good => 4,
+        }
     }
 
     /// The name of the code where it has one, of its class otherwise.
@@ -170,7 +190,20 @@ mod tests {
         assert_eq!(Quality::EU_EXCEEDED.worst(Quality::BAD), Quality::BAD);
         assert_eq!(Quality::SENSOR_FAILURE.worst(Quality::GOOD), Quality::SENSOR_FAILURE);
         assert!(Quality::LOCAL_OVERRIDE.is_good());
+        assert!(Quality(217).is_forced() && !Quality::GOOD.is_forced() && !Quality::SUB_NORMAL.is_forced());
         assert!(Quality(128).is_bad());
+    }
+
+    #[test]
+    fn a_forced_value_among_good_ones_shows() {
+        // 193 is Good, at its low limit.
+        let (plain, limited, forced) = (Quality::GOOD, Quality(193), Quality::LOCAL_OVERRIDE);
+        for (a, b, worst) in [(plain, forced, forced), (plain, limited, limited), (limited, forced, forced)] {
+            assert_eq!((a.worst(b), b.worst(a)), (worst, worst));
+        }
+        assert_eq!(forced.worst(Quality::UNCERTAIN), Quality::UNCERTAIN);
+        assert_eq!(Quality::BAD.worst(forced), Quality::BAD);
+        assert_eq!(limited.worst(Quality(194)), limited);
     }
 
     #[test]

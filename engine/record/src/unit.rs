@@ -91,10 +91,11 @@ impl Unit {
     }
 }
 
-/// The units a site can name, with their aliases.
+/// The units a site can name, with their aliases, and the air of the place where they convert.
 #[derive(Clone, Debug, Default)]
 pub struct Units {
     by_name: BTreeMap<String, Unit>,
+    atmosphere: Option<f64>,
 }
 
 impl Units {
@@ -110,6 +111,20 @@ impl Units {
             }
         }
         new
+    }
+
+    /// The same units at a site with this atmospheric pressure, in Pa.
+    #[must_use]
+    pub fn at(self: &Arc<Self>, atmosphere: Option<f64>) -> Arc<Self> {
+        if self.atmosphere == atmosphere {
+            return self.clone();
+        }
+        Arc::new(Self { atmosphere, ..(**self).clone() })
+    }
+
+    /// The atmospheric pressure in Pa, where it is known; see [`Unit::to`].
+    pub fn atmosphere(&self) -> Option<f64> {
+        self.atmosphere
     }
 
     pub fn get(&self, name: &str) -> Option<&Unit> {

@@ -29,8 +29,12 @@ use crate::partition::Share;
 use crate::sinks::SinkHost;
 use crate::stats::NodeStats;
 
-/// Epochs of one pipeline that may be on their way at once.
+/// Epochs of one pipeline that may be on their way at once: of large entries a few, so that a batch is still in the
+/// processor's cache at the last node; of small ones many, so that a turn of the worker is shared by them.
 const IN_FLIGHT: usize = 4;
+const IN_FLIGHT_SMALL: usize = 32;
+/// Rows that count as small, all together.
+const SMALL_ROWS: usize = 8_192;
 
 /// Engine time between snapshots.
 const SNAPSHOT_EVERY: Micros = 10 * ducto_record::time::SECOND;
@@ -59,6 +63,7 @@ struct Passing {
     time: Micros,
     actions: Arc<[Arc<Action>]>,
     snapshot: bool,
+    rows: usize,
 }
 
 /// What the operators of one pipeline on one worker share.
@@ -70,6 +75,8 @@ struct Local {
     done: Vec<Cell<Epoch>>,
     deadlines: Vec<Cell<Option<Micros>>>,
     closes: Vec<Cell<Option<Micros>>>,
+    /// What is opened behind this engine time need not close: the input has ended.
+    opened_by: Cell<Micros>,
 }
 
 impl Local {
@@ -97,6 +104,7 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
         done: (0..count).map(|_| Cell::new(position)).collect(),
         deadlines: (0..count).map(|_| Cell::new(None)).collect(),
         closes: (0..count).map(|_| Cell::new(None)).collect(),
+        opened_by: Cell::new(Micros::MAX),
     });
     let guard = instance.guard();
     let name = instance.pipeline.to_string();
@@ -190,11 +198,11 @@ impl Reader {
     ) -> bool {
         let local = self.local.clone();
         let instance = &local.instance;
-        for _ in 0..IN_FLIGHT {
+        for _ in 0..IN_FLIGHT_SMALL {
             if instance.is_fenced() || self.position >= instance.stop_at() {
                 return false;
             }
-            if self.passing() >= IN_FLIGHT {
+            if self.is_full() {
                 return false;
             }
             let entry = match instance.log.read(self.position) {
@@ -228,6 +236,12 @@ impl Reader {
         true
     }
 
+    fn is_full(&self) -> bool {
+        let epochs = self.passing();
+        let rows = || self.local.passing.borrow().iter().map(|passing| passing.rows).sum::<usize>();
+        epochs >= IN_FLIGHT_SMALL || (epochs >= IN_FLIGHT && rows() > SMALL_ROWS)
+    }
+
     /// Epochs that are on their way; forgets those that every node has done.
     fn passing(&self) -> usize {
         let done = self.local.all_done();
@@ -256,7 +270,10 @@ impl Reader {
         } else {
             self.actions_seen.clone()
         };
-        self.local.passing.borrow_mut().push_back(Passing { epoch: entry.epoch, time: entry.time, actions, snapshot });
+        self.local.opened_by.set(self.local.instance.log.input_end());
+        let rows = entry.parts.iter().map(Part::num_rows).sum();
+        let passing = Passing { epoch: entry.epoch, time: entry.time, actions, snapshot, rows };
+        self.local.passing.borrow_mut().push_back(passing);
         if snapshot {
             // Sources keep no state of their own: their part of a snapshot is the position.
             self.local.instance.note_snapshot(entry.epoch);
@@ -379,7 +396,7 @@ fn build_node<'scope>(
                         let result = transform.turn(work, &mut emitted, &mut replies);
                         if result.is_ok() {
                             local.deadlines[node].set(transform.transform.next_deadline());
-                            local.closes[node].set(transform.transform.closes_at());
+                            local.closes[node].set(transform.transform.closes_at(local.opened_by.get()));
                             for emitted in emitted.drain(..) {
                                 let (Some(output), Some(capability)) =
                                     (outputs.get_mut(emitted.port), held.get(emitted.port))

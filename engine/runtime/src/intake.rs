@@ -274,13 +274,16 @@ impl Intake for SiteIntake {
         if self.mode == ClockMode::Wall {
             return parts.into_iter().try_for_each(|part| self.offer_waiting(part));
         }
-        loop {
-            if self.is_stopped() {
-                return Err(IntakeError::Stopped);
-            }
-            let last = self.log.last_epoch();
-            if last < AHEAD || self.log.wait_done(last.saturating_sub(AHEAD - 1), LOOK) {
-                break;
+        if self.is_stopped() {
+            return Err(IntakeError::Stopped);
+        }
+        let last = self.log.last_epoch();
+        if last.saturating_sub(self.log.done()) >= AHEAD {
+            // Not for one place but for half of them: a hand-over to and from the pipelines costs more than an entry.
+            while !self.log.wait_done(last.saturating_sub(AHEAD / 2), LOOK) {
+                if self.is_stopped() {
+                    return Err(IntakeError::Stopped);
+                }
             }
         }
         let (_, time) = self.log.append(time, parts);

@@ -41,6 +41,8 @@ struct Inner {
     /// The epoch before the first entry of the ring.
     before_first: Epoch,
     last_time: Micros,
+    /// Engine time at which the input ended; `Micros::MAX` while it goes on.
+    input_end: Micros,
     next_reader: u64,
     readers: BTreeMap<ReaderId, Reader>,
 }
@@ -62,6 +64,7 @@ impl SiteLog {
                 bytes: 0,
                 before_first: last_epoch,
                 last_time: Micros::MIN,
+                input_end: Micros::MAX,
                 next_reader: 0,
                 readers: BTreeMap::new(),
             }),
@@ -112,6 +115,16 @@ impl SiteLog {
     /// Engine time of the last entry; `None` before the first.
     pub fn last_time(&self) -> Option<Micros> {
         Some(self.lock().last_time).filter(|&time| time != Micros::MIN)
+    }
+
+    /// Input has ended at the time of the last entry. What comes behind it only moves engine time.
+    pub(crate) fn end_input(&self) {
+        let mut inner = self.lock();
+        inner.input_end = inner.last_time;
+    }
+
+    pub(crate) fn input_end(&self) -> Micros {
+        self.lock().input_end
     }
 
     /// Bytes of buffers that the ring holds.

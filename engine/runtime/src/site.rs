@@ -91,7 +91,7 @@ impl RunningSite {
             site: site.clone(),
             directory: site.directory.clone(),
             functions: registry.functions().clone(),
-            units: registry.units().clone(),
+            units: registry.units().at(site.atmospheric_pressure),
             pipeline: "".into(),
             node: "".into(),
             inputs: Arc::new([]),
@@ -214,6 +214,8 @@ impl RunningSite {
     /// For input that has ended, on a virtual clock: moves engine time past everything that is open, so that the
     /// last windows close.
     pub fn end_of_input(&self) {
+        while !self.wait_idle(Duration::from_secs(1)) {}
+        self.log.end_input();
         // What a window gives when it closes may open another further down; a graph has few such stages.
         for _ in 0..16 {
             while !self.wait_idle(Duration::from_secs(1)) {}

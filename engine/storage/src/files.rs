@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -69,6 +70,67 @@ impl NewFile {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// A file that only ever grows at its end, by whole pieces.
+#[derive(Debug)]
+pub struct AppendedFile {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl AppendedFile {
+    /// Opens a file to go on behind what it holds, creating it, and folders on the way, where they are missing.
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            create_folder(folder)?;
+        }
+        before("open", path)?;
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed("open", path))?;
+        let length = file.metadata().map_err(failed("read", path))?.len();
+        Ok(Self { file, path: path.to_owned(), length })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Fills `bytes` with what stands from `offset` on.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(bytes, offset).map_err(failed("read", &self.path))
+    }
+
+    /// Writes all of `bytes` or nothing: what a full disk took of it is cut off again.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        before("write", &self.path)?;
+        if let Err(source) = self.file.write_all(bytes) {
+            if let Err(error) = self.cut(self.length) {
+                tracing::warn!(%error, "what was written in part cannot be removed");
+            }
+            return Err(FileError::new("write", &self.path, source));
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Removes what stands behind `length`.
+    pub fn cut(&mut self, length: u64) -> Result<()> {
+        before("shorten", &self.path)?;
+        self.file.set_len(length).map_err(failed("shorten", &self.path))?;
+        self.length = length;
+        Ok(())
+    }
+
+    /// Waits until the disk has the bytes.
+    pub fn sync(&self) -> Result<()> {
+        before("sync", &self.path)?;
+        self.file.sync_all().map_err(failed("sync", &self.path))
     }
 }
 

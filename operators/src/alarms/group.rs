@@ -59,13 +59,32 @@ impl Groups {
         self.groups.get(group).is_some_and(|group| group.first == Some(member))
     }
 
-    /// For a restored state: an alarm that is not normal.
-    pub(super) fn restore(&mut self, group: usize, member: Member, first: bool) {
+    /// For a restored state. The first of a group stays the first, also where it is normal again and others are not.
+    pub(super) fn restore(&mut self, group: usize, member: Member, is_normal: bool, first: bool) {
         if let Some(group) = self.groups.get_mut(group) {
-            group.standing += 1;
+            group.standing += u32::from(!is_normal);
             if first {
                 group.first = Some(member);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restored_group_keeps_its_first_until_all_are_normal() {
+        let mut groups = Groups::default();
+        let group = groups.add(None, 0, "trip");
+        // The first is normal again, the second is not.
+        groups.restore(group, (0, 0), true, true);
+        groups.restore(group, (1, 0), false, false);
+        assert!(!groups.moved(group, (2, 0), true, false));
+        assert!(groups.is_first(group, (0, 0)));
+        groups.moved(group, (1, 0), false, true);
+        groups.moved(group, (2, 0), false, true);
+        assert!(groups.moved(group, (2, 0), true, false));
     }
 }

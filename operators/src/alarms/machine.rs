@@ -191,6 +191,11 @@ impl Machine {
         }
     }
 
+    /// When the delay that runs began, by the time of its first row.
+    pub(super) fn since(&self) -> Option<Micros> {
+        Some(self.pending?.since)
+    }
+
     pub(super) fn deadline(&self) -> Option<Micros> {
         self.pending?.deadline
     }

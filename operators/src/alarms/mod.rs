@@ -225,7 +225,7 @@ impl AlarmConfig {
         for (_, schema) in &schemas {
             let mut found = Diagnostics::new();
             for text in std::iter::once(when).chain(&self.clear_when) {
-                let (functions, units) = (cx.registry.functions(), cx.registry.units());
+                let (functions, units) = (cx.registry.functions(), &cx.units());
                 if let Err(error) = Expression::compile_condition(text, schema, functions, units) {
                     found.push(error.diagnostic(text));
                 }

@@ -178,8 +178,13 @@ impl Transform for TagAlarmsTransform {
         }
     }
 
-    fn closes_at(&self) -> Option<Micros> {
-        self.cold.timers.last().map(|(deadline, ..)| *deadline)
+    fn closes_at(&self, opened_by: Micros) -> Option<Micros> {
+        let began = |slot: u32, index: u32| {
+            let machine = &self.cold.states.get(slot as usize)?.alarms.get(index as usize)?.machine;
+            machine.since()
+        };
+        let mut timers = self.cold.timers.iter().rev();
+        timers.find(|(_, slot, index)| began(*slot, *index) <= Some(opened_by)).map(|(deadline, ..)| *deadline)
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {
@@ -291,8 +296,9 @@ impl Transform for TagAlarmsTransform {
                 if let Some(deadline) = alarm.state.machine.deadline() {
                     self.cold.timers.insert((deadline, member.0, member.1));
                 }
-                if let Some(group) = watched.groups[index].filter(|_| alarm.state.machine.state != State::A) {
-                    self.cold.groups.restore(group, member, alarm.first);
+                if let Some(group) = watched.groups[index] {
+                    let is_normal = alarm.state.machine.state == State::A;
+                    self.cold.groups.restore(group, member, is_normal, alarm.first);
                 }
             }
             self.set_band(slot);

@@ -299,8 +299,9 @@ impl Transform for WhenTransform {
         self.timers.first().map(|(deadline, _)| *deadline)
     }
 
-    fn closes_at(&self) -> Option<Micros> {
-        self.timers.last().map(|(deadline, _)| *deadline)
+    fn closes_at(&self, opened_by: Micros) -> Option<Micros> {
+        let began = |key: u32| self.states.get(key)?.machine.since();
+        self.timers.iter().rev().find(|(_, key)| began(*key) <= Some(opened_by)).map(|(deadline, _)| *deadline)
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {

@@ -78,7 +78,7 @@ pub(super) struct Extra {
     flat: FlatRun,
     /// The sample that waits for the next one, for the differential test.
     #[serde(default)]
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     /// The value before the one that waits.
     #[serde(default)]
     before_held: Option<f64>,
@@ -91,6 +91,8 @@ pub(super) struct Held {
     pub(super) value: Value,
     pub(super) quality: Quality,
     pub(super) checks: Checks,
+    /// Engine time at which it goes without having seen a next one.
+    pub(super) due: Micros,
     number: f64,
 }
 
@@ -180,7 +182,6 @@ pub(super) fn judge(
     now: Micros,
     conditions: Verdicts<'_>,
 ) {
-    let came = sample.quality;
     let Arrival::InOrder { after } = arrival else {
         range(plan, sample);
         sample.checks = sample.checks.with(Checks::OUT_OF_ORDER);
@@ -202,9 +203,7 @@ pub(super) fn judge(
         state.line = Line::Broken;
     }
     range(plan, sample);
-    if sample.is_judged() {
-        jump(plan.jump.as_ref(), state, sample, reading.number, came);
-    }
+    let level = sample.is_judged() && jump(plan.jump.as_ref(), state, sample, reading.number);
     if sample.is_judged() && (plan.spike.is_some() || plan.rate.is_some()) {
         spike_and_rate(plan, extra(extras, sample.tag), sample, reading.number);
     }
@@ -226,8 +225,13 @@ pub(super) fn judge(
     if let Some(frozen) = &plan.frozen {
         self::frozen(frozen, state, extras, sample, reading.number, conditions);
     }
+    // Only what no check has made Uncertain is a good value for the next to be compared with.
+    if level && sample.quality.is_good() {
+        state.last_good = reading.number;
+    }
     times(plan, sample, after, now);
-    let settled = usable && state.run == 0 && state.rejections == 0 && state.since == sample.time;
+    let standing = state.line == Line::Standing && state.since == sample.time;
+    let settled = usable && state.run == 0 && state.rejections == 0 && standing;
     hot.busy = !(settled && state.last_good.to_bits() == hot.bits);
 }
 
@@ -249,7 +253,8 @@ fn range(plan: &Plan, sample: &mut Sample) {
     }
 }
 
-fn jump(plan: Option<&JumpPlan>, state: &mut TagState, sample: &mut Sample, number: f64, came: Quality) {
+/// Says whether the value is near enough to the last good one.
+fn jump(plan: Option<&JumpPlan>, state: &mut TagState, sample: &mut Sample, number: f64) -> bool {
     let limit = plan.map_or(f64::INFINITY, |plan| plan.limit);
     // NaN before the first good value: nothing is far from it.
     if let Some(plan) = plan.filter(|_| (number - state.last_good).abs() > limit) {
@@ -262,12 +267,10 @@ fn jump(plan: Option<&JumpPlan>, state: &mut TagState, sample: &mut Sample, numb
             state.rejections = 0;
         }
         sample.fail(Checks::JUMP, plan.verdict);
-        return;
+        return false;
     }
     state.rejections = 0;
-    if came.is_good() {
-        state.last_good = number;
-    }
+    true
 }
 
 fn spike_and_rate(plan: &Plan, extra: &mut Extra, sample: &mut Sample, number: f64) {
@@ -328,8 +331,9 @@ fn frozen(
     if let Some(running) = plan.running
         && conditions(running) != Some(true)
     {
+        // The first sample of the equipment at work begins the line.
         state.run = 0;
-        state.since = sample.time;
+        state.line = Line::Broken;
         if plan.tolerance > 0.0 {
             extra(extras, sample.tag).flat.clear();
         }
@@ -381,14 +385,11 @@ pub(super) fn exchange(
     threshold: f64,
     verdict: Quality,
     sample: &Sample,
+    due: Micros,
     value: impl FnOnce() -> Value,
 ) -> (Option<Held>, bool) {
     let Some(reading) = sample.reading.filter(|_| sample.is_judged()) else {
-        let held = extra.held.take();
-        if let Some(held) = &held {
-            extra.before_held = Some(held.number);
-        }
-        return (held, false);
+        return (extra.let_go(), false);
     };
     let number = reading.number;
     let mut released = extra.held.replace(Held {
@@ -396,6 +397,7 @@ pub(super) fn exchange(
         value: value(),
         quality: sample.quality,
         checks: sample.checks,
+        due,
         number,
     });
     if let Some(held) = &mut released {
@@ -409,6 +411,15 @@ pub(super) fn exchange(
         extra.before_held = Some(held.number);
     }
     (released, true)
+}
+
+impl Extra {
+    /// The sample that waits goes, since no next one has come.
+    pub(super) fn let_go(&mut self) -> Option<Held> {
+        let held = self.held.take()?;
+        self.before_held = Some(held.number);
+        Some(held)
+    }
 }
 
 impl TagState {

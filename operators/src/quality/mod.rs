@@ -3,6 +3,7 @@
 mod conditions;
 mod flat;
 mod judge;
+mod loose;
 mod plan;
 mod settings;
 #[cfg(test)]
@@ -151,8 +152,8 @@ fn check_tag(checks: &Checks, tag: &TagSettings, check: &SectionCheck<'_>, diagn
 /// Compiles an expression against the variables of the tag's asset.
 fn check_condition(text: &Spanned<String>, tag: &TagSettings, check: &SectionCheck<'_>, diagnostics: &mut Diagnostics) {
     let (schema, _) = asset_columns(check.site, tag);
-    let (functions, units) = (check.registry.functions(), check.registry.units());
-    if let Err(error) = Expression::compile_condition(text, &schema, functions, units) {
+    let (functions, units) = (check.registry.functions(), check.registry.units().at(check.site.atmospheric_pressure));
+    if let Err(error) = Expression::compile_condition(text, &schema, functions, &units) {
         diagnostics.push(error.diagnostic(text));
     }
 }

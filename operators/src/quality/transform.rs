@@ -12,10 +12,11 @@ use ducto_record::{
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Conditions;
-use super::judge::{Arrival, Extra, Extras, Held, Hot, Reading, Sample, TagState, arrive, exchange, extra, judge};
-use super::plan::{self, Limits, Plan, Plans, SpikeForm};
+use super::judge::{Arrival, Extra, Extras, Hot, Reading, Sample, TagState, arrive, extra, judge};
+use super::loose::{Holding, Holds, Loose};
+use super::plan::{self, Limits, Plan, Plans};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// `quality` at work.
 pub(super) struct QualityTransform {
@@ -31,6 +32,7 @@ pub(super) struct QualityTransform {
     /// By tag number: how long it may be silent; `Micros::MAX` for ever.
     patience: Arc<[Micros]>,
     silence: Silence,
+    holds: Holds,
     waiting: Vec<Waiting>,
     /// Engine time of the entry whose samples wait.
     waiting_at: Option<Micros>,
@@ -74,12 +76,6 @@ struct Pass {
     loose: Loose,
 }
 
-/// Samples that leave on their own, outside the batch they came in.
-#[derive(Default)]
-struct Loose {
-    kinds: BTreeMap<ValueKind, Vec<(Sample, Value)>>,
-}
-
 impl QualityTransform {
     pub(super) fn new(directory: Arc<Directory>, plans: Plans, conditions: Conditions) -> Self {
         let limits = plans.iter().map(|plan| plan.as_ref().map_or(Limits::NEVER, |plan| plan.limits())).collect();
@@ -98,6 +94,7 @@ impl QualityTransform {
             extras: Dense::new(),
             conditions,
             silence: Silence::default(),
+            holds: Holds::default(),
             waiting: Vec::new(),
             waiting_at: None,
         }
@@ -112,7 +109,7 @@ impl QualityTransform {
         time: impl Fn(usize) -> Micros,
         reading: impl Fn(usize) -> Option<(f64, u64)>,
     ) {
-        let Self { limits, bounds, hot, state, plans, extras, conditions, silence, waiting, .. } = self;
+        let Self { limits, bounds, hot, state, plans, extras, conditions, silence, holds, waiting, .. } = self;
         let plan::Times { gap, lead } = *bounds;
         let (tags, quality, checks) = (&samples.tags()[..], &samples.quality()[..], &samples.checks()[..]);
         let rows = tags.len();
@@ -138,7 +135,7 @@ impl QualityTransform {
                 return;
             }
             let Some(Some(plan)) = plans.get(tag as usize) else { return };
-            let mut cold = Cold { plan, state, extras, conditions, silence, waiting };
+            let mut cold = Cold { plan, state, extras, conditions, silence, holds, waiting };
             cold.judge(samples, row, tag, time, hot, pass);
         });
     }
@@ -206,7 +203,8 @@ impl QualityTransform {
                 let conditions = &mut self.conditions;
                 let state = (self.hot.get_mut(sample.tag), self.state.get_mut(sample.tag));
                 judge(plan, state, &mut self.extras, sample, *arrival, now, &mut |index| conditions.holds(index));
-                release(plan, &mut self.extras, *sample, value, *arrival, &mut loose);
+                let holding = Holding { plan, extras: &mut self.extras, holds: &mut self.holds, now };
+                holding.release(*sample, value, *arrival, &mut loose);
             }
         }
         loose.emit(out)
@@ -257,6 +255,28 @@ impl QualityTransform {
 }
 
 impl QualityTransform {
+    /// Lets the samples go that have waited long enough for a next one.
+    fn let_go(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {
+        let mut loose = Loose::default();
+        while let Some(&(due, tag)) = self.holds.due.first().filter(|(due, _)| *due <= deadline) {
+            self.holds.due.remove(&(due, tag));
+            let Some(Some(plan)) = self.plans.get(tag as usize) else { continue };
+            let extra = extra(&mut self.extras, tag);
+            match extra.held.as_ref().map(|held| held.due) {
+                None => {}
+                Some(due) if due > deadline => {
+                    self.holds.due.insert((due, tag));
+                }
+                Some(_) => {
+                    if let Some(held) = extra.let_go() {
+                        loose.let_go(plan.kind, tag, held);
+                    }
+                }
+            }
+        }
+        loose.emit(out)
+    }
+
     /// A tag has become silent, or still is: its kind, the quality of the sample, and when the next is due.
     #[cold]
     fn fall_silent(&mut self, tag: TagId, deadline: Micros) -> Option<(ValueKind, Quality, Micros)> {
@@ -278,6 +298,7 @@ struct Cold<'a> {
     extras: &'a mut Extras,
     conditions: &'a mut Conditions,
     silence: &'a mut Silence,
+    holds: &'a mut Holds,
     waiting: &'a mut Vec<Waiting>,
 }
 
@@ -315,7 +336,8 @@ impl Cold<'_> {
         }
         if plan.holds() && in_order {
             pass.taken.push(row as u32);
-            release(plan, self.extras, sample, &samples.values().get(row), arrival, &mut pass.loose);
+            let holding = Holding { plan, extras: self.extras, holds: self.holds, now: pass.now };
+            holding.release(sample, &samples.values().get(row), arrival, &mut pass.loose);
             return;
         }
         if sample.quality != quality {
@@ -324,65 +346,6 @@ impl Cold<'_> {
         if sample.checks != checks {
             pass.checks.get_or_insert_with(|| samples.checks().to_vec())[row] = sample.checks.0;
         }
-    }
-}
-
-/// Lets a judged sample go, by way of the differential test where the tag has it.
-fn release(plan: &Plan, extras: &mut Extras, sample: Sample, value: &Value, arrival: Arrival, loose: &mut Loose) {
-    if let Some((SpikeForm::Differential { threshold }, verdict)) = plan.spike
-        && arrival != Arrival::OutOfOrder
-    {
-        let extra = extra(extras, sample.tag);
-        let (released, waits) = exchange(extra, threshold, verdict, &sample, || value.clone());
-        if let Some(Held { time, value, quality, checks, .. }) = released {
-            loose.push(plan.kind, Sample { tag: sample.tag, time, reading: None, quality, checks }, value);
-        }
-        if waits {
-            return;
-        }
-    }
-    loose.push(plan.kind, sample, value.clone());
-}
-
-impl Loose {
-    fn push(&mut self, kind: ValueKind, sample: Sample, value: Value) {
-        self.kinds.entry(kind).or_default().push((sample, value));
-    }
-
-    fn emit(self, out: &mut Output) -> Result<(), NodeError> {
-        for (kind, rows) in self.kinds {
-            let values = rows.iter().map(|(_, value)| value);
-            let values = match kind {
-                ValueKind::Float64 => Values::Float64(values.map(Value::as_f64).collect()),
-                ValueKind::Int64 => Values::Int64(
-                    values
-                        .map(|value| match value {
-                            Value::Int64(value) => Some(*value),
-                            _ => None,
-                        })
-                        .collect(),
-                ),
-                ValueKind::Bool => Values::Bool(
-                    values
-                        .map(|value| match value {
-                            Value::Bool(value) => Some(*value),
-                            _ => None,
-                        })
-                        .collect(),
-                ),
-                ValueKind::Text => continue,
-            };
-            let column = |of: &dyn Fn(&Sample) -> u16| rows.iter().map(|(sample, _)| of(sample)).collect::<Vec<_>>();
-            let columns = SampleColumns {
-                times: Times::Each(rows.iter().map(|(sample, _)| sample.time).collect::<Vec<_>>().into()),
-                tags: rows.iter().map(|(sample, _)| sample.tag).collect::<Vec<_>>().into(),
-                values,
-                quality: column(&|sample| sample.quality.0).into(),
-                checks: column(&|sample| sample.checks.0).into(),
-            };
-            out.emit(0, Batch::Samples(Samples::new(columns).map_err(NodeError::text)?));
-        }
-        Ok(())
     }
 }
 
@@ -439,10 +402,13 @@ impl Transform for QualityTransform {
     }
 
     fn next_deadline(&self) -> Option<Micros> {
-        match (self.waiting_at, self.silence.next) {
-            (Some(waiting), Some(silence)) => Some(waiting.min(silence)),
-            (waiting, silence) => waiting.or(silence),
-        }
+        let hold = self.holds.due.first().map(|(due, _)| *due);
+        [self.waiting_at, hold, self.silence.next].into_iter().flatten().min()
+    }
+
+    fn closes_at(&self, _opened_by: Micros) -> Option<Micros> {
+        // Silence makes no sample that waits.
+        (!self.holds.due.is_empty()).then_some(self.holds.last)
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {
@@ -450,6 +416,8 @@ impl Transform for QualityTransform {
             self.waiting_at = None;
             self.settle(deadline, out)?;
         }
+        // Before silence says that there is no newer one.
+        self.let_go(deadline, out)?;
         if self.silence.next.is_some_and(|next| next <= deadline) {
             self.silent(deadline, out);
         }
@@ -489,6 +457,9 @@ impl Transform for QualityTransform {
         }
         for (index, extra) in saved.extras {
             if let Some(tag) = saved.tags.get(index).and_then(|name| self.directory.tag_id(name)) {
+                if let Some(held) = &extra.held {
+                    self.holds.hold(tag, held.due, true);
+                }
                 *self.extras.get_mut(tag) = Some(Arc::new(extra));
             }
         }

@@ -23,7 +23,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilterConfig {
-    /// A SQL expression that is true or false: `quality >= 192 AND value > 100`. Null counts as false.
+    /// A SQL expression that is true or false: `quality >= 192 AND value > 100`. Null counts as false. Of samples whose
+    /// kind of value it does not fit, none passes: `value > 100` passes no states.
     #[serde(rename = "where")]
     pub condition: Spanned<String>,
 }
@@ -56,15 +57,23 @@ enum Condition {
 
 impl TransformConfig for FilterConfig {
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) -> Option<Vec<Port>> {
-        let stream = one_stream(inputs, "filter", cx)?;
-        match &stream {
+        let mut stream = one_stream(inputs, "filter", cx)?;
+        match &mut stream {
             StreamType::Rows(rows) => {
                 cx.condition(&self.condition, &rows.schema)?;
             }
             StreamType::Samples(kinds) => {
                 let view = SampleView::new(&cx.site.directory);
-                for kind in kinds {
-                    cx.condition(&self.condition, view.schema(*kind))?;
+                let (functions, units) = (cx.registry.functions(), cx.units());
+                let mut first_error = None;
+                kinds.retain(|kind| {
+                    Expression::compile_condition(&self.condition, view.schema(*kind), functions, &units)
+                        .map_err(|error| first_error.get_or_insert(error).kind)
+                        .is_ok()
+                });
+                if let Some(error) = first_error.filter(|_| kinds.is_empty()) {
+                    cx.report(error.diagnostic(&self.condition));
+                    return None;
                 }
             }
         }
@@ -80,10 +89,8 @@ impl TransformConfig for FilterConfig {
             Some(StreamType::Rows(rows)) => Condition::Rows(compile(&rows.schema)?),
             Some(StreamType::Samples(kinds)) => {
                 let view = SampleView::new(&cx.directory);
-                let by_kind = kinds
-                    .iter()
-                    .map(|kind| Ok((*kind, compile(view.schema(*kind))?)))
-                    .collect::<Result<Vec<_>, BuildError>>()?;
+                let by_kind =
+                    kinds.iter().filter_map(|kind| Some((*kind, compile(view.schema(*kind)).ok()?))).collect();
                 Condition::Samples { view, by_kind }
             }
             None => return Err(cx.error("a filter needs an input; name one under `inputs`")),
@@ -177,6 +184,15 @@ mod tests {
 
     fn site() -> TestSite {
         TestSite::new(&[("A.THP", ValueKind::Float64, "psig"), ("B.THP", ValueKind::Float64, "psig")])
+    }
+
+    #[test]
+    fn a_condition_has_to_fit_one_kind() {
+        let mixed = StreamType::Samples(vec![ValueKind::Float64, ValueKind::Bool]);
+        site().node(&operator(), "where: value > 100", &[mixed]).unwrap();
+        let states = StreamType::Samples(vec![ValueKind::Bool]);
+        let said = site().node(&operator(), "where: value > 100", &[states]).err().unwrap();
+        assert!(said.starts_with("E0321"), "{said}");
     }
 
     #[test]

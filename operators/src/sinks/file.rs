@@ -1,7 +1,5 @@
 //! `file`: rows and samples as lines of JSON or CSV.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,13 +12,15 @@ use ducto_graph::operator::{
 use ducto_graph::scalar::ByteSize;
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros};
-use ducto_storage::DataFolder;
+use ducto_storage::files::{self, AppendedFile};
+use ducto_storage::FileError;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::Historians;
 use super::append::{Pending, written_columns};
 use super::text::TextFormat;
 
@@ -93,11 +93,11 @@ impl SinkConfig for FileSink {
     }
 
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        let base = cx.resources.get::<DataFolder>().map(|data| data.path().to_owned());
+        let base = cx.resources.get::<Historians>().map(|historians| historians.folder().path().to_owned());
         let path = base.as_deref().unwrap_or(&cx.site.folder).join(&*self.path);
         let format = self.format().unwrap_or(TextFormat::Jsonl);
         let columns = cx.inputs.first().map(|input| written_columns(&input.stream)).unwrap_or_default();
-        let output = Output::open(path, format.header(&columns)).map_err(|error| cx.error(error.to_string()))?;
+        let output = Output::open(&path, format.header(&columns)).map_err(|error| cx.error(error.to_string()))?;
         Ok(Box::new(FileWriter {
             output,
             format,
@@ -114,94 +114,64 @@ impl SinkConfig for FileSink {
 /// What went wrong with the file.
 #[derive(Debug, Error)]
 enum FileSinkError {
-    #[error("cannot {operation} {}: {source}; check that the folder exists, may be written and has room", path.display())]
-    Io { operation: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{} begins with the header `{found}` and not with `{expected}`; move it away, or write to another file", path.display())]
     Header { path: PathBuf, expected: String, found: String },
 }
 
-/// An open file that only ever grows by whole lines.
+/// A file of whole lines.
 struct Output {
-    path: PathBuf,
+    file: AppendedFile,
     header: Vec<u8>,
-    file: File,
-    length: u64,
 }
 
 impl Output {
-    fn open(path: PathBuf, header: Vec<u8>) -> Result<Self, FileSinkError> {
-        let failed = |operation, source| FileSinkError::Io { operation, path: path.clone(), source };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|source| failed("make the folder of", source))?;
-        }
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.create(true).read(true).append(true).open(&path).map_err(|source| failed("open", source))?;
-        let length = whole_lines(&mut file).map_err(|source| failed("read", source))?;
-        if length < file.metadata().map_err(|source| failed("read", source))?.len() {
+    fn open(path: &Path, header: Vec<u8>) -> Result<Self, FileSinkError> {
+        let mut file = AppendedFile::open(path)?;
+        let length = whole_lines(&file)?;
+        if length < file.length() {
             tracing::warn!(path = %path.display(), "the last line was cut short by a crash and is removed");
-            file.set_len(length).map_err(|source| failed("shorten", source))?;
+            file.cut(length)?;
         }
         if length > 0 && !header.is_empty() {
-            let mut found = vec![0; header.len()];
-            file.rewind().map_err(|source| failed("read", source))?;
-            let read = file.read(&mut found).map_err(|source| failed("read", source))?;
-            if found[..read] != header[..] {
+            let mut found = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(header.len())];
+            file.read(0, &mut found)?;
+            if found != header {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned();
-                return Err(FileSinkError::Header { expected: text(&header), found: text(&found[..read]), path });
+                let (expected, found) = (text(&header), text(&found));
+                return Err(FileSinkError::Header { expected, found, path: path.to_owned() });
             }
         }
-        Ok(Self { path, header, file, length })
+        Ok(Self { file, header })
     }
 
-    /// All of it or nothing: what a full disk took of it is cut off again.
+    /// All of it or nothing.
     fn write(&mut self, text: &[u8]) -> Result<(), FileSinkError> {
-        let whole;
-        let bytes = match self.length {
-            0 if !self.header.is_empty() => {
-                whole = [&self.header, text].concat();
-                whole.as_slice()
-            }
-            _ => text,
-        };
-        if let Err(source) = self.file.write_all(bytes) {
-            if let Err(error) = self.file.set_len(self.length) {
-                tracing::warn!(path = %self.path.display(), %error, "a line that was written in part cannot be removed");
-            }
-            return Err(FileSinkError::Io { operation: "write to", path: self.path.clone(), source });
+        if self.file.length() == 0 && !self.header.is_empty() {
+            return Ok(self.file.append(&[&self.header, text].concat())?);
         }
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn sync(&self) -> Result<(), FileSinkError> {
-        let failed = |source| FileSinkError::Io { operation: "sync", path: self.path.clone(), source };
-        self.file.sync_all().map_err(failed)
+        Ok(self.file.append(text)?)
     }
 
     /// Gives the file a name with this time, and begins a new one.
     fn rotate(&mut self, now: Micros) -> Result<(), FileSinkError> {
-        self.sync()?;
-        let to = dated(&self.path, now);
-        fs::rename(&self.path, &to).map_err(|source| FileSinkError::Io {
-            operation: "rename",
-            path: self.path.clone(),
-            source,
-        })?;
-        *self = Self::open(self.path.clone(), std::mem::take(&mut self.header))?;
+        self.file.sync()?;
+        let path = self.file.path().to_owned();
+        files::rename(&path, &dated(&path, now))?;
+        *self = Self::open(&path, std::mem::take(&mut self.header))?;
         Ok(())
     }
 }
 
 /// Bytes up to and with the last line end.
-fn whole_lines(file: &mut File) -> std::io::Result<u64> {
-    let mut end = file.metadata()?.len();
+fn whole_lines(file: &AppendedFile) -> Result<u64, FileError> {
+    let mut end = file.length();
     let mut block = vec![0; 64 << 10];
     while end > 0 {
         let start = end.saturating_sub(block.len() as u64);
         let block = &mut block[..(end - start) as usize];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(block)?;
+        file.read(start, block)?;
         if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
             return Ok(start + at as u64 + 1);
         }
@@ -240,11 +210,11 @@ struct FileWriter {
 
 impl FileWriter {
     fn rotate_if_due(&mut self, now: Micros) -> Result<(), FileSinkError> {
-        let full = self.rotate.size.is_some_and(|size| self.output.length >= size.bytes().max(1));
+        let full = self.rotate.size.is_some_and(|size| self.output.file.length() >= size.bytes().max(1));
         let today = jiff::Timestamp::from_microsecond(now).ok().map(|now| self.zone.to_datetime(now).date());
         let over = self.rotate.daily && self.day.is_some() && self.day != today;
         self.day = today;
-        if (full || over) && self.output.length > 0 { self.output.rotate(now) } else { Ok(()) }
+        if (full || over) && self.output.file.length() > 0 { self.output.rotate(now) } else { Ok(()) }
     }
 }
 
@@ -272,7 +242,7 @@ impl Sink for FileWriter {
     }
 
     fn finish(&mut self) -> Result<(), NodeError> {
-        self.output.sync().map_err(node_error)
+        self.output.file.sync().map_err(|error| node_error(error.into()))
     }
 }
 
@@ -281,6 +251,9 @@ impl Sink for FileWriter {
 mod tests {
     use super::super::append::tests::{input, row_type, rows};
     use super::*;
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+
     use crate::sources::testing::{context, directory, sample, site};
     use ducto_record::time::DAY;
     use ducto_record::{StreamType, ValueKind};
@@ -362,6 +335,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("taken"), "").unwrap();
         let error = build(&config("taken/x.csv", None), folder.path(), samples()).err().unwrap();
-        assert!(error.to_string().contains("taken/x.csv"), "{error}");
+        let taken = folder.path().join("taken").display().to_string();
+        assert!(error.to_string().contains(&taken), "{error}");
     }
 }

@@ -35,7 +35,8 @@ pub struct HistorianSink {
     /// Time between commits; what is younger is in memory, where queries see it too.
     #[serde(default = "commit_every")]
     commit_every: Duration,
-    /// Size in memory at which a commit does not wait for its time.
+    /// Size in memory at which a commit does not wait for its time. All datasets together use at most a quarter of the
+    /// site's `memory` for rows that are not on disk yet, each an equal part of it.
     #[serde(default = "commit_size")]
     commit_size: ByteSize,
 }
@@ -87,8 +88,10 @@ fn is_dataset_name(name: &str) -> bool {
 }
 
 impl HistorianSink {
-    fn config(&self, name: &str, schema: DatasetSchema) -> DatasetConfig {
-        let commit_bytes = usize::try_from(self.commit_size.bytes()).unwrap_or(usize::MAX).max(1);
+    /// `share` is the memory that this dataset may use for rows that are not on disk.
+    fn config(&self, name: &str, schema: DatasetSchema, share: u64) -> DatasetConfig {
+        // While one half is written, the other fills.
+        let commit_bytes = usize::try_from(self.commit_size.bytes().min(share / 2)).unwrap_or(usize::MAX).max(1);
         DatasetConfig {
             keep: Keep { age: self.keep.age.map(Duration::micros), size: self.keep.size.map(ByteSize::bytes) },
             commit_every: self.commit_every.micros(),
@@ -145,6 +148,7 @@ impl SinkConfig for HistorianSink {
         let (writer, writers) = self.share(cx);
         let mut sink = HistorianWriter {
             config: self.clone(),
+            share: cx.site.memory.bytes() / BUFFER_SHARE / (cx.site.datasets.len() as u64).max(1),
             dataset: self.dataset.as_str().into(),
             intake: services
                 .filter(|services| services.datasets_read.contains(self.dataset.as_str()))
@@ -197,14 +201,20 @@ impl HistorianSink {
     }
 }
 
-/// How long a sink waits for the disk before it says so again.
-const PATIENCE: StdDuration = StdDuration::from_secs(60);
+/// Share of the site's memory budget for rows that are not on disk yet.
+const BUFFER_SHARE: u64 = 4;
+
+/// How long a sink waits for the disk before it says so, and before it says so again. Shorter waits are how input
+/// that comes as fast as it can is held back.
+const PATIENCE: StdDuration = StdDuration::from_secs(5);
+const AGAIN: StdDuration = StdDuration::from_secs(60);
 
 /// How often a waiting sink looks whether the site stops.
 const LOOK: StdDuration = StdDuration::from_millis(200);
 
 struct HistorianWriter {
     config: HistorianSink,
+    share: u64,
     dataset: Arc<str>,
     /// Where commits are offered, if some pipeline reads the dataset.
     intake: Option<Arc<dyn Intake>>,
@@ -228,7 +238,7 @@ impl HistorianWriter {
             DatasetSchema::Samples(kind) => dataset_of_kind(&self.dataset, *kind),
             DatasetSchema::Rows(_) => self.dataset.to_string(),
         };
-        let config = self.config.config(&name, schema.clone());
+        let config = self.config.config(&name, schema.clone(), self.share);
         let (historian, announcer) = self.historians.open(config, self.writers, &self.dataset, self.intake.as_ref())?;
         self.open.push((schema, historian.clone(), announcer));
         Ok(historian)
@@ -247,7 +257,7 @@ impl HistorianWriter {
 
     /// Appends, and waits for the disk where it is behind: a dataflow waits for that and for nothing else.
     fn append(&self, historian: &Historian, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
-        let mut said: Option<Instant> = None;
+        let mut speak_at = Instant::now() + PATIENCE;
         loop {
             match historian.append(epoch, batch, &self.directory) {
                 Ok(()) => return Ok(()),
@@ -255,8 +265,8 @@ impl HistorianWriter {
                     if self.historians.is_closing() {
                         return Err(NodeError::Other(Box::new(error)));
                     }
-                    if said.is_none_or(|said| said.elapsed() >= PATIENCE) {
-                        said = Some(Instant::now());
+                    if Instant::now() >= speak_at {
+                        speak_at = Instant::now() + AGAIN;
                         tracing::warn!(dataset = &*self.dataset, "{error}; the pipeline waits");
                     }
                     historian.wait_for_room(LOOK);

@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregate::Accept;
+use crate::quality::CLOCK_TOLERANCE;
 
 /// For each accepted sample the slope of the straight line through the samples of the last while (least squares, with
 /// their real times): rows of `tag` and `rate`. Fewer than `min_samples` give a null with a reason. A sample that is
@@ -178,10 +179,16 @@ impl Transform for RateOfChange {
             (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
         let (mut rates, mut reasons) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         let mut late = 0;
+        let trusted = out.now().saturating_add(CLOCK_TOLERANCE);
         let (window, mask, per, needed) = (self.window, self.mask, self.per, self.min_samples);
         self.state.update(samples.tags(), |row, tag, history| {
             let (time, code) = (samples.time(row), samples.quality()[row]);
-            if samples.checks()[row] & Checks::OUT_OF_ORDER.0 != 0
+            let marked = samples.checks()[row] & Checks::OUT_OF_ORDER.0 != 0;
+            // A device whose clock was ahead and has been put right: what it gave from the future is no measure.
+            if !marked && history.samples.back().is_some_and(|newest| newest.0 > trusted) {
+                while history.samples.pop_back_if(|ahead| ahead.0 > time).is_some() {}
+            }
+            if marked
                 || history.samples.back().is_some_and(|newest| time < newest.0)
             {
                 late += 1;

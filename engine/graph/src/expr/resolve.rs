@@ -345,7 +345,7 @@ impl Resolver<'_> {
         let Some(from) = self.units.get(from_name) else {
             return fail(ErrorKind::Unit, format!("unknown unit `{from_name}`"));
         };
-        let conversion = match from.to(to, None) {
+        let conversion = match from.to(to, self.units.atmosphere()) {
             Ok(conversion) => conversion,
             Err(error) => return fail(ErrorKind::Unit, error.to_string()),
         };

@@ -29,13 +29,13 @@ pub(crate) use assembly::Assembly;
 
 use crate::codes::Code;
 use crate::decode::OrderedMap;
-use crate::diagnostic::{Diagnostic, Diagnostics, quoted_list};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, quoted_list};
 use crate::interpolate::Environment;
 use crate::operator::Operator;
 use crate::registry::{Registry, Role};
 use crate::site::Site;
 use crate::source::{Place, Sources};
-use crate::tree::{Node, Spanned};
+use crate::tree::{Entry, Node, Spanned};
 
 /// Reads and checks a site: `path` is its folder or its `site.yaml`. The process's environment fills `${env:…}`.
 ///
@@ -108,9 +108,24 @@ impl Loader<'_> {
         self.diagnostics.iter().filter(|found| found.severity() == crate::codes::Severity::Error).count()
     }
 
+    /// Takes a field that must be there. One whose name is a slip of the pen is reported and taken in its place, so
+    /// that the slip is one finding and what it holds is checked.
+    fn take_required(&mut self, node: &mut Node, field: &str) -> Option<Entry> {
+        if let Some(entry) = node.take(field) {
+            return Some(entry);
+        }
+        let key = node.entries().iter().map(|entry| &entry.key).find(|key| did_you_mean(key, [field]).is_some())?;
+        let diagnostic = Diagnostic::new(Code::FieldUnknown, format!("unknown field `{}`", key.value))
+            .at(key.place)
+            .suggest(key, [field]);
+        let written = key.value.clone();
+        self.report(diagnostic);
+        node.take(&written)
+    }
+
     /// Takes the `type` out of a node and finds its operator.
     fn take_type(&mut self, node: &mut Node, role: Role) -> Option<Operator> {
-        let Some(entry) = node.take("type") else {
+        let Some(entry) = self.take_required(node, "type") else {
             let known: Vec<&str> = self.registry.operators(role).map(|operator| operator.name).collect();
             self.report(
                 Diagnostic::new(Code::FieldMissing, "the field `type` is missing")

@@ -241,7 +241,8 @@ impl Loader<'_> {
         }
         let invalid = node.value == Value::Invalid;
         let place = if node.place.is_empty() { id.place } else { id.place.to(node.place) };
-        let inputs = node.take("inputs").map(|entry| (entry.key.place, entry.value));
+        let inputs = if role == Role::Source { node.take("inputs") } else { self.take_required(&mut node, "inputs") };
+        let inputs = inputs.map(|entry| (entry.key.place, entry.value));
         let publish = node.take("publish");
         let operator = if invalid { None } else { self.take_type(&mut node, role) };
         let config = operator.as_ref().and_then(|operator| match operator.decode {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use ducto_record::{Directory, StreamType, Unit};
+use ducto_record::{Directory, StreamType, Unit, Units};
 use hashbrown::HashMap;
 use thiserror::Error;
 
@@ -45,9 +45,14 @@ impl CheckContext<'_> {
         self.diagnostics.push(diagnostic);
     }
 
+    /// The units, as they convert at the site.
+    pub fn units(&self) -> Arc<Units> {
+        self.registry.units().at(self.site.atmospheric_pressure)
+    }
+
     /// Compiles an expression against columns; what is wrong is reported at its place in the file.
     pub fn expression(&mut self, text: &Spanned<String>, schema: &Schema) -> Option<Expression> {
-        match Expression::compile(text, schema, self.registry.functions(), self.registry.units()) {
+        match Expression::compile(text, schema, self.registry.functions(), &self.units()) {
             Ok(expression) => Some(expression),
             Err(error) => {
                 self.report(error.diagnostic(text));
@@ -58,7 +63,7 @@ impl CheckContext<'_> {
 
     /// As [`CheckContext::expression`] for what must be true or false.
     pub fn condition(&mut self, text: &Spanned<String>, schema: &Schema) -> Option<Expression> {
-        match Expression::compile_condition(text, schema, self.registry.functions(), self.registry.units()) {
+        match Expression::compile_condition(text, schema, self.registry.functions(), &self.units()) {
             Ok(expression) => Some(expression),
             Err(error) => {
                 self.report(error.diagnostic(text));

@@ -66,9 +66,10 @@ pub trait Transform: Send {
         Ok(())
     }
 
-    /// The engine time by which everything that is open now has been given: the end of the last open window and its
-    /// wait. Input that ends (a replay, a test) moves engine time there; timers that recur for ever do not count.
-    fn closes_at(&self) -> Option<Micros> {
+    /// The engine time by which everything that was opened at `opened_by` or before, and is open now, has been given:
+    /// the end of the last such window and its wait. Input that ends (a replay, a test) moves engine time there. Timers
+    /// that recur for ever do not count, and `opened_by` leaves out what they open behind the end of the input.
+    fn closes_at(&self, _opened_by: Micros) -> Option<Micros> {
         None
     }
 

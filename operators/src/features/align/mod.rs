@@ -30,6 +30,9 @@ use window::{Figure, Rules};
 /// A value that is Bad, missing or older than `max_age` is null, the row is Uncertain and `reason` says why; nothing is
 /// ever filled in. Samples that come late change nothing. An asset gives rows from its first sample on, and none while
 /// nothing comes from it for an hour.
+///
+/// The quality of a row is the worst of the samples that its columns are made of; where they are all Good it is 216
+/// (LOCAL_OVERRIDE) as soon as one of them was forced.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlignConfig {

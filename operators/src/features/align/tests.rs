@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Float64Type;
-use ducto_record::{Batch, ValueKind};
+use ducto_record::{Batch, Checks, Quality, SampleColumns, Samples, ValueKind};
 use proptest::prelude::*;
 
 use super::operator;
@@ -95,6 +95,57 @@ fn an_asset_that_is_silent_for_an_hour_gives_no_rows() {
     assert_eq!(driver.transform.next_deadline(), None);
     driver.send(1_000_001.0, &[("A.THP", 1_000_001.0, Some(1.0), GOOD)]);
     assert_eq!(driver.transform.next_deadline(), Some(1_000_200_000_000));
+}
+
+/// A row as `quality` makes it for a silent tag.
+fn silence(tag: u32, time: f64) -> Batch {
+    let Batch::Samples(samples) = batch(&[tag], &[seconds(time)], &[None], &[Quality::COMM_FAILURE.0]) else {
+        panic!("rows")
+    };
+    let columns = SampleColumns {
+        times: samples.times().clone(),
+        tags: vec![tag].into(),
+        values: samples.values().clone(),
+        quality: vec![Quality::COMM_FAILURE.0].into(),
+        checks: vec![Checks::STALE.0].into(),
+    };
+    Batch::Samples(Samples::new(columns).unwrap())
+}
+
+#[test]
+fn what_the_device_says_after_a_silence_counts_whatever_its_clock() {
+    let node = node("{every: 10s, max_age: 30s, columns: {thp: THP, mean: {of: THP, mean: 10s, min_good: 50}}}");
+    for (slow, restart) in [(10.0, false), (10.0, true), (0.0, false), (-4.0, true)] {
+        let mut driver = node.driver();
+        driver.send(11.0, &[("A.THP", 11.0 - slow, Some(1.0), GOOD)]);
+        for second in 14..18 {
+            driver.entry(seconds(f64::from(second)), vec![silence(0, f64::from(second))]);
+        }
+        if restart {
+            let mut again = node.driver();
+            driver.restore_into(&mut again);
+            driver = again;
+        }
+        // A little slower than before.
+        driver.send(18.0, &[("A.THP", 17.5 - slow, Some(2.0), GOOD)]);
+        driver.send(19.0, &[("A.THP", 18.5 - slow, Some(3.0), GOOD)]);
+        driver.send(20.0, &[("A.THP", 19.5 - slow, Some(4.0), GOOD)]);
+        assert_eq!(driver.drops(), [], "{slow}");
+        let line = driver.lines().pop().unwrap();
+        // What is ahead of the engine's clock is not there yet.
+        let shown = if slow < 0.0 { "20s A null" } else { "20s A 4" };
+        assert!(line.starts_with(shown), "{slow} {line}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_and_is_put_right_is_no_measure() {
+    let mut driver = node("{every: 1s, max_age: 30s, columns: {thp: THP}}").driver();
+    driver.send(0.0, &[("A.THP", 60.0, Some(1.0), GOOD)]);
+    driver.send(1.0, &[("A.THP", 1.0, Some(2.0), GOOD)]);
+    driver.send(2.0, &[("A.THP", 0.5, Some(3.0), GOOD)]);
+    assert_eq!(driver.drops(), [("out_of_order", 1)]);
+    assert_eq!(driver.lines(), ["0s A null 64 thp has no value yet", "1s A 2 192", "2s A 2 192"]);
 }
 
 #[test]

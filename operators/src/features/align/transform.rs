@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::Feature;
 use super::window::{History, Kept, Rules};
 
-const VERSION: u32 = 1;
+/// 2: histories know the newest time of the device, and how far that was behind the engine's.
+const VERSION: u32 = 2;
 
 /// What the node was told.
 pub(super) struct Plan {
@@ -200,15 +201,12 @@ impl Transform for Align {
                 early += 1;
                 continue;
             }
-            let history = self.histories.get_mut(tag);
-            if samples.checks()[row] & Checks::OUT_OF_ORDER.0 != 0
-                || history.samples.back().is_some_and(|newest| time < newest.time)
-            {
+            let value = samples.values().number(row).unwrap_or(f64::NAN);
+            let kept = Kept { time, value, quality: Quality(samples.quality()[row]) };
+            if !self.histories.get_mut(tag).take(kept, Checks(samples.checks()[row]), now) {
                 late += 1;
                 continue;
             }
-            let value = samples.values().number(row).unwrap_or(f64::NAN);
-            history.samples.push_back(Kept { time, value, quality: Quality(samples.quality()[row]) });
             let place = *place as usize;
             if self.heard[place] != Some(now) {
                 Arc::make_mut(&mut self.heard)[place] = Some(now);

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-use ducto_record::{Micros, Quality};
+use ducto_record::{Checks, Micros, Quality};
 use serde::{Deserialize, Serialize};
+
+use crate::quality::CLOCK_TOLERANCE;
 
 /// A sample as it is kept: NaN where there is no reading.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,9 +16,19 @@ pub(super) struct Kept {
 }
 
 /// The samples of a tag by time: those that a window may still reach, and the one before.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct History {
     pub(super) samples: VecDeque<Kept>,
+    /// The time of the newest sample that the device made.
+    newest: Micros,
+    /// How far that lay behind the engine's clock when it came.
+    behind: Micros,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { samples: VecDeque::new(), newest: Micros::MIN, behind: 0 }
+    }
 }
 
 /// A figure over (t − w, t].
@@ -44,11 +56,35 @@ pub(super) struct Rules {
 
 impl Rules {
     fn is_good(self, kept: &Kept) -> bool {
-        kept.quality.is_good() && kept.value.is_finite() && (self.forced || kept.quality != Quality::LOCAL_OVERRIDE)
+        kept.quality.is_good() && kept.value.is_finite() && (self.forced || !kept.quality.is_forced())
     }
 }
 
 impl History {
+    /// Takes a sample that came at the engine's time `now`. Whether it moved anything: one that is older than the tag's
+    /// newest does not.
+    pub(super) fn take(&mut self, mut kept: Kept, checks: Checks, now: Micros) -> bool {
+        if checks.contains(Checks::STALE) {
+            // `quality` makes these rows for a silent tag, at the engine's time, which says nothing of the device's: by
+            // a clock that is slow the silence lies as much earlier as the samples before it did.
+            let newest = self.samples.back().map_or(Micros::MIN, |newest| newest.time);
+            kept.time = kept.time.saturating_sub(self.behind).max(newest);
+        } else {
+            let trusted = self.newest <= now.saturating_add(CLOCK_TOLERANCE);
+            if checks.contains(Checks::OUT_OF_ORDER) || (kept.time < self.newest && trusted) {
+                return false;
+            }
+            // Whatever lies later is silence, or of a clock that was ahead and has been put right.
+            while self.samples.back().is_some_and(|newest| newest.time > kept.time) {
+                self.samples.pop_back();
+            }
+            self.newest = kept.time;
+            self.behind = now.saturating_sub(kept.time).max(0);
+        }
+        self.samples.push_back(kept);
+        true
+    }
+
     /// Samples with a time of at most `time`.
     fn until(&self, time: Micros) -> usize {
         self.samples.partition_point(|kept| kept.time <= time)
@@ -73,7 +109,7 @@ impl History {
         if kept.quality.is_bad() {
             return Err(format!("is Bad ({})", kept.quality.name()));
         }
-        if !rules.forced && kept.quality == Quality::LOCAL_OVERRIDE {
+        if !rules.forced && kept.quality.is_forced() {
             return Err("is forced".to_owned());
         }
         if !kept.value.is_finite() {
@@ -82,8 +118,8 @@ impl History {
         Ok((kept.value, kept.quality))
     }
 
-    /// A figure of the Good samples of a window that ends at `time`; or why there is none. Computed anew each time, so
-    /// that nothing drifts.
+    /// A figure of the Good samples of a window that ends at `time`, and the worst of their qualities; or why there is
+    /// none. Computed anew each time, so that nothing drifts.
     pub(super) fn figure(
         &self,
         figure: Figure,
@@ -102,10 +138,16 @@ impl History {
                 return Err(format!("has {percent:.0} % good data, and {least} % are needed"));
             }
         }
+        let worst = |qualities: &mut dyn Iterator<Item = Quality>| qualities.fold(Quality::GOOD, Quality::worst);
         let inside = || self.samples.range(self.until(from)..self.until(time)).filter(|kept| rules.is_good(kept));
         let values = || inside().map(|kept| kept.value);
         let count = inside().count() as f64;
         let mean = values().sum::<f64>() / count;
+        let quality = match figure {
+            Figure::TimeAverage => worst(&mut self.spans(from, time, rules).map(|span| span.quality)),
+            Figure::Last => inside().next_back().map_or(Quality::GOOD, |kept| kept.quality),
+            _ => worst(&mut inside().map(|kept| kept.quality)),
+        };
         let result = match figure {
             Figure::Mean => (count > 0.0).then_some(mean),
             Figure::Std => {
@@ -135,7 +177,7 @@ impl History {
             }
         };
         match result {
-            Some(value) if value.is_finite() => Ok((value, Quality::GOOD)),
+            Some(value) if value.is_finite() => Ok((value, quality)),
             _ => Err("has too few good samples".to_owned()),
         }
     }
@@ -156,8 +198,10 @@ impl History {
             if length <= 0 {
                 return None;
             }
+            let mut quality = kept.quality;
             let value = match next {
                 Some(next) if rules.sloped && rules.is_good(next) => {
+                    quality = quality.worst(next.quality);
                     let whole = next.time.saturating_sub(kept.time) as f64;
                     let at = |moment: Micros| {
                         kept.value + (next.value - kept.value) * (moment.saturating_sub(kept.time) as f64 / whole)
@@ -166,13 +210,15 @@ impl History {
                 }
                 _ => kept.value,
             };
-            Some(Span { value, length: length as f64 })
+            Some(Span { value, quality, length: length as f64 })
         })
     }
 }
 
 struct Span {
     value: f64,
+    /// The worst of the samples that it goes from and to.
+    quality: Quality,
     /// In µs.
     length: f64,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -35,6 +36,20 @@ pub enum TimeFormat {
     Microseconds,
 }
 
+impl FromStr for TimeFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "rfc3339" => Self::Rfc3339,
+            "s" => Self::Seconds,
+            "ms" => Self::Milliseconds,
+            "us" | "µs" => Self::Microseconds,
+            _ => return Err(format!("`{text}` is no format of times; write `rfc3339`, `s`, `ms` or `us`")),
+        })
+    }
+}
+
 /// The sign before the decimals of numbers written as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Decimal {
@@ -43,6 +58,18 @@ pub enum Decimal {
     Point,
     #[serde(rename = ",")]
     Comma,
+}
+
+impl FromStr for Decimal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "." => Ok(Self::Point),
+            "," => Ok(Self::Comma),
+            _ => Err(format!("`{text}` is no sign before decimals; write `.` or `,`")),
+        }
+    }
 }
 
 /// How recorded files are read.

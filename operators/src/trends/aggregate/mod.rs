@@ -1,19 +1,24 @@
 //! `aggregate`: one row per tag and window.
 
 mod calendar;
-mod panes;
+mod history;
+mod outputs;
+#[cfg(test)]
+mod properties;
 mod rows;
+mod slots;
 mod sums;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod weigh;
 mod weights;
 
 use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field};
 use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::{Diagnostic, did_you_mean};
@@ -24,18 +29,22 @@ use ducto_graph::scalar::{Duration, Percent};
 use ducto_graph::site::Site;
 use ducto_graph::tree::Spanned;
 use ducto_record::time::{DAY, HOUR, SECOND};
-use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role, with_unit};
+use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Interpolation, is_sloped};
 use calendar::Calendar;
+pub use outputs::Output;
 use sums::Needs;
 
 /// Gives one row per tag and window, a little after the window's end: `time` is the window's start, `tag` the tag, then
 /// the outputs in the order in which they are named. A tag without an accepted sample in a window has no row there.
 /// Samples that come late correct their window (the old row is taken back, the new one given) until `cutoff`; what
 /// comes later leaves by the port `late`. Numbers are float64: integers beyond 2⁵³ are rounded, `true` is 1.
+///
+/// The quality of a row is the worst of its accepted samples; where they are all Good it is 216 (LOCAL_OVERRIDE) as soon
+/// as one of them was forced.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AggregateConfig {
@@ -57,18 +66,21 @@ pub struct AggregateConfig {
     #[serde(default)]
     pub percent_good: Option<Percent>,
     /// How values change between samples, for the outputs that weigh time; goes before what tags say. Without it a
-    /// tag's own `interpolation` counts, and else float64 is sloped and all other kinds are stepped. The last value of
-    /// a window holds until its end where the next is not known yet.
+    /// tag's own `interpolation` counts, and else float64 is sloped and all other kinds are stepped. Where the next
+    /// value is not known when a window is closed, the last one holds until the window's end; a line to a value that
+    /// comes then corrects the window, so that the totals of windows that follow each other add up. Where tags send less
+    /// often than `wait`, a longer `wait` saves these corrections. No line goes to or from a sample that is not
+    /// accepted: the value before it holds until it, and the time after it is left out.
     #[serde(default)]
     pub interpolation: Option<Interpolation>,
     /// The time unit of rates that `total` sums up: `1d` for stb/d, so that the total is in stb.
     #[serde(default = "default_total_per")]
     pub total_per: Spanned<Duration>,
-    /// How long after its end a window is closed.
+    /// How long after its end a window is closed and its rows are given.
     #[serde(default = "default_wait")]
     pub wait: Duration,
-    /// How long after its end a window is still corrected. For time-weighted outputs the samples of this time, and of an
-    /// hour or a window before it, are kept in memory.
+    /// How long after its end a window is still corrected, `wait` at least; `0s` for never. For time-weighted outputs the
+    /// samples of this time, and of an hour or a window before it, are kept in memory.
     #[serde(default = "default_cutoff")]
     pub cutoff: Duration,
 }
@@ -171,159 +183,6 @@ impl Accept {
     }
 }
 
-/// A figure of a window. *Accepted* samples are those of the quality that `accept` names, with a finite value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
-    /// Mean of the accepted samples, whatever their distance in time.
-    Average,
-    /// Mean over time: each value weighs as long as it lasts; times without an accepted value are left out.
-    TimeAverage,
-    /// Integral over time, per `total_per`: times without an accepted value add nothing.
-    Total,
-    Minimum,
-    /// When the minimum was first reached.
-    MinimumTime,
-    Maximum,
-    /// When the maximum was first reached.
-    MaximumTime,
-    /// Maximum less minimum.
-    Range,
-    /// Accepted samples.
-    Count,
-    /// The first sample whatever its quality; null where it is not accepted.
-    Start,
-    /// The last sample whatever its quality; null where it is not accepted.
-    End,
-    /// The first accepted sample by time.
-    First,
-    FirstTime,
-    /// The last accepted sample by time.
-    Last,
-    LastTime,
-    /// Last less first.
-    Delta,
-    /// Seconds with an accepted value.
-    DurationGood,
-    /// Share of the window with an accepted value, in percent.
-    PercentGood,
-    /// Changes between zero and not zero, the one from the window before included.
-    NumberOfTransitions,
-    /// Seconds with the accepted value zero, `false`.
-    DurationInStateZero,
-    /// Seconds with an accepted value other than zero, `true`.
-    DurationInStateNonzero,
-    /// Of the accepted samples, with n − 1; null for one sample.
-    StandardDeviation,
-    /// The worst quality of all samples.
-    WorstQuality,
-}
-
-impl Output {
-    #[cfg(test)]
-    const ALL: [Self; 23] = [
-        Self::Average,
-        Self::TimeAverage,
-        Self::Total,
-        Self::Minimum,
-        Self::MinimumTime,
-        Self::Maximum,
-        Self::MaximumTime,
-        Self::Range,
-        Self::Count,
-        Self::Start,
-        Self::End,
-        Self::First,
-        Self::FirstTime,
-        Self::Last,
-        Self::LastTime,
-        Self::Delta,
-        Self::DurationGood,
-        Self::PercentGood,
-        Self::NumberOfTransitions,
-        Self::DurationInStateZero,
-        Self::DurationInStateNonzero,
-        Self::StandardDeviation,
-        Self::WorstQuality,
-    ];
-
-    /// The column's name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Average => "average",
-            Self::TimeAverage => "time_average",
-            Self::Total => "total",
-            Self::Minimum => "minimum",
-            Self::MinimumTime => "minimum_time",
-            Self::Maximum => "maximum",
-            Self::MaximumTime => "maximum_time",
-            Self::Range => "range",
-            Self::Count => "count",
-            Self::Start => "start",
-            Self::End => "end",
-            Self::First => "first",
-            Self::FirstTime => "first_time",
-            Self::Last => "last",
-            Self::LastTime => "last_time",
-            Self::Delta => "delta",
-            Self::DurationGood => "duration_good",
-            Self::PercentGood => "percent_good",
-            Self::NumberOfTransitions => "number_of_transitions",
-            Self::DurationInStateZero => "duration_in_state_zero",
-            Self::DurationInStateNonzero => "duration_in_state_nonzero",
-            Self::StandardDeviation => "standard_deviation",
-            Self::WorstQuality => "worst_quality",
-        }
-    }
-
-    /// Whether it weighs values by the time they last.
-    pub(crate) const fn is_weighted(self) -> bool {
-        matches!(
-            self,
-            Self::TimeAverage
-                | Self::Total
-                | Self::DurationGood
-                | Self::PercentGood
-                | Self::NumberOfTransitions
-                | Self::DurationInStateZero
-                | Self::DurationInStateNonzero
-        )
-    }
-
-    fn data_type(self) -> DataType {
-        match self {
-            Self::MinimumTime | Self::MaximumTime | Self::FirstTime | Self::LastTime => {
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-            }
-            Self::Count | Self::NumberOfTransitions => DataType::Int64,
-            Self::WorstQuality => DataType::UInt16,
-            _ => DataType::Float64,
-        }
-    }
-
-    /// The column. A unit is named where it is sure: `common` is that of all tags, if they have one in common. A total
-    /// has none, since the unit of a rate's integral depends on `total_per`.
-    fn field(self, common: Option<&str>) -> Field {
-        let field = Field::new(self.name(), self.data_type(), true);
-        match self {
-            Self::PercentGood => with_unit(field, "%"),
-            Self::DurationGood | Self::DurationInStateZero | Self::DurationInStateNonzero => with_unit(field, "s"),
-            Self::Average
-            | Self::TimeAverage
-            | Self::Minimum
-            | Self::Maximum
-            | Self::Start
-            | Self::End
-            | Self::First
-            | Self::Last => match common {
-                Some(unit) => with_unit(field, unit),
-                None => field,
-            },
-            _ => field,
-        }
-    }
-}
-
 /// The kinds of value that become numbers.
 const KINDS: [ValueKind; 3] = [ValueKind::Float64, ValueKind::Int64, ValueKind::Bool];
 
@@ -397,7 +256,7 @@ impl AggregateConfig {
     fn settings(&self, site: &Site) -> Settings {
         let outputs: Vec<Output> = self.outputs.iter().map(|output| **output).collect();
         Settings {
-            needs: Needs::of(&outputs, self.accept == Accept::Usable, self.percent_good.is_some()),
+            needs: Needs::of(&outputs, self.percent_good.is_some()),
             calendar: self.calendar(site),
             named_by: site.contract_day.named_by,
             has_day: matches!(*self.every, Every::ContractDay | Every::Month),
@@ -405,10 +264,17 @@ impl AggregateConfig {
             threshold: self.percent_good.map(Percent::percent),
             total_per: self.total_per.micros().max(1),
             wait: self.wait.micros(),
-            cutoff: self.cutoff.micros(),
+            // A window that is not closed yet takes what belongs into it.
+            cutoff: self.cutoff.micros().max(self.wait.micros()),
             keep: self.length().min(HOUR),
             row: self.row_type(site),
-            fingerprint: format!("{:?} {:?} {:?} {outputs:?}", *self.every, self.aligned, self.accept),
+            fingerprint: format!(
+                "{:?} {:?} {:?} {outputs:?} {}",
+                *self.every,
+                self.aligned,
+                self.accept,
+                self.percent_good.is_some()
+            ),
             outputs,
         }
     }
@@ -513,7 +379,7 @@ impl AggregateConfig {
     /// Windows that may still be corrected are kept for every tag: that must fit.
     fn check_memory(&self, cx: &mut CheckContext<'_>) {
         let outputs: Vec<Output> = self.outputs.iter().map(|output| **output).collect();
-        let needs = Needs::of(&outputs, self.accept == Accept::Usable, self.percent_good.is_some());
+        let needs = Needs::of(&outputs, self.percent_good.is_some());
         let tags = cx.site.tags.len() as i64;
         let windows = 2 + self.cutoff.micros().saturating_add(self.wait.micros()) / self.length();
         let bytes = windows.saturating_mul(tags).saturating_mul(needs.bytes() as i64);

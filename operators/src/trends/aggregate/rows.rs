@@ -10,7 +10,9 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use ducto_record::{Micros, Quality, TagId};
 
-use super::sums::{Slot, Sums};
+use super::slots::Slot;
+use super::sums::Sums;
+use super::weights::Weight;
 use super::{Output, Settings};
 
 /// A row that was given, kept until it may have to be taken back.
@@ -22,20 +24,21 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(sums: &Sums, slot: Slot, settings: &Settings) -> Option<Self> {
-        sums.has_row(slot).then(|| Self {
-            values: settings.outputs.iter().map(|output| sums.value(*output, slot, settings.total_per)).collect(),
-            quality: quality(sums, slot, settings).0,
-            low: quality(sums, slot, settings).1,
-        })
+    pub(super) fn of(sums: &Sums, slot: Slot, weight: &Weight, settings: &Settings) -> Option<Self> {
+        if !sums.has_row(slot) {
+            return None;
+        }
+        let value = |output: &Output| sums.value(*output, slot, weight, settings.total_per);
+        let (quality, low) = quality(sums, slot, weight, settings);
+        Some(Self { values: settings.outputs.iter().map(value).collect(), quality, low })
     }
 }
 
 /// The quality of a row, and whether too little of its window was good.
-fn quality(sums: &Sums, slot: Slot, settings: &Settings) -> (Quality, bool) {
+fn quality(sums: &Sums, slot: Slot, weight: &Weight, settings: &Settings) -> (Quality, bool) {
     let worst = sums.quality_of(slot);
     let low = settings.threshold.is_some_and(|threshold| {
-        sums.value(Output::PercentGood, slot, settings.total_per).is_none_or(|percent| percent < threshold)
+        sums.value(Output::PercentGood, slot, weight, settings.total_per).is_none_or(|percent| percent < threshold)
     });
     (if low { worst.worst(Quality::UNCERTAIN) } else { worst }, low)
 }
@@ -111,11 +114,11 @@ impl<'a> Rows<'a> {
         }
     }
 
-    pub(super) fn push(&mut self, sums: &Sums, slot: Slot, tag: TagId) {
+    pub(super) fn push(&mut self, sums: &Sums, slot: Slot, weight: &Weight, tag: TagId) {
         for (output, column) in self.settings.outputs.iter().zip(&mut self.columns) {
-            column.push(sums.value(*output, slot, self.settings.total_per));
+            column.push(sums.value(*output, slot, weight, self.settings.total_per));
         }
-        let (worst, low) = quality(sums, slot, self.settings);
+        let (worst, low) = quality(sums, slot, weight, self.settings);
         self.frame(sums, tag, worst, low, 1);
     }
 

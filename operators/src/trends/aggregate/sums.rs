@@ -5,13 +5,10 @@ use std::sync::Arc;
 use ducto_record::{Micros, Quality};
 use serde::{Deserialize, Serialize};
 
-use super::Output;
 use super::calendar::Window;
-use super::weights::Weights;
-
-/// A tag's place in this node's arrays: given in the order in which tags first appear, so that the rows of a scan are
-/// neighbours whatever the order of its tags.
-pub(super) type Slot = u32;
+use super::outputs::Output;
+use super::slots::Slot;
+use super::weights::{Weight, WeightNeeds, Weights, gather};
 
 /// Which figures are kept.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,14 +22,12 @@ pub(super) struct Needs {
     last: bool,
     edges: bool,
     deviation: bool,
-    pub(super) worst: bool,
-    /// The worst of the accepted samples: Good where only Good ones are.
-    pub(super) quality: bool,
-    pub(super) weights: bool,
+    worst: bool,
+    pub(super) weights: WeightNeeds,
 }
 
 impl Needs {
-    pub(super) fn of(outputs: &[Output], usable: bool, threshold: bool) -> Self {
+    pub(super) fn of(outputs: &[Output], threshold: bool) -> Self {
         let any = |wanted: &[Output]| outputs.iter().any(|output| wanted.contains(output));
         Self {
             sum: any(&[Output::Average]),
@@ -45,8 +40,7 @@ impl Needs {
             edges: any(&[Output::Start, Output::End]),
             deviation: any(&[Output::StandardDeviation]),
             worst: any(&[Output::WorstQuality]),
-            quality: usable,
-            weights: threshold || outputs.iter().any(|output| output.is_weighted()),
+            weights: WeightNeeds::of(outputs, threshold),
         }
     }
 
@@ -63,20 +57,8 @@ impl Needs {
             + of(self.edges, 34)
             + of(self.deviation, 16)
             + of(self.worst, 2)
-            + of(self.quality, 2)
-            + of(self.weights, 36)
+            + self.weights.bytes()
     }
-}
-
-/// One sample on its way into a window.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sample {
-    pub(super) slot: Slot,
-    pub(super) time: Micros,
-    pub(super) value: f64,
-    pub(super) quality: Quality,
-    /// Its quality is accepted and its value is a number.
-    pub(super) accepted: bool,
 }
 
 /// The figures of a window, one of each per slot. Arrays of figures that no output needs stay empty.
@@ -105,13 +87,15 @@ pub(super) struct Sums {
     edge_end_time: Vec<Micros>,
     mean: Vec<f64>,
     squares: Vec<f64>,
+    /// The worst quality of all samples, and of the accepted ones. Plain Good changes neither: the arrays are made when
+    /// the first other code comes.
     worst: Vec<u16>,
     quality: Vec<u16>,
     pub(super) weights: Weights,
+    /// Of a window in which nobody had a sample until a late one came: slots that were beyond it then, so that the time
+    /// over it was weighed nowhere. Mostly empty.
+    pub(super) missing: Vec<bool>,
 }
-
-/// No sample yet: any class is worse.
-const NONE: u16 = u16::MAX;
 
 impl Sums {
     pub(super) fn new(window: Window) -> Self {
@@ -139,6 +123,7 @@ impl Sums {
             worst: Vec::new(),
             quality: Vec::new(),
             weights: Weights::default(),
+            missing: Vec::new(),
         }
     }
 
@@ -185,15 +170,7 @@ impl Sums {
             self.mean.resize(slots, 0.0);
             self.squares.resize(slots, 0.0);
         }
-        if needs.worst {
-            self.worst.resize(slots, NONE);
-        }
-        if needs.quality {
-            self.quality.resize(slots, NONE);
-        }
-        if needs.weights {
-            self.weights.grow(slots);
-        }
+        self.weights.grow(slots, needs.weights);
     }
 
     /// Accepted samples of neighbouring slots at one time: the whole of a scan, mostly. A loop per figure, which the
@@ -268,33 +245,35 @@ impl Sums {
         self.newest = self.newest.max(time);
     }
 
-    /// The qualities of accepted samples, where they are kept.
-    pub(super) fn add_qualities(&mut self, first: Slot, qualities: &[u16]) {
-        let slots = first as usize..first as usize + qualities.len();
-        for kept in [&mut self.worst, &mut self.quality] {
-            if !kept.is_empty() {
-                for (worst, &quality) in kept[slots.clone()].iter_mut().zip(qualities) {
-                    *worst = worse(*worst, quality);
-                }
-            }
+    /// The qualities of accepted samples, some of which are not plain Good.
+    pub(super) fn add_qualities(&mut self, first: Slot, qualities: &[u16], needs: Needs) {
+        merge(&mut self.quality, first, qualities, self.count.len());
+        if needs.worst {
+            merge(&mut self.worst, first, qualities, self.count.len());
         }
     }
 
-    /// One sample, of any quality.
-    pub(super) fn add(&mut self, sample: Sample) {
-        let Sample { slot, time, value, quality, accepted } = sample;
-        let at = slot as usize;
-        if accepted {
-            self.add_run(slot, &[value], time);
-            self.add_qualities(slot, &[quality.0]);
-            return;
+    /// A sample that is not accepted.
+    pub(super) fn reject(&mut self, slot: Slot, time: Micros, quality: u16, needs: Needs) {
+        if needs.worst {
+            merge(&mut self.worst, slot, &[quality], self.count.len());
         }
-        if !self.worst.is_empty() {
-            self.worst[at] = worse(self.worst[at], quality.0);
+        if needs.edges {
+            self.edge(slot as usize, time, f64::NAN);
         }
-        if !self.edge_start.is_empty() {
-            self.edge(at, time, f64::NAN);
+    }
+
+    /// Takes `new` in the place of `old` among what this window has of a slot.
+    pub(super) fn reweigh(&mut self, slot: Slot, old: Weight, new: Weight) {
+        if let Some(missing) = self.missing.get_mut(slot as usize) {
+            *missing = false;
         }
+        self.weights.replace(slot, old, new);
+    }
+
+    /// Whether the time of a slot over this window was weighed nowhere.
+    pub(super) fn is_missing(&self, slot: Slot) -> bool {
+        self.missing.get(slot as usize).copied().unwrap_or_default()
     }
 
     fn edge(&mut self, slot: usize, time: Micros, value: f64) {
@@ -322,22 +301,19 @@ impl Sums {
 
     /// The worst quality of the accepted samples.
     pub(super) fn quality_of(&self, slot: Slot) -> Quality {
-        match self.quality.get(slot as usize) {
-            Some(&quality) if quality != NONE => Quality(quality),
-            _ => Quality::GOOD,
-        }
+        self.quality.get(slot as usize).map_or(Quality::GOOD, |quality| Quality(*quality))
     }
 
-    /// An output as a number: times are µs, which a float64 holds exactly until the year 2255.
-    pub(super) fn value(&self, output: Output, slot: Slot, total_per: Micros) -> Option<f64> {
+    /// An output as a number: times are µs, which a float64 holds exactly until the year 2255. `weight` is all that the
+    /// slot weighs in this window.
+    pub(super) fn value(&self, output: Output, slot: Slot, weight: &Weight, total_per: Micros) -> Option<f64> {
         let at = slot as usize;
         let count = self.count.get(at).copied().unwrap_or_default();
         let figure = |figures: &[f64]| figures.get(at).copied().filter(|_| count > 0);
         let time = |times: &[Micros]| times.get(at).map(|time| *time as f64).filter(|_| count > 0);
         let edge = |figures: &[f64]| figures.get(at).copied().filter(|value| value.is_finite());
-        let seconds = |micros: i64| micros as f64 / 1e6;
-        let length = self.end.saturating_sub(self.start);
-        let good = self.weights.good(slot);
+        let length = self.end.saturating_sub(self.start) as f64;
+        let good = weight.good;
         match output {
             Output::Count => Some(f64::from(count)),
             Output::Average => figure(&self.sum).map(|sum| sum / f64::from(count)),
@@ -356,14 +332,14 @@ impl Sums {
             Output::StandardDeviation => {
                 (count > 1).then(|| self.squares[at] / f64::from(count - 1)).map(|variance| variance.max(0.0).sqrt())
             }
-            Output::WorstQuality => self.worst.get(at).filter(|worst| **worst != NONE).map(|worst| f64::from(*worst)),
-            Output::TimeAverage => (good > 0).then(|| self.weights.integral(slot) / good as f64),
-            Output::Total => (good > 0).then(|| self.weights.integral(slot) / total_per as f64),
-            Output::DurationGood => Some(seconds(good)),
-            Output::PercentGood => Some(if length > 0 { 100.0 * good as f64 / length as f64 } else { 0.0 }),
-            Output::NumberOfTransitions => Some(f64::from(self.weights.transitions(slot))),
-            Output::DurationInStateZero => Some(seconds(good - self.weights.nonzero(slot))),
-            Output::DurationInStateNonzero => Some(seconds(self.weights.nonzero(slot))),
+            Output::WorstQuality => Some(f64::from(self.worst.get(at).copied().unwrap_or(Quality::GOOD.0))),
+            Output::TimeAverage => (good > 0.0).then(|| weight.integral / good),
+            Output::Total => (good > 0.0).then(|| weight.integral / total_per as f64),
+            Output::DurationGood => Some(good / 1e6),
+            Output::PercentGood => Some(if length > 0.0 { 100.0 * good / length } else { 0.0 }),
+            Output::NumberOfTransitions => Some(f64::from(weight.transitions)),
+            Output::DurationInStateZero => Some((good - weight.nonzero) / 1e6),
+            Output::DurationInStateNonzero => Some(weight.nonzero / 1e6),
         }
         // An infinite sum of finite values is no figure.
         .filter(|value| value.is_finite())
@@ -375,13 +351,6 @@ impl Sums {
         result.closed = self.closed;
         result.newest = self.newest;
         result.grow(from.len(), needs);
-        fn gather<T: Copy>(to: &mut [T], kept: &[T], from: &[Option<Slot>]) {
-            for (to, slot) in to.iter_mut().zip(from) {
-                if let Some(value) = slot.and_then(|slot| kept.get(slot as usize)) {
-                    *to = *value;
-                }
-            }
-        }
         gather(&mut result.count, &self.count, from);
         gather(&mut result.sum, &self.sum, from);
         gather(&mut result.minimum, &self.minimum, from);
@@ -398,15 +367,29 @@ impl Sums {
         gather(&mut result.edge_end_time, &self.edge_end_time, from);
         gather(&mut result.mean, &self.mean, from);
         gather(&mut result.squares, &self.squares, from);
-        gather(&mut result.worst, &self.worst, from);
-        gather(&mut result.quality, &self.quality, from);
-        result.weights.take_from(&self.weights, from);
+        for (kept, result) in [(&self.worst, &mut result.worst), (&self.quality, &mut result.quality)] {
+            if !kept.is_empty() {
+                result.resize(from.len(), Quality::GOOD.0);
+                gather(result, kept, from);
+            }
+        }
+        if !self.missing.is_empty() {
+            result.missing.resize(from.len(), false);
+            gather(&mut result.missing, &self.missing, from);
+        }
+        result.weights = self.weights.permuted(from, needs.weights);
         result
     }
 }
 
-fn worse(worst: u16, quality: u16) -> u16 {
-    if worst == NONE { quality } else { Quality(worst).worst(Quality(quality)).0 }
+/// Takes the qualities of neighbouring slots into the worst ones.
+fn merge(worst: &mut Vec<u16>, first: Slot, qualities: &[u16], slots: usize) {
+    if worst.len() < slots {
+        worst.resize(slots, Quality::GOOD.0);
+    }
+    for (worst, quality) in worst[first as usize..].iter_mut().zip(qualities) {
+        *worst = Quality(*worst).worst(Quality(*quality)).0;
+    }
 }
 
 /// Windows by start, the newest last.

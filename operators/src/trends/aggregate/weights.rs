@@ -1,205 +1,338 @@
 //! Weights: figures in which values count by the time they last.
 
+use std::ops::Range;
+
 use ducto_record::Micros;
 use serde::{Deserialize, Serialize};
 
-use super::sums::Slot;
+use super::calendar::Window;
+use super::outputs::Output;
+use super::slots::Slot;
 
-/// Weights per slot.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Weights {
-    /// Σ value · µs.
-    integral: Vec<f64>,
-    /// µs with an accepted value.
-    good: Vec<i64>,
-    /// Of these, with a value that is not zero.
-    nonzero: Vec<i64>,
-    transitions: Vec<u32>,
+/// Which weights are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WeightNeeds {
+    integral: bool,
+    good: bool,
+    nonzero: bool,
+    transitions: bool,
 }
 
-/// The weights of one slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Weight {
-    integral: f64,
-    good: i64,
-    nonzero: i64,
-    transitions: u32,
-}
-
-impl Weights {
-    pub(super) fn grow(&mut self, slots: usize) {
-        if self.good.len() < slots {
-            self.integral.resize(slots, 0.0);
-            self.good.resize(slots, 0);
-            self.nonzero.resize(slots, 0);
-            self.transitions.resize(slots, 0);
+impl WeightNeeds {
+    /// `threshold`: the share of good time is compared with one.
+    pub(super) fn of(outputs: &[Output], threshold: bool) -> Self {
+        let any = |wanted: &[Output]| outputs.iter().any(|output| wanted.contains(output));
+        Self {
+            integral: any(&[Output::TimeAverage, Output::Total]),
+            good: threshold
+                || any(&[
+                    Output::TimeAverage,
+                    Output::Total,
+                    Output::DurationGood,
+                    Output::PercentGood,
+                    Output::DurationInStateZero,
+                ]),
+            nonzero: any(&[Output::DurationInStateZero, Output::DurationInStateNonzero]),
+            transitions: any(&[Output::NumberOfTransitions]),
         }
     }
 
-    pub(super) fn good(&self, slot: Slot) -> i64 {
-        self.good.get(slot as usize).copied().unwrap_or_default()
+    pub(super) fn any(self) -> bool {
+        self != Self::default()
     }
 
-    pub(super) fn integral(&self, slot: Slot) -> f64 {
-        self.integral.get(slot as usize).copied().unwrap_or_default()
+    pub(super) fn transitions(self) -> bool {
+        self.transitions
     }
 
-    pub(super) fn nonzero(&self, slot: Slot) -> i64 {
-        self.nonzero.get(slot as usize).copied().unwrap_or_default()
-    }
-
-    pub(super) fn transitions(&self, slot: Slot) -> u32 {
-        self.transitions.get(slot as usize).copied().unwrap_or_default()
-    }
-
-    pub(super) fn get(&self, slot: Slot) -> Weight {
-        Weight {
-            integral: self.integral(slot),
-            good: self.good(slot),
-            nonzero: self.nonzero(slot),
-            transitions: self.transitions(slot),
-        }
-    }
-
-    pub(super) fn set(&mut self, slot: Slot, weight: Weight) {
-        let at = slot as usize;
-        self.grow(at + 1);
-        self.integral[at] = weight.integral;
-        self.good[at] = weight.good;
-        self.nonzero[at] = weight.nonzero;
-        self.transitions[at] = weight.transitions;
-    }
-
-    /// Takes `new` in the place of `old`.
-    pub(super) fn replace(&mut self, slot: Slot, old: Weight, new: Weight) {
-        let now = self.get(slot);
-        self.set(
-            slot,
-            Weight {
-                integral: now.integral - old.integral + new.integral,
-                good: now.good - old.good + new.good,
-                nonzero: now.nonzero - old.nonzero + new.nonzero,
-                transitions: now.transitions.saturating_sub(old.transitions).saturating_add(new.transitions),
-            },
-        );
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        self.grow(other.good.len());
-        for (to, from) in self.integral.iter_mut().zip(&other.integral) {
-            *to += from;
-        }
-        for (to, from) in self.good.iter_mut().zip(&other.good) {
-            *to += from;
-        }
-        for (to, from) in self.nonzero.iter_mut().zip(&other.nonzero) {
-            *to += from;
-        }
-        for (to, from) in self.transitions.iter_mut().zip(&other.transitions) {
-            *to += from;
-        }
-    }
-
-    pub(super) fn take_from(&mut self, other: &Self, from: &[Option<Slot>]) {
-        for (to, slot) in from.iter().enumerate() {
-            if let Some(slot) = slot
-                && other.good.len() > *slot as usize
-            {
-                self.set(to as Slot, other.get(*slot));
-            }
-        }
+    /// Bytes that a tag takes in each window.
+    pub(super) fn bytes(self) -> usize {
+        let of = |needed: bool, bytes: usize| if needed { bytes } else { 0 };
+        of(self.integral, 8) + of(self.good, 8) + of(self.nonzero, 8) + of(self.transitions, 4)
     }
 }
 
-/// What is known of a tag up to a time: its newest sample.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Carry {
-    pub(super) time: Micros,
-    /// Of the newest accepted sample; NaN before the first.
-    pub(super) value: f64,
-    /// Whether the newest sample is accepted: only then does its value hold until the next.
-    pub(super) good: bool,
-}
-
-impl Default for Carry {
-    fn default() -> Self {
-        Self { time: Micros::MIN, value: f64::NAN, good: false }
-    }
-}
-
-/// A sample as it is kept.
+/// A sample as it is weighed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Kept {
-    pub(super) slot: Slot,
+pub(super) struct Point {
     pub(super) time: Micros,
     /// NaN where it is not accepted.
     pub(super) value: f64,
 }
 
-/// One slot on its way through a pane.
-pub(super) struct Walk {
-    pub(super) from: Micros,
-    pub(super) carry: Carry,
-    pub(super) weight: Weight,
-    pub(super) sloped: bool,
+impl Point {
+    /// Before the first sample.
+    pub(super) const NEVER: Self = Self { time: Micros::MIN, value: f64::NAN };
+
+    pub(super) fn is_accepted(self) -> bool {
+        !self.value.is_nan()
+    }
 }
 
-impl Walk {
-    /// The next sample; `value` is NaN where it is not accepted.
-    #[inline]
-    pub(super) fn step(&mut self, time: Micros, value: f64) {
-        let good = !value.is_nan();
-        if self.carry.good {
-            self.span(time, if self.sloped && good { Some(value) } else { None });
-        }
-        if good {
-            if !self.carry.value.is_nan() && time >= self.from && (self.carry.value == 0.0) != (value == 0.0) {
-                self.weight.transitions += 1;
-            }
-            self.carry.value = value;
-        }
-        self.carry.good = good;
-        self.carry.time = time;
-    }
+/// The weights of one slot in one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Weight {
+    /// Σ value · µs.
+    pub(super) integral: f64,
+    /// µs with an accepted value. A float64 like the integral: whole numbers are exact, and one loop adds both.
+    pub(super) good: f64,
+    /// Of these, with a value that is not zero.
+    pub(super) nonzero: f64,
+    pub(super) transitions: u32,
+}
 
-    /// The value held, or the line to the next value, from the last sample (or the pane's start) until `time`.
-    #[inline]
-    fn span(&mut self, time: Micros, next: Option<f64>) {
-        self.span_until(time, time, next);
-    }
-
-    /// The part until `end` of the span until `time`.
-    fn span_until(&mut self, end: Micros, time: Micros, next: Option<f64>) {
-        let Carry { time: since, value, .. } = self.carry;
-        let from = since.max(self.from);
-        let length = end.saturating_sub(from);
-        if length <= 0 {
-            return;
-        }
-        let held = match next {
-            None => value,
-            Some(next) => {
-                let whole = time.saturating_sub(since) as f64;
-                let at = |moment: Micros| value + (next - value) * (moment.saturating_sub(since) as f64 / whole);
-                f64::midpoint(at(from), at(end))
-            }
-        };
-        self.weight.integral += held * length as f64;
-        self.weight.good += length;
-        if value != 0.0 {
-            self.weight.nonzero += length;
+impl Weight {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            integral: self.integral + other.integral,
+            good: self.good + other.good,
+            nonzero: self.nonzero + other.nonzero,
+            transitions: self.transitions.saturating_add(other.transitions),
         }
     }
+}
 
-    /// The rest of the pane: to the next sample behind it, where that is known and accepted, or held.
-    pub(super) fn finish(&mut self, end: Micros, next: Option<Kept>) {
-        if self.carry.good {
-            match next {
-                Some(next) if self.sloped && !next.value.is_nan() => {
-                    self.span_until(end, next.time, Some(next.value));
-                }
-                _ => self.span(end, None),
+/// The mean of what goes from `held` towards `next`, of which `share` is reached: a half on a line, nothing on a step.
+#[inline]
+fn between(held: f64, next: f64, share: f64) -> f64 {
+    held * (1.0 - share) + next * share
+}
+
+/// Whether there is a change between zero and not zero; NaN is neither.
+#[inline]
+pub(super) fn changes(before: f64, after: f64) -> bool {
+    !before.is_nan() & !after.is_nan() & ((before == 0.0) != (after == 0.0))
+}
+
+/// Whether values are joined by a line that is not the value held.
+pub(super) fn bends(from: Point, to: Point, sloped: bool) -> bool {
+    sloped && from.is_accepted() && to.is_accepted() && from.value != to.value
+}
+
+/// What the time from a sample to the next one weighs in a window; without a next one the value holds until the
+/// window's end. Equal to what [`Weights::add_run`] adds, to the last bit, where the window holds all of it.
+pub(super) fn span(from: Point, to: Option<Point>, window: Window, sloped: bool) -> Weight {
+    let begin = from.time.max(window.start);
+    let end = to.map_or(window.end, |to| to.time.min(window.end));
+    let length = end.saturating_sub(begin);
+    if !from.is_accepted() || length <= 0 {
+        return Weight::default();
+    }
+    let length = length as f64;
+    let mean = match to {
+        Some(to) if bends(from, to, sloped) => {
+            let whole = to.time.saturating_sub(from.time) as f64;
+            let at = |time: Micros| between(from.value, to.value, time.saturating_sub(from.time) as f64 / whole);
+            between(at(begin), at(end), 0.5)
+        }
+        _ => from.value,
+    };
+    Weight {
+        integral: mean * length,
+        good: length,
+        nonzero: if from.value == 0.0 { 0.0 } else { length },
+        transitions: 0,
+    }
+}
+
+/// The newest sample of each slot.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Newest {
+    /// µs as float64, which is exact until the year 2255: so that times are subtracted in vectors. −∞ before the first.
+    time: Vec<f64>,
+    /// NaN where it is not accepted: only an accepted value lasts until the next.
+    value: Vec<f64>,
+    /// The newest value that was accepted, for transitions; NaN before the first.
+    accepted: Vec<f64>,
+}
+
+impl Newest {
+    pub(super) fn grow(&mut self, slots: usize, needs: WeightNeeds) {
+        if self.time.len() < slots {
+            self.time.resize(slots, f64::NEG_INFINITY);
+            self.value.resize(slots, f64::NAN);
+            if needs.transitions {
+                self.accepted.resize(slots, f64::NAN);
             }
+        }
+    }
+
+    pub(super) fn point(&self, slot: Slot) -> Point {
+        let at = slot as usize;
+        match (self.time.get(at), self.value.get(at)) {
+            // −∞ becomes the least integer.
+            (Some(time), Some(value)) => Point { time: *time as Micros, value: *value },
+            _ => Point::NEVER,
+        }
+    }
+
+    pub(super) fn accepted(&self, slot: Slot) -> f64 {
+        self.accepted.get(slot as usize).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(super) fn set(&mut self, slot: Slot, point: Point) {
+        let at = slot as usize;
+        self.time[at] = point.time as f64;
+        self.value[at] = point.value;
+        if point.is_accepted() {
+            self.set_accepted(slot, point.value);
+        }
+    }
+
+    pub(super) fn set_accepted(&mut self, slot: Slot, value: f64) {
+        if let Some(accepted) = self.accepted.get_mut(slot as usize) {
+            *accepted = value;
+        }
+    }
+
+    /// Accepted values of neighbours at one time.
+    pub(super) fn set_run(&mut self, slots: Range<usize>, values: &[f64], time: Micros) {
+        self.time[slots.clone()].fill(time as f64);
+        self.value[slots.clone()].copy_from_slice(values);
+        if !self.accepted.is_empty() {
+            self.accepted[slots].copy_from_slice(values);
+        }
+    }
+
+    /// Whether the samples of all these slots lie in `from..=to`.
+    pub(super) fn are_within(&self, slots: Range<usize>, from: Micros, to: Micros) -> bool {
+        let (from, to) = (from as f64, to as f64);
+        self.time[slots].iter().fold(true, |all, time| all & (*time >= from) & (*time <= to))
+    }
+
+    /// Per slot, whether its newest sample is at `time` or later; empty where there is none.
+    pub(super) fn beyond(&self, time: Micros) -> Vec<bool> {
+        let time = time as f64;
+        if self.time.iter().any(|newest| *newest >= time) {
+            self.time.iter().map(|newest| *newest >= time).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// What the newest sample adds to its window as long as no other is known: its value holds until the end.
+    pub(super) fn rest(&self, slot: Slot, window: Window) -> Weight {
+        let newest = self.point(slot);
+        if window.contains(newest.time) { span(newest, None, window, false) } else { Weight::default() }
+    }
+
+    /// The same with slots given anew: `from[new]` is the slot of this one.
+    pub(super) fn permuted(&self, from: &[Option<Slot>], needs: WeightNeeds) -> Self {
+        let mut result = Self::default();
+        result.grow(from.len(), needs);
+        gather(&mut result.time, &self.time, from);
+        gather(&mut result.value, &self.value, from);
+        gather(&mut result.accepted, &self.accepted, from);
+        result
+    }
+}
+
+/// Weights per slot: arrays of figures that no output needs stay empty.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Weights {
+    integral: Vec<f64>,
+    good: Vec<f64>,
+    nonzero: Vec<f64>,
+    transitions: Vec<u32>,
+}
+
+impl Weights {
+    pub(super) fn grow(&mut self, slots: usize, needs: WeightNeeds) {
+        for (figures, needed) in
+            [(&mut self.integral, needs.integral), (&mut self.good, needs.good), (&mut self.nonzero, needs.nonzero)]
+        {
+            if needed && figures.len() < slots {
+                figures.resize(slots, 0.0);
+            }
+        }
+        if needs.transitions && self.transitions.len() < slots {
+            self.transitions.resize(slots, 0);
+        }
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Weight {
+        let at = slot as usize;
+        let figure = |figures: &[f64]| figures.get(at).copied().unwrap_or_default();
+        Weight {
+            integral: figure(&self.integral),
+            good: figure(&self.good),
+            nonzero: figure(&self.nonzero),
+            transitions: self.transitions.get(at).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Takes `new` in the place of `old`.
+    pub(super) fn replace(&mut self, slot: Slot, old: Weight, new: Weight) {
+        let at = slot as usize;
+        for (figures, old, new) in [
+            (&mut self.integral, old.integral, new.integral),
+            (&mut self.good, old.good, new.good),
+            (&mut self.nonzero, old.nonzero, new.nonzero),
+        ] {
+            if let Some(figure) = figures.get_mut(at) {
+                *figure = *figure - old + new;
+            }
+        }
+        if let Some(figure) = self.transitions.get_mut(at) {
+            *figure = figure.saturating_add(new.transitions).saturating_sub(old.transitions);
+        }
+    }
+
+    /// The time from the newest samples of neighbouring slots to the next ones, all accepted and at one time; all of it
+    /// lies in this window. `shares`: a half where values are joined by lines, nothing where they hold. A loop per
+    /// figure without a branch, which the compiler turns into vectors.
+    pub(super) fn add_run(
+        &mut self,
+        slots: Range<usize>,
+        newest: &Newest,
+        shares: &[f64],
+        values: &[f64],
+        time: Micros,
+    ) {
+        let time = time as f64;
+        let (since, held) = (&newest.time[slots.clone()], &newest.value[slots.clone()]);
+        if !self.integral.is_empty() {
+            let spans = since.iter().zip(held).zip(shares.iter().zip(values));
+            for (sum, ((since, held), (share, next))) in self.integral[slots.clone()].iter_mut().zip(spans) {
+                let part = between(*held, *next, *share) * (time - since);
+                *sum += if held.is_nan() { 0.0 } else { part };
+            }
+        }
+        if !self.good.is_empty() {
+            for (sum, (since, held)) in self.good[slots.clone()].iter_mut().zip(since.iter().zip(held)) {
+                *sum += if held.is_nan() { 0.0 } else { time - since };
+            }
+        }
+        if !self.nonzero.is_empty() {
+            for (sum, (since, held)) in self.nonzero[slots.clone()].iter_mut().zip(since.iter().zip(held)) {
+                *sum += if held.is_nan() | (*held == 0.0) { 0.0 } else { time - since };
+            }
+        }
+        if !self.transitions.is_empty() {
+            let accepted = newest.accepted[slots.clone()].iter().zip(values);
+            for (sum, (before, after)) in self.transitions[slots].iter_mut().zip(accepted) {
+                *sum += u32::from(changes(*before, *after));
+            }
+        }
+    }
+
+    /// The same with slots given anew: `from[new]` is the slot of this one.
+    pub(super) fn permuted(&self, from: &[Option<Slot>], needs: WeightNeeds) -> Self {
+        let mut result = Self::default();
+        result.grow(from.len(), needs);
+        gather(&mut result.integral, &self.integral, from);
+        gather(&mut result.good, &self.good, from);
+        gather(&mut result.nonzero, &self.nonzero, from);
+        gather(&mut result.transitions, &self.transitions, from);
+        result
+    }
+}
+
+/// Figures of slots given anew: `from[new]` is the slot in `kept`.
+pub(super) fn gather<T: Copy>(to: &mut [T], kept: &[T], from: &[Option<Slot>]) {
+    for (to, slot) in to.iter_mut().zip(from) {
+        if let Some(value) = slot.and_then(|slot| kept.get(slot as usize)) {
+            *to = *value;
         }
     }
 }

@@ -1,0 +1,139 @@
+//! A tag's place in this node's arrays.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ducto_record::{Layout, Samples, TagId};
+
+/// A tag's place: given in the order in which tags first appear, so that the rows of a scan are neighbours whatever the
+/// order of its tags.
+pub(super) type Slot = u32;
+
+/// No slot was given yet.
+const NONE: Slot = Slot::MAX;
+
+/// How the slots of a batch's rows follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Shape {
+    /// Each is its neighbour's plus one.
+    Neighbours,
+    Rising,
+    Mixed,
+}
+
+/// The slots of a layout's rows.
+struct Known {
+    layout: Arc<Layout>,
+    slots: Arc<[Slot]>,
+    shape: Shape,
+}
+
+/// Which tag has which slot.
+#[derive(Default)]
+pub(super) struct Slots {
+    of_tag: Vec<Slot>,
+    /// By slot.
+    tags: Arc<Vec<TagId>>,
+    /// Slots in the order of tags; empty when tags have come since.
+    by_tag: Vec<Slot>,
+    known: Option<Known>,
+}
+
+impl Slots {
+    pub(super) fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    pub(super) fn tag(&self, slot: Slot) -> TagId {
+        self.tags[slot as usize]
+    }
+
+    /// By slot.
+    pub(super) fn tags(&self) -> Arc<Vec<TagId>> {
+        self.tags.clone()
+    }
+
+    /// The slot of a tag, given now where it has none.
+    pub(super) fn slot(&mut self, tag: TagId) -> Slot {
+        match self.of_tag.get(tag as usize) {
+            Some(&slot) if slot != NONE => slot,
+            _ => self.give(tag),
+        }
+    }
+
+    #[cold]
+    fn give(&mut self, tag: TagId) -> Slot {
+        let at = tag as usize;
+        if self.of_tag.len() <= at {
+            self.of_tag.resize(at + 1, NONE);
+        }
+        let slot = self.tags.len() as Slot;
+        self.of_tag[at] = slot;
+        Arc::make_mut(&mut self.tags).push(tag);
+        self.by_tag.clear();
+        slot
+    }
+
+    /// The slots of a batch's rows, in their order.
+    pub(super) fn of_batch(&mut self, samples: &Samples) -> (Arc<[Slot]>, Shape) {
+        if let (Some(known), Some(layout)) = (&self.known, samples.layout())
+            && Arc::ptr_eq(&known.layout, layout)
+        {
+            return (known.slots.clone(), known.shape);
+        }
+        let slots: Arc<[Slot]> = samples.tags().iter().map(|tag| self.slot(*tag)).collect();
+        let shape = if slots.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)) {
+            Shape::Neighbours
+        } else if slots.windows(2).all(|pair| pair[1] > pair[0]) {
+            Shape::Rising
+        } else {
+            Shape::Mixed
+        };
+        if let Some(layout) = samples.layout() {
+            self.known = Some(Known { layout: layout.clone(), slots: slots.clone(), shape });
+        }
+        (slots, shape)
+    }
+
+    /// All slots in the order of their tags.
+    pub(super) fn in_order_of_tags(&mut self) -> &[Slot] {
+        if self.by_tag.len() != self.tags.len() {
+            self.by_tag = (0..self.tags.len() as Slot).collect();
+            self.by_tag.sort_by_key(|slot| self.tags[*slot as usize]);
+        }
+        &self.by_tag
+    }
+}
+
+/// A part of a group of rows.
+pub(super) enum Piece {
+    /// Accepted rows of neighbouring slots.
+    Run(Range<usize>),
+    /// A row that is not accepted.
+    Rejected(usize),
+}
+
+/// Cuts a group of rows into runs of neighbours: the whole of a scan, mostly. `rejected` rises.
+pub(super) fn pieces<'a>(slots: &'a [Slot], shape: Shape, rejected: &'a [u32]) -> impl Iterator<Item = Piece> + 'a {
+    let mut rejected = rejected.iter().map(|row| *row as usize).peekable();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        if start >= slots.len() {
+            return None;
+        }
+        at += 1;
+        if rejected.next_if_eq(&start).is_some() {
+            return Some(Piece::Rejected(start));
+        }
+        let limit = rejected.peek().copied().unwrap_or(slots.len());
+        if shape == Shape::Neighbours {
+            at = limit;
+        } else {
+            while at < limit && slots[at] == slots[at - 1].wrapping_add(1) {
+                at += 1;
+            }
+        }
+        Some(Piece::Run(start..at))
+    })
+}
