@@ -435,6 +435,11 @@ pub enum Bench {
     Idle(IdleArgs),
     /// A day of one tag through a scenario, on a virtual clock.
     Scenario(ScenarioArgs),
+    /// Many devices polled over Modbus TCP, without history: CPU, memory and missed scans.
+    Modbus(ModbusArgs),
+    /// The devices of `modbus`, until standard input ends; prints their ports.
+    #[command(hide = true)]
+    Devices(DevicesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -513,6 +518,31 @@ pub struct ScenarioArgs {
     /// Seconds of data.
     #[arg(long, default_value_t = 86_400)]
     pub seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ModbusArgs {
+    /// Number of devices, each with a connection of its own.
+    #[arg(long, default_value_t = 1_000)]
+    pub connections: usize,
+    /// Number of tags of each device, read once a second.
+    #[arg(long, default_value_t = 300)]
+    pub tags: usize,
+    /// How long, once all devices answer.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
+    /// Workers of the pipeline.
+    #[arg(long, default_value_t = 1)]
+    pub workers: usize,
+    /// Folder of the site; a temporary one by default.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Number of devices.
+    pub count: usize,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ mod import;
 mod interrupt;
 mod load;
 mod logging;
+mod open_files;
 mod output;
 mod pattern;
 mod query;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
     };
     let output = Output::new(cli.json, cli.color);
     logging::start(cli.command.log_format(), cli.command.is_long(), output.colored());
+    open_files::allow_many();
     match dispatch(&cli, &output) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ducto_graph::operator::{Connection, Feeder, Intake, Polling};
+use ducto_graph::operator::{Connection, Feeder, Intake, Link, LinkReport, Polling};
 use tokio::runtime::Runtime;
 
 use crate::error::{RuntimeError, panic_text};
@@ -38,6 +38,7 @@ struct Running {
     name: String,
     /// None for a connection, which is a task.
     thread: Option<JoinHandle<()>>,
+    link: Option<Arc<dyn Link>>,
     health: Arc<Health>,
 }
 
@@ -59,6 +60,8 @@ pub(crate) struct Feeders {
 #[derive(Clone, Debug)]
 pub struct FeederStatus {
     pub name: String,
+    /// How its endpoint is, where it tells.
+    pub link: Option<LinkReport>,
     /// How often it failed and was started again.
     pub failures: u64,
     /// Its input has ended.
@@ -93,6 +96,7 @@ impl Restarts {
 impl Feeders {
     pub(crate) fn start(&mut self, mut feeder: Box<dyn Feeder>, intake: Arc<dyn Intake>) -> Result<(), RuntimeError> {
         let name = feeder.name();
+        let link = feeder.link();
         let stop = self.stop.clone();
         let health = Arc::new(Health::default());
         let mut restarts = Restarts::new(name.clone(), health.clone());
@@ -117,7 +121,7 @@ impl Feeders {
             }
             restarts.health.ended.store(true, Ordering::Release);
         })?;
-        self.running.push(Running { name, thread: Some(thread), health });
+        self.running.push(Running { name, thread: Some(thread), link, health });
         Ok(())
     }
 
@@ -137,10 +141,10 @@ impl Feeders {
             .enable_all()
             .build()?;
         for connection in connections {
-            let name = connection.name();
+            let (name, link) = (connection.name(), connection.link());
             let health = Arc::new(Health::default());
             runtime.spawn(keep(connection, intake.clone(), Restarts::new(name.clone(), health.clone())));
-            self.running.push(Running { name, thread: None, health });
+            self.running.push(Running { name, thread: None, link, health });
         }
         self.connections = Some(runtime);
         Ok(())
@@ -151,6 +155,7 @@ impl Feeders {
             .iter()
             .map(|running| FeederStatus {
                 name: running.name.clone(),
+                link: running.link.as_ref().map(|link| link.report()),
                 failures: running.health.failures.load(Ordering::Relaxed),
                 ended: running.health.ended.load(Ordering::Acquire),
             })

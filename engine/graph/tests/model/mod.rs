@@ -15,7 +15,9 @@ use ducto_graph::operator::{
 use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::scalar::{Duration, Quantity};
 use ducto_graph::tree::{Node, Spanned, Value};
-use ducto_record::{Dimension, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit};
+use ducto_record::{
+    Dimension, Measure, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,7 +32,7 @@ pub(crate) fn registry() -> Registry {
         ("Hz", Dimension([0, 0, -1, 0, 0, 0, 0]), Reference::None, 1.0, 0.0),
         ("A", Dimension([0, 0, 0, 1, 0, 0, 0]), Reference::None, 1.0, 0.0),
     ] {
-        units.register(Unit { symbol: symbol.into(), dimension, reference, scale, offset }, &[]);
+        units.register(Measure { symbol: symbol.into(), dimension, reference, scale, offset }.into(), &[]);
     }
     let mut registry = Registry::new(units, ducto_graph::expr::Functions::default());
     let source = |node: &Node, found: &mut Diagnostics| {

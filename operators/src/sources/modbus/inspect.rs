@@ -64,7 +64,9 @@ pub fn read_plan(config: &Modbus, tags: &[Arc<TagSettings>]) -> ReadPlan {
         let items: Vec<Item> = members.iter().map(|(_, point)| point.item).collect();
         let plan = Plan::new(&items, limits, &Holes::new());
         requests_per_minute += plan.reads.len() as f64 * 60e6 / period.micros().max(1) as f64;
-        refused.extend(plan.refused.iter().filter_map(|(index, why)| Some((members.get(*index)?.0.clone(), why.to_string()))));
+        refused.extend(
+            plan.refused.iter().filter_map(|(index, why)| Some((members.get(*index)?.0.clone(), why.to_string()))),
+        );
         for read in &plan.reads {
             let Item { table, offset, count } = read.range;
             let at = |offset| Address { table, offset }.in_notation(addressing);
@@ -193,7 +195,8 @@ pub async fn read_once(client: &mut Client, config: &Modbus, tags: &[Arc<TagSett
                     let range = shape.items.get(index).map_or(0..0, |item| read.slice(*item));
                     let bits = response.bits().get(range.clone()).unwrap_or_default();
                     let registers = response.registers().get(range).unwrap_or_default();
-                    reading.registers = registers.iter().copied().chain(bits.iter().map(|bit| u16::from(*bit))).collect();
+                    reading.registers =
+                        registers.iter().copied().chain(bits.iter().map(|bit| u16::from(*bit))).collect();
                     (reading.error, reading.round_trip) = (None, round_trip);
                 });
             }
@@ -215,11 +218,8 @@ pub async fn read_once(client: &mut Client, config: &Modbus, tags: &[Arc<TagSett
             }
         }
     }
-    let layouts: Vec<Arc<Layout>> = shape
-        .columns
-        .iter()
-        .map(|(_, rows)| Layout::new(rows.iter().map(|row| *row as TagId).collect()))
-        .collect();
+    let layouts: Vec<Arc<Layout>> =
+        shape.columns.iter().map(|(_, rows)| Layout::new(rows.iter().map(|row| *row as TagId).collect())).collect();
     for samples in scan.samples(&layouts, 0) {
         for row in 0..samples.len() {
             let index = samples.tags()[row] as usize;
@@ -235,4 +235,3 @@ pub async fn read_once(client: &mut Client, config: &Modbus, tags: &[Arc<TagSett
     }
     readings
 }
-

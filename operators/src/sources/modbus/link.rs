@@ -47,7 +47,7 @@ struct Way {
     endpoint: Endpoint,
     /// Where devices dial in: the port stays open from the first attempt on.
     listener: Option<Arc<Listener>>,
-    /// A connection opened, and nothing came over it.
+    /// A connection was open, and nothing came over it, or nothing more.
     barren: bool,
 }
 
@@ -130,6 +130,11 @@ impl Link {
         self.is_up() || self.mending
     }
 
+    /// Whether nothing has come over this connection yet although there is another way.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.ways.len() > 1 && !self.heard
+    }
+
     pub(super) fn is_second(&self) -> bool {
         self.is_up() && self.active > 0
     }
@@ -176,30 +181,29 @@ impl Link {
         }
     }
 
-    /// The connection is of no more use. Where it `broke` although it had worked, what wants to be read may wait until
-    /// the next attempt is over.
+    /// The connection is of no more use: it `broke`, or nothing comes over it. Where it broke although it had worked,
+    /// what wants to be read may wait until the next attempt is over.
     pub(super) fn lost(&mut self, now: Instant, broke: bool) {
         self.client = None;
         // An attempt to return to the first endpoint ends with what it was to replace.
         self.opening = None;
         self.round.clear();
-        if self.heard {
-            self.mending = broke;
-        } else {
-            if let Some(way) = self.ways.get_mut(self.active) {
-                way.barren = true;
-            }
-            if self.ways.iter().all(|way| way.barren) {
-                self.backoff.failed(now);
-                self.ways.iter_mut().for_each(|way| way.barren = false);
-            }
+        if self.heard && broke {
+            self.mending = true;
+        } else if let Some(way) = self.ways.get_mut(self.active) {
+            way.barren = true;
+        }
+        if self.ways.iter().all(|way| way.barren) {
+            self.backoff.failed(now);
+            self.ways.iter_mut().for_each(|way| way.barren = false);
         }
         self.heard = false;
     }
 
     /// Takes what has come of attempts, and begins one where that is due. Waits for nothing.
     pub(super) async fn step(&mut self, now: Instant) -> Option<Event> {
-        let finished = self.opening.as_ref().is_some_and(|opening| opening.opened.is_some() || opening.task.is_finished());
+        let finished =
+            self.opening.as_ref().is_some_and(|opening| opening.opened.is_some() || opening.task.is_finished());
         if finished {
             self.changed().await;
             if let Some(event) = self.take_opened(now) {

@@ -143,7 +143,9 @@ impl<'de> Deserialize<'de> for Enron {
                 let mut ranges = Vec::new();
                 while let Some([first, last]) = list.next_element::<[u16; 2]>()? {
                     if first > last {
-                        return Err(A::Error::custom(format!("the range from {first} to {last} is empty: write the lower end first")));
+                        return Err(A::Error::custom(format!(
+                            "the range from {first} to {last} is empty: write the lower end first"
+                        )));
                     }
                     ranges.push((first, last));
                 }

@@ -57,8 +57,8 @@ fn one(endpoint: &Endpoint, alike: &mut Alike, cx: &BuildContext) -> Result<Poll
     let mut groups: BTreeMap<(u8, Duration, Priority), Gathered> = BTreeMap::new();
     let mut tellings: BTreeMap<(u8, Duration), Vec<TellingTag>> = BTreeMap::new();
     for ConnectionMember { asset, config, tags } in &endpoint.members {
-        let config = Modbus::of(&**config)
-            .ok_or_else(|| cx.error(format!("the connection of `{asset}` is of another type")))?;
+        let config =
+            Modbus::of(&**config).ok_or_else(|| cx.error(format!("the connection of `{asset}` is of another type")))?;
         let own = Settings::of(config);
         settings = Some(match settings {
             Some(settings) => settings.with(own),

@@ -148,9 +148,14 @@ impl Poller {
         self.silent = 0;
         match event {
             Event::Connected => {
-                tracing::info!(endpoint = self.name, over = self.link.endpoint().map(tracing::field::display), "connected");
-                // What had to do without is read at once.
+                tracing::info!(
+                    endpoint = self.name,
+                    over = self.link.endpoint().map(tracing::field::display),
+                    "connected"
+                );
+                // What had to do without is read at once, and silence may have been the connection's fault.
                 self.groups.iter_mut().for_each(|group| group.timing.hurry());
+                self.units.iter_mut().for_each(|unit| unit.breaker.probe());
             }
             Event::Returned => {
                 tracing::info!(endpoint = self.name, "the first endpoint works again and is returned to");
@@ -304,9 +309,13 @@ impl Poller {
     /// A unit has answered, an exception perhaps.
     fn answered(&mut self, unit: usize, round_trip: Option<Duration>) {
         self.silent = 0;
-        self.state.unit(unit, |state| state.answered(round_trip));
+        let mut alone = false;
+        self.state.unit(unit, |state| {
+            alone = state.alone;
+            state.answered(round_trip);
+        });
         let unit = &mut self.units[unit];
-        if unit.breaker.until().is_some() {
+        if alone {
             tracing::info!(endpoint = self.name, unit = unit.id, "the unit answers again");
         }
         unit.breaker.worked();
@@ -323,7 +332,8 @@ impl Poller {
         let alone = !breaker.allows(now);
         self.state.unit(unit, |state| (state.silent, state.alone) = (true, alone));
         self.silent += 1;
-        if self.silent >= SILENT + self.units.len() as u32 / UNITS_PER_SILENT {
+        let patience = if self.link.is_doubtful() { 1 } else { SILENT };
+        if self.silent >= patience + self.units.len() as u32 / UNITS_PER_SILENT {
             self.lost(now, false);
         }
     }

@@ -150,7 +150,11 @@ impl Scan {
                 Cells::Int64(cells) => Values::Int64(Int64Array::new(cells.into(), nulls)),
                 Cells::Bool(cells) => Values::Bool(BooleanArray::new(cells.into(), nulls)),
                 Cells::Text(cells) => Values::Text(
-                    cells.into_iter().zip(present()).map(|(cell, present)| present.then_some(cell)).collect::<StringArray>(),
+                    cells
+                        .into_iter()
+                        .zip(present())
+                        .map(|(cell, present)| present.then_some(cell))
+                        .collect::<StringArray>(),
                 ),
             };
             let quality = (!good).then(|| ScalarBuffer::from(quality));

@@ -126,7 +126,12 @@ impl Polling {
         Self::has(self.directory.tag_id(tag).unwrap(), value, quality, &self.collected.parts()[skip..])
     }
 
-    fn has(id: ducto_record::TagId, value: &Value, quality: u16, parts: &[(Option<ducto_record::Micros>, Part)]) -> bool {
+    fn has(
+        id: ducto_record::TagId,
+        value: &Value,
+        quality: u16,
+        parts: &[(Option<ducto_record::Micros>, Part)],
+    ) -> bool {
         parts.iter().any(|(_, part)| match part {
             Part::Samples { samples, .. } => (0..samples.len()).any(|row| {
                 samples.tags()[row] == id && samples.values().get(row) == *value && samples.quality()[row] == quality

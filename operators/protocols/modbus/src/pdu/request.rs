@@ -7,18 +7,45 @@ use crate::address::Table;
 /// What a client asks. Offsets are 0-based.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    ReadCoils { address: u16, count: u16 },
-    ReadDiscreteInputs { address: u16, count: u16 },
-    ReadHoldingRegisters { address: u16, count: u16 },
-    ReadInputRegisters { address: u16, count: u16 },
+    ReadCoils {
+        address: u16,
+        count: u16,
+    },
+    ReadDiscreteInputs {
+        address: u16,
+        count: u16,
+    },
+    ReadHoldingRegisters {
+        address: u16,
+        count: u16,
+    },
+    ReadInputRegisters {
+        address: u16,
+        count: u16,
+    },
     /// Enron's extension: function 3 of registers that hold 32 bits each, of which `count` are read.
     /// On the wire it cannot be told from function 3 of so many plain registers; only the answer is
     /// twice as long.
-    ReadLongRegisters { address: u16, count: u16 },
-    WriteSingleCoil { address: u16, value: bool },
-    WriteSingleRegister { address: u16, value: u16 },
-    WriteMultipleCoils { address: u16, values: Vec<bool> },
-    WriteMultipleRegisters { address: u16, values: Vec<u16> },
+    ReadLongRegisters {
+        address: u16,
+        count: u16,
+    },
+    WriteSingleCoil {
+        address: u16,
+        value: bool,
+    },
+    WriteSingleRegister {
+        address: u16,
+        value: u16,
+    },
+    WriteMultipleCoils {
+        address: u16,
+        values: Vec<bool>,
+    },
+    WriteMultipleRegisters {
+        address: u16,
+        values: Vec<u16>,
+    },
 }
 
 /// The most long registers in one answer, of at most 250 bytes.

@@ -14,8 +14,7 @@ fn one_unit_number_on_two_lines_is_two_devices() {
     dead.set(1, 0, F32, Raw::Float(1.0));
     living.set(1, 0, F32, Raw::Float(2.0));
     dead.registers.set_fault(1, Some(Fault::NoAnswer));
-    let (one, other) =
-        (format!("tcp://{}", dead.server.local_addr()), format!("tcp://{}", living.server.local_addr()));
+    let (one, other) = (format!("tcp://{}", dead.server.local_addr()), format!("tcp://{}", living.server.local_addr()));
     let polling = Polling::over(&[
         (&one, &[(SCAN, &[("DEAD", "{address: 40001, as: f32}")])]),
         (&other, &[(SCAN, &[("LIVING", "{address: 40001, as: f32}")])]),
@@ -138,8 +137,9 @@ fn a_connection_tells_of_itself() {
 #[test]
 fn many_devices_do_not_want_everything_at_once() {
     let period = StdDuration::from_secs(1);
-    let mut phases: Vec<StdDuration> =
-        (0..1_000).map(|index| poller::phase(&format!("tcp://10.0.{}.{}:502", index / 250, index % 250), period)).collect();
+    let mut phases: Vec<StdDuration> = (0..1_000)
+        .map(|index| poller::phase(&format!("tcp://10.0.{}.{}:502", index / 250, index % 250), period))
+        .collect();
     phases.sort_unstable();
     assert!(phases[0] < period / 100 && phases[999] < period && phases[999] > period * 99 / 100);
     // No tenth of a second has much more than a tenth of them.

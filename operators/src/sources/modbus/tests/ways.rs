@@ -1,7 +1,7 @@
 //! Other ways to a device than Modbus TCP to one address.
 
-use modbus::server::serve;
 use modbus::Framing;
+use modbus::server::serve;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -180,17 +180,17 @@ fn enron_registers_hold_32_bits_each() {
     plant.registers.set_long(1, 5_001, &[70_000, u32::MAX]);
     plant.registers.set_long(1, 7_001, &[12.5_f32.to_bits(), (-0.25_f32).to_bits()]);
     plant.registers.set(1, Address { table: Table::HoldingRegisters, offset: 3_001 }, &[42]);
-    let fields = format!("addressing: 0, enron: true, {SCAN}, order: ABCD");
+    let fields = format!("addressing: 0, enron: true, {SCAN}");
     let fields = fields.as_str();
     let polling = Polling::over(&[(
         &format!("tcp://{}", plant.server.local_addr()),
         &[(
             fields,
             &[
-                ("TOTAL", "{address: 5001, as: u32}"),
+                ("TOTAL", "{address: 5001, as: u32, order: ABCD}"),
                 ("MISSING", "{address: 5002, as: i32, sentinel: -1}"),
-                ("FLOW", "{address: 7001, as: f32}"),
-                ("DENSITY", "{address: 7002, as: f32, scale: -4}"),
+                ("FLOW", "{address: 7001, as: f32, order: ABCD}"),
+                ("DENSITY", "{address: 7002, as: f32, order: ABCD, scale: -4}"),
                 ("STATUS", "{address: 3001, as: u16}"),
             ],
         )],
@@ -201,4 +201,3 @@ fn enron_registers_hold_32_bits_each() {
     polling.wait("DENSITY", &Value::Float64(1.0), 192);
     polling.wait("STATUS", &Value::Int64(42), 192);
 }
-

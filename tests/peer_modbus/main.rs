@@ -1,6 +1,8 @@
-//! A site against a device that shares no line with us: pymodbus over TCP, from registers to Parquet.
+//! A site against devices that share no line with us: pymodbus over TCP and on a serial line, from registers to Parquet.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod line;
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
@@ -25,17 +27,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Device(Child);
 
 impl Device {
-    fn start(port: u16) -> Self {
+    /// `place` is a port, or the path of a serial line.
+    fn start(place: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = std::env::var_os("DUCTO_TEST_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
         let child = Command::new(&python)
             .arg(root.join("tests/peers/modbus_device.py"))
-            .arg(port.to_string())
+            .arg(place)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("`{}` does not start ({error}); run `make setup`", python.display()));
-        let device = Self(child);
+        Self(child)
+    }
+
+    fn listening(port: u16) -> Self {
+        let device = Self::start(&port.to_string());
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(started.elapsed() < PATIENCE, "the device does not listen; run `make setup`");
@@ -56,7 +63,7 @@ fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn write_site(folder: &Path, port: u16) {
+fn write_site(folder: &Path, endpoint: &str) {
     let template = format!(
         "\
 templates:
@@ -65,7 +72,7 @@ templates:
     parameters: {{unit_id: {{type: integer}}}}
     connection:
       type: modbus
-      endpoint: \"tcp://127.0.0.1:{port}\"
+      endpoint: \"{endpoint}\"
       unit_id: \"${{unit_id}}\"
       addressing: 40001
       scan: 200ms
@@ -88,6 +95,14 @@ templates:
       BEYOND: {{address: 40900, as: u16}}
 "
     );
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("templates.yaml"), template).unwrap();
+    std::fs::write(folder.join("wells.csv"), "asset;template;unit_id\nA;rtu;1\nB;rtu;2\nGONE;rtu;9\n").unwrap();
+    write_pipeline(folder);
+}
+
+/// `site.yaml`, and the pipeline that all sites here run.
+fn write_pipeline(folder: &Path) {
     let site = "\
 site: PEER
 include: [templates.yaml]
@@ -105,8 +120,6 @@ sinks:
 ";
     std::fs::create_dir_all(folder.join("pipelines")).unwrap();
     std::fs::write(folder.join("site.yaml"), site).unwrap();
-    std::fs::write(folder.join("templates.yaml"), template).unwrap();
-    std::fs::write(folder.join("wells.csv"), "asset;template;unit_id\nA;rtu;1\nB;rtu;2\nGONE;rtu;9\n").unwrap();
     std::fs::write(folder.join("pipelines/peer.yaml"), pipeline).unwrap();
 }
 
@@ -143,19 +156,14 @@ fn watch(
     newest
 }
 
-#[test]
-fn registers_become_history_and_a_lost_device_is_seen_and_found_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    write_site(&folder.path().join("site"), port);
-    let device = Device::start(port);
-    let mut site = start(folder.path());
-    let tap = site.tap_every("peer", "checked", "main").unwrap();
+/// Every tag of the two wells that are there has a value.
+fn all_good(newest: &BTreeMap<String, (Value, Quality)>) -> bool {
+    let good = newest.values().filter(|(_, quality)| quality.is_good()).count();
+    good >= 26 && newest.len() == 42
+}
 
-    let newest = watch(&site, &tap, "a good value of every tag", |newest| {
-        let good = newest.values().filter(|(_, quality)| quality.is_good()).count();
-        good >= 26 && newest.len() == 42
-    });
+/// What the device holds, as tags of two wells.
+fn assert_values(newest: &BTreeMap<String, (Value, Quality)>) {
     for asset in ["A", "B"] {
         let value = |variable: &str| newest[&format!("{asset}.{variable}")].clone();
         let number = |variable: &str| value(variable).0.as_f64().unwrap();
@@ -175,6 +183,19 @@ fn registers_become_history_and_a_lost_device_is_seen_and_found_again() {
         // An address that the device does not have costs only itself.
         assert_eq!(value("BEYOND"), (Value::Null, Quality::CONFIG_ERROR));
     }
+}
+
+#[test]
+fn registers_become_history_and_a_lost_device_is_seen_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    write_site(&folder.path().join("site"), &format!("tcp://127.0.0.1:{port}"));
+    let device = Device::listening(port);
+    let mut site = start(folder.path());
+    let tap = site.tap_every("peer", "checked", "main").unwrap();
+
+    let newest = watch(&site, &tap, "a good value of every tag", all_good);
+    assert_values(&newest);
 
     // A unit that nobody answers for is bad and harms nobody.
     assert!(newest["GONE.FIRST"].1.is_bad(), "{:?}", newest["GONE.FIRST"]);
@@ -185,7 +206,7 @@ fn registers_become_history_and_a_lost_device_is_seen_and_found_again() {
     });
     assert_eq!(lost["A.FIRST"].1, Quality::COMM_FAILURE);
 
-    let device = Device::start(port);
+    let device = Device::listening(port);
     watch(&site, &tap, "a good value after the loss", |newest| {
         newest.get("A.FIRST").is_some_and(|(_, quality)| quality.is_good())
     });
