@@ -13,7 +13,7 @@ use crate::command::run;
 use crate::site::TestSite;
 
 #[allow(dead_code)]
-#[path = "../../operators/src/sources/modbus/suggest/tests/field.rs"]
+#[path = "../../operators/src/sources/modbus/suggest/tests/field/mod.rs"]
 mod field;
 
 /// The wells behind one server. Their values move twice a second.
