@@ -7,17 +7,22 @@ mod ask;
 mod bench;
 mod check;
 mod complete;
+mod connect;
 mod data;
 mod demo;
 mod explain;
 mod graph;
 mod host;
+mod import;
 mod interrupt;
 mod load;
 mod logging;
 mod open_files;
 mod output;
+mod pattern;
 mod query;
+mod read;
+mod reading;
 mod replay;
 mod run;
 mod schema;
@@ -76,6 +81,9 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
             Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, &args.place, act, output),
             Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, &args.place, act, output),
         },
+        Command::Connect(args) => connect::run(args, output),
+        Command::Read(args) => read::run(args, output),
+        Command::Import(args) => import::run(args, output),
         Command::Bench(args) => bench::run(args, output),
         Command::Schema(args) => schema::run(args, output),
         Command::Completions(args) => complete::run(args, output),

@@ -127,6 +127,18 @@ impl Language {
         self.pick("no alarm is active or waits for anybody", "ninguna alarma activa ni pendiente")
     }
 
+    /// Heads of a list of readings: tag, value, unit, quality, registers.
+    pub(crate) fn reading_columns(self) -> [&'static str; 5] {
+        match self {
+            Self::English => ["TAG", "VALUE", "UNIT", "QUALITY", "REGISTERS"],
+            Self::Spanish => ["TAG", "VALOR", "UNIDAD", "CALIDAD", "REGISTROS"],
+        }
+    }
+
+    pub(crate) fn no_answer(self) -> &'static str {
+        self.pick("no answer", "sin respuesta")
+    }
+
     pub(crate) fn pick<'a>(self, english: &'a str, spanish: &'a str) -> &'a str {
         match self {
             Self::English => english,

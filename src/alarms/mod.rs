@@ -12,6 +12,7 @@ use crate::ask;
 pub(crate) use crate::ask::Row;
 use crate::cli::{ActArgs, AlarmsArgs, DataArgs};
 use crate::output::{Exit, Failure, Output};
+use crate::pattern::matches;
 use crate::screen::{self, Cell, Column, Grid, grid};
 use crate::table::number;
 use crate::times::{self, Zone};
@@ -225,20 +226,6 @@ pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output)
     Ok(if all_done { Exit::Done } else { Exit::Findings })
 }
 
-/// Whether a name is meant, `*` standing for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => match name.strip_prefix(start) {
-            None => false,
-            Some(name) => {
-                let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-                ends.into_iter().any(|at| matches(rest, &name[at..]))
-            }
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,12 +263,5 @@ mod tests {
         rows[1].insert("first".to_owned(), Json::from(true));
         let text = table(&rows, Language::English, &Zone::named("UTC"), 80);
         assert!(text.contains("\n*W.CHP.H ") && text.contains("\nW.THP.H "), "{text}");
-    }
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        assert!(matches("*", "W.THP.H") && matches("W.*.H", "W.THP.H") && matches("W.THP.H", "W.THP.H"));
-        assert!(matches("W*", "W") && matches("*é*", "añéx"));
-        assert!(!matches("W.*.HH", "W.THP.H") && !matches("", "W") && !matches("X*", "W"));
     }
 }

@@ -5,18 +5,17 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ducto_graph::operator::LinkState;
 use ducto_runtime::{ClockMode, RunningSite, SinkChoice};
-use modbus::{Device, Exception, Reply, Request, Response, Server};
+use ducto_simulator::load::{Load, ORDER, Size};
 use serde_json::json;
 
 use super::{measure, site};
 use crate::cli::{DevicesArgs, ModbusArgs};
 use crate::output::{Exit, Failure, Output};
+use crate::simulate::not_started;
 
 /// Reads, checks and alarms without history.
 const PIPELINE: &str = "\
@@ -38,7 +37,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &ModbusArgs, output: &Output) -> Result<Exit, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
-    let devices = Devices::start(args.connections)?;
+    let devices = Devices::start(Size { endpoints: args.connections, tags: args.tags })?;
     let registry = ducto_operators::registry();
     let folder = site::Folder::new(args.data.as_deref())?;
     let path = write(folder.path(), &devices.ports, args.tags, args.workers).map_err(|error| failed(&error))?;
@@ -126,9 +125,9 @@ impl Counts {
 /// A site of as many wells as there are devices, as an integrator would write it.
 fn write(folder: &Path, ports: &[u16], tags: usize, workers: usize) -> std::io::Result<PathBuf> {
     let site = folder.join("site");
-    let mut template = String::from(
-        "templates:\n  rtu:\n    kind: well\n    parameters: {port: {type: integer}}\n    connection: {type: modbus, \
-         endpoint: \"tcp://127.0.0.1:${port}\", scan: 1s}\n    tags:\n",
+    let mut template = format!(
+        "templates:\n  rtu:\n    kind: well\n    parameters: {{port: {{type: integer}}}}\n    connection: {{type: modbus, \
+         endpoint: \"tcp://127.0.0.1:${{port}}\", order: {ORDER}, scan: 1s}}\n    tags:\n",
     );
     for tag in 0..tags {
         let alarm = if tag % 10 == 0 { ", alarms: {H: 300}" } else { "" };
@@ -163,11 +162,11 @@ struct Devices {
 }
 
 impl Devices {
-    fn start(count: usize) -> Result<Self, Failure> {
+    fn start(size: Size) -> Result<Self, Failure> {
         let failed = |what: String| Failure::new(Exit::Data, format!("the devices cannot be started: {what}"));
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let mut process = Command::new(program)
-            .args(["bench", "devices", &count.to_string()])
+            .args(["bench", "devices", &format!("{}x{}", size.endpoints, size.tags)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -189,37 +188,13 @@ impl Drop for Devices {
     }
 }
 
-/// `ducto bench devices`: so many devices, each on a port of its own, until standard input ends. Prints the ports.
+/// `ducto bench devices`: the endpoints of `ducto simulate --load` until standard input ends. Prints their ports.
 pub(super) fn devices(args: &DevicesArgs) -> Result<Exit, Failure> {
-    let failed = |error: std::io::Error| Failure::new(Exit::Data, format!("devices cannot listen: {error}"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(failed)?;
-    let device: Arc<dyn Device> = Arc::new(Changing::default());
-    let servers = runtime.block_on(async {
-        let mut servers = Vec::new();
-        for _ in 0..args.count {
-            servers.push(Server::bind("127.0.0.1:0", device.clone()).await?);
-        }
-        Ok(servers)
-    });
-    let servers: Vec<Server> = servers.map_err(failed)?;
-    let ports: Vec<u16> = servers.iter().map(|server| server.local_addr().port()).collect();
+    let failed = |error: std::io::Error| Failure::new(Exit::Data, format!("the devices cannot be told: {error}"));
+    let load = Load::start(args.size, 1, "127.0.0.1:0").map_err(not_started)?;
+    let ports: Vec<u16> = load.addresses().iter().map(|address| address.port()).collect();
     let mut out = std::io::stdout();
     writeln!(out, "{}", json!(ports)).and_then(|()| out.flush()).map_err(failed)?;
     std::io::stdin().read_to_end(&mut Vec::new()).map_err(failed)?;
     Ok(Exit::Done)
-}
-
-/// Any holding register can be read; two of them are a number from 200 to 201 that changes with each request.
-#[derive(Default)]
-struct Changing {
-    requests: AtomicU32,
-}
-
-impl Device for Changing {
-    fn handle(&self, _unit: u8, request: &Request) -> Reply {
-        let Request::ReadHoldingRegisters { address, count } = request else { return Err(Exception::IllegalFunction) };
-        let change = self.requests.fetch_add(1, Ordering::Relaxed) as u16;
-        let register = |offset: u16| if offset.is_multiple_of(2) { 0x4348 } else { offset.wrapping_add(change) };
-        Ok(Response::ReadHoldingRegisters((0..*count).map(|i| register(address.wrapping_add(i))).collect()))
-    }
 }

@@ -265,6 +265,6 @@ fn dataset_figures(now: &DatasetState, before: Option<&DatasetState>, rate: &Rat
         committed: now.last_commit.map(times::rfc3339),
         committed_micros: now.last_commit,
         errors: now.errors,
-        last_error: now.last_error.clone(),
+        last_error: now.last_error.clone().or_else(|| now.merge_error.clone()),
     }
 }

@@ -116,6 +116,7 @@ pub(super) fn status(at: u64) -> Status {
                 last_commit: Some(NOW - 40_000_000),
                 errors: 0,
                 last_error: None,
+                merge_error: None,
             },
             DatasetState { name: "minutes".to_owned(), rows: 3 * at, ..DatasetState::default() },
         ],

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod checks;
 mod command;
+mod connect;
 mod demo;
 mod device;
 mod drawings;
 mod help;
+mod imports;
 mod replay;
 mod running;
 mod simulate;
 mod site;
 mod socket;
+mod spreadsheet;
 mod views;

@@ -66,6 +66,8 @@ codes! {
     E0114 MergeNotMapping "`<<` is given something other than a mapping";
     E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
     E0117 SecretUnreadable "a secret's file cannot be used";
+    E0118 JsonSyntax "the text is not valid JSON";
+    E0119 TomlSyntax "the text is not valid TOML";
     E0120 ExpressionSyntax "an expression is no SQL expression";
 
     E0201 FieldUnknown "a field is not one of those that can stand here";
@@ -118,6 +120,7 @@ codes! {
     E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
     E0345 AlarmSettings "the settings of an alarm do not fit its type";
+    E0346 UnitReplaced "a table gives a tag a unit of another quantity than its template does";
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
@@ -163,6 +166,7 @@ codes! {
     W0270 SelectionEmpty "a condition on tags is true for none";
 
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
+    W0346 UnitWithoutRanges "a table changes the unit of a tag and leaves ranges or limits that were written in another";
     W0370 AddressShared "several tags read one address";
     W0380 PollBudgetExceeded "the scans over an endpoint need more requests than its budget allows";
 

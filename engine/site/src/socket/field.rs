@@ -1,6 +1,7 @@
 //! A site with graphs of the tests' own: `wells` is `all` (source) → `newest` (rows, and the view `state`) → `kept`
 //! (sink); `other` is `all` alone. What enters is in the test's hands.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +22,8 @@ use ducto_graph::site::Site;
 use ducto_graph::source::Place;
 use ducto_graph::tree::Spanned;
 use ducto_record::{
-    Asset, Batch, Dimension, Directory, Entry, Epoch, Layout, Origin, Part, Reference, RowType, Samples, StreamType,
-    Tag, Unit, Units, ValueKind, Values, with_role,
+    Asset, Batch, Dimension, Directory, Entry, Epoch, Layout, Measure, Origin, Part, Reference, RowType, Samples,
+    StreamType, Tag, Unit, Units, ValueKind, Values, with_role,
 };
 use ducto_runtime::VIEW;
 use ducto_storage::{DataFolder, Historian};
@@ -168,22 +169,25 @@ fn directory() -> Directory {
         let kind = if name == "W1.RUN" { ValueKind::Bool } else { ValueKind::Float64 };
         let asset = name.split_once('.').and_then(|(asset, _)| directory.directory().asset_id(asset));
         let unit = name.ends_with("THP").then(psig);
-        let states =
-            if name == "W1.RUN" { [(0, "Parado".to_owned()), (1, "En marcha".to_owned())].into() } else { [].into() };
-        let description = [("es".to_owned(), format!("Prueba {name}"))].into();
+        let states = match name {
+            "W1.RUN" => BTreeMap::from([(0, "Parado".to_owned()), (1, "En marcha".to_owned())]),
+            _ => BTreeMap::new(),
+        };
+        let states = Arc::new(states);
+        let description = Arc::new(BTreeMap::from([("es".to_owned(), format!("Prueba {name}"))]));
         directory.tag(Tag { asset, unit, states, description, ..Tag::named(name, kind) });
     }
     directory.build()
 }
 
 fn psig() -> Unit {
-    Unit {
+    Unit::from(Measure {
         symbol: "psig".into(),
         dimension: Dimension([-1, 1, -2, 0, 0, 0, 0]),
         reference: Reference::Gauge,
         scale: 6_894.757,
         offset: 0.0,
-    }
+    })
 }
 
 /// A site that runs, and its data folder.

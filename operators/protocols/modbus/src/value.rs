@@ -119,6 +119,14 @@ impl FromStr for Order {
     }
 }
 
+/// As it is written: `CDAB`.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = ORDERS.iter().find(|(_, order)| order == self).map(|(name, _)| *name);
+        f.write_str(name.unwrap_or_default())
+    }
+}
+
 impl Order {
     fn swaps_bytes(self) -> bool {
         matches!(self, Self::Dcba | Self::Badc)

@@ -11,8 +11,10 @@ mod open;
 mod overlaps;
 mod point;
 mod poller;
+pub mod probe;
 mod schedule;
 mod shape;
+pub mod suggest;
 #[cfg(test)]
 mod tests;
 
