@@ -68,7 +68,7 @@ fn check(folder: &Path, import: &Import) -> Option<Loading> {
     let mut written = Loading::new();
     let Loading { registry, sources, diagnostics } = &mut written;
     let site = load_site_in_part(folder, registry, sources, diagnostics)?;
-    let imported = import.devices.iter().any(|device| site.directory.asset_id(&device.name).is_some());
+    let imported = import.devices.iter().all(|device| site.directory.asset_id(&device.name).is_some());
     imported.then_some(written)
 }
 

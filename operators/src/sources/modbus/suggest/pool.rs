@@ -19,6 +19,8 @@ const FEW: f64 = 0.2;
 const RIVAL: f64 = 0.5;
 /// How many times as far values move, in the mean of several tags, in a way that is not theirs.
 const ROUGHER: f64 = 1.5;
+/// The same, where nothing else speaks against that way.
+const CLEARLY_ROUGHER: f64 = 4.0;
 
 /// A way and the tags of a pool that read well in it, those that it does not change among them.
 struct Tried<'a> {
@@ -165,7 +167,8 @@ impl Examination<'_> {
         let now = affected.iter().filter(|index| self.verdicts[**index].fits()).count();
         let impossible = affected.iter().filter(|index| self.is_impossible(**index, &self.verdicts[**index])).count();
         let few = now as f64 <= affected.len() as f64 * FEW;
-        let all = refuted + beyond == 0 && fitting.len() == telling.len() && impossible >= SOME;
+        // A unit only makes values larger or smaller, and what reads well in one often does in the next.
+        let all = way.unit.is_none() && refuted + beyond == 0 && fitting.len() == telling.len() && impossible >= SOME;
         Tried { way, affected, fitting, refuted: refuted + beyond, is_called_for: few || all }
     }
 
@@ -185,7 +188,9 @@ impl Examination<'_> {
         let count = |tried: &Tried<'_>| differing.iter().filter(|index| tried.fitting.contains(index)).count();
         let (theirs, ours) = (count(other), count(best));
         let as_good = theirs > 0 && theirs as f64 >= ours as f64 * RIVAL;
-        as_good && self.roughness(other, best, &differing) < ROUGHER
+        // Where neither says anything impossible of any tag, values that move a little less are no proof.
+        let least = if other.refuted == 0 && best.refuted == 0 { CLEARLY_ROUGHER } else { ROUGHER };
+        as_good && self.roughness(other, best, &differing) < least
     }
 
     /// How many times as far values move in one way as in another, in the geometric mean of the tags that fit in both;
