@@ -157,7 +157,7 @@ fn joined(folders: &[String], name: &str) -> Vec<String> {
 }
 
 /// The folders that name a tag's asset, and how much of the path is left for the variable.
-fn asset_path<'a>(leaf: &'a Leaf, depth: Option<usize>) -> &'a [String] {
+fn asset_path(leaf: &Leaf, depth: Option<usize>) -> &[String] {
     let outside = leaf.folders.len() - 1;
     // An instance of a type is an asset; of other tags the folder around them is.
     let depth = depth.unwrap_or_else(|| leaf.instance.unwrap_or(outside));
