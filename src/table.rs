@@ -47,6 +47,23 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     clean.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// Lines of at most `width` characters, broken at spaces; a word that is longer has a line of its own.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.extend(Some(line).filter(|line| !line.is_empty()));
+    lines
+}
+
 /// As [`shorten`], cut in the middle: of a name both ends tell it from others.
 pub(crate) fn shorten_middle(text: &str, width: usize) -> String {
     let letters: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

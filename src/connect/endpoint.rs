@@ -43,7 +43,10 @@ pub(crate) fn run(args: &ConnectArgs, output: &Output) -> Result<Exit, Failure> 
                 "{endpoint}: none of {asked} answers within {:?}; check the wiring, or raise `--timeout`",
                 args.timeout
             )),
-            count => output.line(&format!("{endpoint}: {count} of {asked} answer")),
+            count => {
+                let verb = if units.len() == 1 { "answers" } else { "answer" };
+                output.line(&format!("{endpoint}: {count} of {asked} {verb}"));
+            }
         }
         if found.len() > 3 && found.len() == units.len() && alike(&found) {
             output.line("all answer alike: the device does not look at the unit, so any will do");

@@ -9,7 +9,7 @@ use ducto_graph::diagnostic::suggestion;
 use ducto_graph::load::load_site_in_part;
 use ducto_graph::site::{ConnectionSettings, Site};
 use ducto_operators::sources::modbus::probe::{self, Answered, Endpoint, Wanted};
-use ducto_operators::sources::modbus::{Modbus, read_plan};
+use ducto_operators::sources::modbus::{Modbus, TagReading, read_plan};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use crate::load::{Loading, counted};
 use crate::output::{Exit, Failure, Output};
 use crate::pattern::matches;
 use crate::reading;
-use crate::table::{Align, layout};
+use crate::table::{Align, layout, wrapped};
 use crate::words::Language;
 
 /// Endpoints that are read at the same time.
@@ -260,16 +260,20 @@ impl Shown<'_> {
                     // The first line names the endpoint and the unit again.
                     let (head, reads) = plan.split_once('\n').unwrap_or((&plan, ""));
                     let head = head.rsplit_once(": ").map_or(head, |(_, head)| head);
-                    text.push_str(&format!("  plan: {head}\n{}", indented(reads)));
+                    text.push_str(&format!("  plan: {head}\n{}", planned(reads)));
                 }
-                text.push_str(&self.values(member, of, whole));
+                match refused(&of.readings) {
+                    Some(error) => text.push_str(&planned(error)),
+                    None => text.push_str(&self.values(member, of, whole)),
+                }
             }
         }
         let Counts { assets, answering, tags, bad } = counts;
         text.push_str(&format!(
-            "{}: {answering} of {} answer, {} of {} good\n",
+            "{}: {answering} of {} answer{}, {} of {} good\n",
             self.site.name,
             counted(assets, "asset"),
+            if assets == 1 { "s" } else { "" },
             tags - bad,
             counted(tags, "tag"),
         ));
@@ -354,6 +358,26 @@ fn asset_json(member: &probe::Member, of: &probe::MemberAnswer) -> serde_json::V
         "reads": reads,
         "tags": readings,
     })
+}
+
+/// The error of a device that refuses every tag for one cause: it is said once.
+fn refused(readings: &[TagReading]) -> Option<&str> {
+    let error = readings.first()?.error.as_deref()?;
+    readings.iter().all(|reading| reading.error.as_deref() == Some(error)).then_some(error)
+}
+
+/// Lines that may be long, with what does not fit a terminal further in.
+fn planned(text: &str) -> String {
+    const WIDTH: usize = 80;
+    let lines = text.lines().flat_map(|line| {
+        let depth = 2 + line.len() - line.trim_start().len();
+        let parts = wrapped(line, WIDTH - depth - 4);
+        parts.into_iter().enumerate().map(move |(at, part)| {
+            let depth = if at == 0 { depth } else { depth + 4 };
+            format!("{}{part}\n", " ".repeat(depth))
+        })
+    });
+    lines.collect()
 }
 
 fn indented(text: &str) -> String {

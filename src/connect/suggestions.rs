@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::load::counted;
 use crate::reading::registers_text;
-use crate::table::number;
+use crate::table::{number, wrapped};
 
 /// Assets of one template with the same proposal from which on the template is the better place for it.
 const SHARED: usize = 3;
@@ -25,7 +25,8 @@ pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> 
                 for Change { field, value } in changes {
                     proposals.push_str(&format!("  {name};{field};{value}\n"));
                 }
-                proposals.push_str(&format!("      {reason} ({})\n", registers_text(&possible.registers)));
+                let reason = format!("{reason} ({})", registers_text(&possible.registers));
+                wrapped(&reason, 74).iter().for_each(|line| proposals.push_str(&format!("      {line}\n")));
             }
             Outcome::Open { possible, doubt } => {
                 left += 1;

@@ -8,6 +8,7 @@ use super::texts::{bytes, count, gauge, percent, rate, share, short_time};
 use super::values::Values;
 use super::words::Words;
 use crate::screen::{Cell, Column, Grid, ends, grid, wrap};
+use crate::table::wrapped;
 use crate::times::{Zone, span};
 use crate::words::Language;
 
@@ -425,21 +426,8 @@ fn node_row(name: &str, node: &Node) -> Vec<Cell> {
 fn indented(parts: Vec<String>, width: usize) -> Vec<Line<'static>> {
     const INDENT: usize = 4;
     let room = width.saturating_sub(INDENT).max(8);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in parts.join("; ").split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
+    wrapped(&parts.join("; "), room)
         .into_iter()
-        .filter(|line| !line.is_empty())
         .map(|line| Line::styled(format!("{}{line}", " ".repeat(INDENT)), QUIET))
         .collect()
 }

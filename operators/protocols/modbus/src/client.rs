@@ -95,7 +95,7 @@ pub enum Error {
     #[error("nothing dialled in to {address} within {after:?}: check the modem's target address and its line")]
     NobodyCame { address: String, after: Duration },
     #[error(
-        "{address}, unit {unit}: no answer within {after:?} ({foreign} other frames came): check the unit id, or raise the timeout"
+        "{address}, unit {unit}: no answer within {after:?}{}: check the unit id, or raise the timeout", others(*foreign)
     )]
     Timeout { address: String, unit: u8, after: Duration, foreign: u64 },
     #[error(
@@ -117,6 +117,15 @@ pub enum Error {
     /// Nothing of the request was sent.
     #[error("the connection to {address} is closed: connect again")]
     Closed { address: String },
+}
+
+/// What else came while an answer was waited for.
+fn others(frames: u64) -> String {
+    match frames {
+        0 => String::new(),
+        1 => ", but one other frame".to_owned(),
+        frames => format!(", but {frames} other frames"),
+    }
 }
 
 /// What carries bytes both ways.

@@ -130,9 +130,10 @@ fn plan_of(config: &Modbus, limits: Limits, groups: Groups, mut refused: Refused
 }
 
 impl fmt::Display for ReadPlan {
-    /// A line for each request: `unit 3, function 3: 40001 to 40014 (14 registers, 10 unused) for THP, CHP every 1s`.
+    /// A line for each request: `function 3: 40001 to 40014, 14 holding registers (10 not needed) every 1s, cost 46: THP`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, unit {}: {} requests", self.endpoint, self.unit, self.reads.len())?;
+        let plural = if self.reads.len() == 1 { "" } else { "s" };
+        write!(f, "{}, unit {}: {} request{plural}", self.endpoint, self.unit, self.reads.len())?;
         write!(f, ", {:.1} a minute", self.requests_per_minute)?;
         for read in &self.reads {
             let PlannedRead { table, function, count, first, last, period, priority, tags, unused, cost, .. } = read;
