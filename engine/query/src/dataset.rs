@@ -20,6 +20,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use ducto_storage::{FileEntry, REVISION, Snapshot, corrects};
 
@@ -150,7 +151,12 @@ impl Pinned {
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
         partitions: usize,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let groups = self.open(files, partitions)?;
+        if groups.is_empty() {
+            // A plan without partitions is none that others could sort or join.
+            return Ok(None);
+        }
         let reader = Arc::new(OpenFiles { footers: self.footers.clone() });
         let mut source = ParquetSource::new(self.schema.clone())
             .with_parquet_file_reader_factory(reader)
@@ -159,11 +165,19 @@ impl Pinned {
             source = source.with_predicate(filter.clone());
         }
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(self.open(files, partitions)?)
+            .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        Ok(Some(DataSourceExec::from_data_source(config)))
+    }
+
+    fn nothing(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => self.schema.clone(),
+        };
+        Ok(Arc::new(EmptyExec::new(schema)))
     }
 }
 
@@ -269,13 +283,15 @@ impl TableProvider for DatasetTable {
         let mut named = row_key.clone();
         named.push(REVISION.to_owned());
         let of_map = columns_of(&named)?;
-        let corrections = pinned.scan_files(&corrected, of_corrections.as_ref(), Some(&of_map), None, 1)?;
+        let corrections = match pinned.scan_files(&corrected, of_corrections.as_ref(), Some(&of_map), None, 1)? {
+            Some(corrections) => corrections,
+            None => pinned.nothing(Some(&of_map))?,
+        };
         let tail =
             revised_tail.iter().map(|batch| batch.project(&of_map)).collect::<std::result::Result<Vec<_>, _>>()?;
 
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..pinned.schema.fields().len()).collect());
         let mut read = wanted.clone();
-        named.push("reason".to_owned());
         let needed = columns_of(&named)?;
         read.extend(needed.iter().filter(|at| !wanted.contains(at)));
         let from_files = pinned.scan_files(&files, filter.as_ref(), Some(&read), None, partitions)?;
@@ -285,17 +301,23 @@ impl TableProvider for DatasetTable {
 }
 
 fn with_tail(
-    files: Arc<dyn ExecutionPlan>,
+    files: Option<Arc<dyn ExecutionPlan>>,
     pinned: &Pinned,
     projection: Option<&Vec<usize>>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     if pinned.tail.is_empty() {
-        return Ok(files);
+        return match files {
+            Some(files) => Ok(files),
+            None => pinned.nothing(projection),
+        };
     }
     let tail = MemorySourceConfig::try_new_exec(
         std::slice::from_ref(&pinned.tail),
         pinned.schema.clone(),
         projection.cloned(),
     )?;
-    UnionExec::try_new(vec![files, tail])
+    match files {
+        Some(files) => UnionExec::try_new(vec![files, tail]),
+        None => Ok(tail),
+    }
 }

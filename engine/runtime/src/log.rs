@@ -2,6 +2,7 @@
 //! disk will stand behind the same interface.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +31,10 @@ pub(crate) struct ReaderId(u64);
 struct Reader {
     /// Everything up to here is done with: processed and in a snapshot.
     kept_from: Epoch,
-    /// Everything up to here is processed.
+    /// Everything up to here is processed, and has come to the sinks or waits for them.
     done: Epoch,
+    /// By sink, the first epoch that waits for it; the greatest where none does.
+    waiting: Vec<Arc<AtomicU64>>,
     wakers: Arc<[Waker]>,
 }
 
@@ -133,11 +136,12 @@ impl SiteLog {
     }
 
     /// Registers a reader that starts behind `position`.
-    pub(crate) fn register(&self, position: Epoch) -> ReaderId {
+    /// `waiting`: by sink, the first epoch that waits for it.
+    pub(crate) fn register(&self, position: Epoch, waiting: Vec<Arc<AtomicU64>>) -> ReaderId {
         let mut inner = self.lock();
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
-        inner.readers.insert(id, Reader { kept_from: position, done: position, wakers: Arc::new([]) });
+        inner.readers.insert(id, Reader { kept_from: position, done: position, waiting, wakers: Arc::new([]) });
         id
     }
 
@@ -185,8 +189,25 @@ impl SiteLog {
         inner.done() >= epoch
     }
 
-    /// Wakes whoever waits in [`SiteLog::wait_done`], to look at something else that changed.
+    /// The epoch up to which every sink has what was for it.
+    pub fn stored(&self) -> Epoch {
+        self.lock().stored()
+    }
+
+    /// As [`SiteLog::wait_done`], and until nothing of it waits for a sink.
+    pub fn wait_stored(&self, epoch: Epoch, timeout: Duration) -> bool {
+        let inner = self.lock();
+        let (inner, _) = self
+            .progress
+            .wait_timeout_while(inner, timeout, |inner| inner.stored() < epoch)
+            .unwrap_or_else(PoisonError::into_inner);
+        inner.stored() >= epoch
+    }
+
+    /// Wakes whoever waits for progress, to look at something else that changed.
     pub fn notify(&self) {
+        // The lock orders this with their look: no wake-up is lost.
+        drop(self.lock());
         self.progress.notify_all();
     }
 }
@@ -198,6 +219,12 @@ impl Inner {
 
     fn done(&self) -> Epoch {
         self.readers.values().map(|reader| reader.done).min().unwrap_or_else(|| self.last())
+    }
+
+    fn stored(&self) -> Epoch {
+        let waiting = self.readers.values().flat_map(|reader| &reader.waiting);
+        let first = waiting.map(|first| first.load(Ordering::Acquire)).min().unwrap_or(Epoch::MAX);
+        self.done().min(first.saturating_sub(1))
     }
 
     /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays.
@@ -219,7 +246,7 @@ mod tests {
     #[test]
     fn a_reader_behind_the_ring_is_told_what_it_lost() {
         let log = SiteLog::new(1, 7);
-        let slow = log.register(7);
+        let slow = log.register(7, Vec::new());
         for time in 0..5 {
             log.append(time, Vec::new());
         }
@@ -232,9 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_sink_is_not_stored() {
+        let log = SiteLog::new(1 << 20, 0);
+        let waits = Arc::new(AtomicU64::new(Epoch::MAX));
+        let reader = log.register(0, vec![waits.clone()]);
+        for time in [10, 20, 30] {
+            log.append(time, Vec::new());
+        }
+        log.advance(reader, 3, 0);
+        assert_eq!((log.done(), log.stored()), (3, 3));
+        waits.store(2, Ordering::Release);
+        assert_eq!((log.done(), log.stored()), (3, 1));
+        assert!(log.wait_done(3, Duration::ZERO) && !log.wait_stored(2, Duration::ZERO));
+    }
+
+    #[test]
     fn what_a_reader_may_need_stays() {
         let log = SiteLog::new(1 << 20, 0);
-        let reader = log.register(0);
+        let reader = log.register(0, Vec::new());
         for time in [10, 5, 20] {
             log.append(time, Vec::new());
         }

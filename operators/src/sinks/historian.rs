@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration as StdDuration, Instant};
+use std::time::Duration as StdDuration;
 
 use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
@@ -22,7 +22,8 @@ use super::historians::{Announcer, Historians};
 /// Stores samples or rows as Parquet in the data folder, by date and hour, sorted by tag and time, where DuckDB,
 /// Polars, pandas and Spark open them as they lie. Samples of whole numbers, booleans and texts become datasets of
 /// their own beside it: `history_int64`, `history_bool`, `history_text`. A corrected row is stored with a higher
-/// `revision`; `revision` rises with whatever comes, and is odd where it replaces or removes an earlier row.
+/// `revision`; `revision` rises with whatever comes, and is odd where it replaces or removes an earlier row,
+/// and 3 above a multiple of 4 where it removes one.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistorianSink {
@@ -82,9 +83,127 @@ pub fn dataset_of_kind(dataset: &str, kind: ValueKind) -> String {
     }
 }
 
-fn is_dataset_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+/// Names that queries and `views.sql` make of a dataset's own: every version of its rows, and its rows with what
+/// their tags mean.
+const OF_VIEWS: [&str; 2] = ["_revisions", "_with_tags"];
+
+/// Words that SQL, here or in DuckDB, takes for something else than a table.
+const SQL_WORDS: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "column",
+    "constraint",
+    "create",
+    "cross",
+    "default",
+    "deferrable",
+    "desc",
+    "describe",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "from",
+    "full",
+    "group",
+    "having",
+    "in",
+    "initially",
+    "inner",
+    "intersect",
+    "into",
+    "is",
+    "join",
+    "lambda",
+    "lateral",
+    "leading",
+    "left",
+    "limit",
+    "natural",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "outer",
+    "pivot",
+    "placing",
+    "primary",
+    "qualify",
+    "references",
+    "returning",
+    "right",
+    "select",
+    "set",
+    "show",
+    "some",
+    "summarize",
+    "symmetric",
+    "table",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "unnest",
+    "unpivot",
+    "using",
+    "values",
+    "variadic",
+    "when",
+    "where",
+    "window",
+    "with",
+];
+
+/// Why a dataset cannot have this name, and what to do.
+fn name_fault(name: &str) -> Option<(String, String)> {
+    let is_table = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+    };
+    if !is_table(name) {
+        let rule = "use lower-case letters, digits and `_`, with a letter first";
+        let lower = name.to_lowercase().replace(['-', '.', ' '], "_");
+        let help = if is_table(&lower) { format!("{rule}: `{lower}`") } else { rule.to_owned() };
+        return Some(("it makes no folder, or needs quotes in SQL".to_owned(), help));
+    }
+    if name == ducto_storage::TAGS {
+        return Some((
+            "the table of tags has this name".to_owned(),
+            "name it after what it holds: `history`".to_owned(),
+        ));
+    }
+    if name == "information_schema" || name == "pg_catalog" {
+        let why = "SQL keeps what it knows of its own tables there".to_owned();
+        return Some((why, "name it after what it holds: `history`".to_owned()));
+    }
+    if let Some((of, view)) = OF_VIEWS.iter().find_map(|view| Some((name.strip_suffix(view)?, view))) {
+        let why = format!("a view of a dataset `{of}` has this name");
+        return Some((why, format!("leave `{view}` out, or write `{of}{view}_rows`")));
+    }
+    SQL_WORDS.contains(&name).then(|| ("it is a word of SQL".to_owned(), format!("say more: `{name}_rows`")))
 }
 
 impl HistorianSink {
@@ -104,9 +223,8 @@ impl HistorianSink {
 
 impl SinkConfig for HistorianSink {
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) {
-        if !is_dataset_name(&self.dataset) {
-            let message = format!("`{}` cannot name a dataset", *self.dataset);
-            let help = "use lower-case letters, digits and `_`, with a letter first";
+        if let Some((why, help)) = name_fault(&self.dataset) {
+            let message = format!("`{}` cannot name a dataset: {why}", *self.dataset);
             cx.report(Diagnostic::new(Code::DatasetNameInvalid, message).at(self.dataset.place).help(help));
         }
         if self.commit_every == Duration::ZERO {
@@ -157,6 +275,7 @@ impl SinkConfig for HistorianSink {
             open: Vec::new(),
             pending: Vec::new(),
             epoch: 0,
+            full: None,
         };
         // Opened now, so that a folder that cannot be written is known before anything runs.
         let mut schemas: Vec<DatasetSchema> = Vec::new();
@@ -193,14 +312,6 @@ impl SinkConfig for HistorianSink {
 /// Share of the site's memory budget for rows that are not on disk yet.
 const BUFFER_SHARE: u64 = 4;
 
-/// How long a sink waits for the disk before it says so, and before it says so again. Shorter waits are how input
-/// that comes as fast as it can is held back.
-const PATIENCE: StdDuration = StdDuration::from_secs(5);
-const AGAIN: StdDuration = StdDuration::from_secs(60);
-
-/// How often a waiting sink looks whether the site stops.
-const LOOK: StdDuration = StdDuration::from_millis(200);
-
 struct HistorianWriter {
     config: HistorianSink,
     share: u64,
@@ -214,6 +325,8 @@ struct HistorianWriter {
     /// What came of the epoch that is open.
     pending: Vec<Batch>,
     epoch: Epoch,
+    /// The one that had no room.
+    full: Option<Arc<Appender>>,
 }
 
 impl HistorianWriter {
@@ -244,24 +357,14 @@ impl HistorianWriter {
         self.open(schema).map_err(|error| NodeError::Other(Box::new(error)))
     }
 
-    /// Appends, and waits for the disk where it is behind: a dataflow waits for that and for nothing else.
-    fn append(&self, appender: &Appender, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
-        let mut speak_at = Instant::now() + PATIENCE;
-        loop {
-            match appender.append(epoch, batch, &self.directory) {
-                Ok(()) => return Ok(()),
-                Err(error @ AppendError::Full { .. }) => {
-                    if self.historians.is_closing() {
-                        return Err(NodeError::Other(Box::new(error)));
-                    }
-                    if Instant::now() >= speak_at {
-                        speak_at = Instant::now() + AGAIN;
-                        tracing::warn!(dataset = &*self.dataset, "{error}; the pipeline waits");
-                    }
-                    appender.historian().wait_for_room(LOOK);
-                }
-                Err(error) => return Err(NodeError::Other(Box::new(error))),
+    fn append(&mut self, appender: &Arc<Appender>, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
+        match appender.append(epoch, batch, &self.directory) {
+            Ok(()) => Ok(()),
+            Err(error @ AppendError::Full { .. }) if !self.historians.is_closing() => {
+                self.full = Some(appender.clone());
+                Err(NodeError::Later(Box::new(error)))
             }
+            Err(error) => Err(NodeError::Other(Box::new(error))),
         }
     }
 
@@ -297,6 +400,15 @@ impl Sink for HistorianWriter {
             appender.end_epoch(epoch, now);
         }
         Ok(())
+    }
+
+    fn wait(&mut self, at_most: StdDuration) {
+        match self.full.take() {
+            Some(appender) => {
+                appender.historian().wait_for_room(at_most);
+            }
+            None => std::thread::sleep(at_most),
+        }
     }
 
     fn settle(&mut self) {
@@ -426,11 +538,14 @@ mod tests {
 
     #[test]
     fn names_that_make_no_table_are_known() {
-        for name in ["history", "a1_b"] {
-            assert!(is_dataset_name(name), "{name}");
+        for name in ["history", "a1_b", "revisions", "tags_of_wells", "orders", "minutes_with_tags_rows"] {
+            assert_eq!(name_fault(name), None, "{name}");
         }
-        for name in ["", "History", "1a", "a-b", "año", "a.b", "../x"] {
-            assert!(!is_dataset_name(name), "{name}");
+        let bad = ["", "History", "1a", "a-b", "año", "a.b", "../x"];
+        let taken = ["tags", "information_schema", "minutes_revisions", "minutes_with_tags", "order", "select"];
+        for name in bad.into_iter().chain(taken) {
+            assert!(name_fault(name).is_some(), "{name}");
         }
+        assert!(name_fault("Well-History").unwrap().1.contains("`well_history`"));
     }
 }
