@@ -1,8 +1,6 @@
 //! A dataset as a table: the files of its manifest that a query needs, and its live tail.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::SchemaRef;
@@ -26,6 +24,7 @@ use ducto_storage::{FileEntry, REVISION, Snapshot, corrects};
 
 use crate::QueryError;
 use crate::latest::Latest;
+use crate::left_out::{Files, Why};
 use crate::open_files::{Footers, OpenFile, OpenFiles};
 
 /// A dataset at one moment, with its files open: every table of a query sees the same rows.
@@ -35,35 +34,17 @@ pub(crate) struct Pinned {
     schema: SchemaRef,
     tail: Vec<RecordBatch>,
     footers: Arc<Footers>,
-    missing: Arc<Missing>,
-}
-
-/// Files that a manifest names and that are nowhere. One that was looked for in vain under an earlier manifest too was
-/// not merged away meanwhile: the answer goes without it, and says so.
-#[derive(Debug, Default)]
-pub(crate) struct Missing {
-    known: BTreeSet<PathBuf>,
-    left_out: Mutex<BTreeSet<PathBuf>>,
-}
-
-impl Missing {
-    pub(crate) fn known(known: BTreeSet<PathBuf>) -> Self {
-        Self { known, left_out: Mutex::default() }
-    }
-
-    pub(crate) fn left_out(&self) -> Vec<PathBuf> {
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
+    used: Arc<Files>,
 }
 
 impl Pinned {
     pub(crate) fn new(
         snapshot: Snapshot,
         footers: Arc<Footers>,
-        missing: Arc<Missing>,
+        used: Arc<Files>,
     ) -> std::result::Result<Self, QueryError> {
         let tail = snapshot.tail()?;
-        Ok(Self { schema: snapshot.schema(), tail, snapshot, footers, missing })
+        Ok(Self { schema: snapshot.schema(), tail, snapshot, footers, used })
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -107,6 +88,10 @@ impl Pinned {
         let mut gone = Vec::new();
         for (number, file) in files.iter().enumerate() {
             let path = self.snapshot.path(file);
+            if self.used.known.damaged.contains(&path) {
+                self.used.leave_out(path, file, Why::Damaged);
+                continue;
+            }
             let opened = OpenFile::open(path.clone(), file.bytes).or_else(|error| match error.kind() {
                 // A merge has exchanged its folder, and the manifest that says so is not written yet.
                 std::io::ErrorKind::NotFound => match self.snapshot.staged(file) {
@@ -118,8 +103,8 @@ impl Pinned {
             let open = match opened {
                 Ok(open) => open,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    if self.missing.known.contains(&path) {
-                        self.missing.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+                    if self.used.known.gone.contains(&path) {
+                        self.used.leave_out(path, file, Why::Missing);
                     } else {
                         gone.push(path);
                     }
@@ -134,6 +119,11 @@ impl Pinned {
                     )));
                 }
             };
+            if !open.is_whole() {
+                self.used.leave_out(path, file, Why::Damaged);
+                continue;
+            }
+            self.used.opened(&path, file);
             let planned = PartitionedFile::new(path.to_string_lossy(), file.bytes).with_extension(open);
             let group = number % groups.len();
             groups[group].push(planned);

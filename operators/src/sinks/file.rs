@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use super::Historians;
 use super::append::{Pending, written_columns};
+use super::historians::Claim;
 use super::text::TextFormat;
 
 /// Appends what comes to a file, a line a sample or row, with the names of tags and assets. A corrected row comes
@@ -108,10 +109,10 @@ impl SinkConfig for FileSink {
         let mut output = Output { path, header: format.header(&columns), file: None };
         // Opened now, so that a file that cannot be written is known before anything runs.
         output.file().map_err(|error| cx.error(error.to_string()))?;
-        if historians.as_ref().is_some_and(|historians| !historians.claim(&output.path)) {
-            let path = output.path.display();
-            return Err(cx.error(format!("another sink writes `{path}` too; give each a file of its own")));
-        }
+        let taken = || {
+            cx.error(format!("another sink writes `{}` too; give each a file of its own", output.path.display()))
+        };
+        let claim = historians.map(|historians| historians.claim(&output.path).ok_or_else(taken)).transpose()?;
         Ok(Box::new(FileWriter {
             output,
             format,
@@ -121,7 +122,7 @@ impl SinkConfig for FileSink {
             inputs: cx.inputs.clone(),
             directory: cx.directory.clone(),
             pending: Pending::default(),
-            historians,
+            claim,
         }))
     }
 
@@ -259,7 +260,8 @@ struct FileWriter {
     inputs: Arc<[Input]>,
     directory: Arc<Directory>,
     pending: Pending,
-    historians: Option<Arc<Historians>>,
+    /// Where a site has a data folder.
+    claim: Option<Claim>,
 }
 
 impl FileWriter {
@@ -276,7 +278,7 @@ impl FileWriter {
 
     /// A file that cannot be written now is waited for, until the site stops.
     fn node_error(&self, error: FileSinkError) -> NodeError {
-        let closing = self.historians.as_ref().is_some_and(|historians| historians.is_closing());
+        let closing = self.claim.as_ref().is_some_and(Claim::is_closing);
         match error {
             FileSinkError::File(error) if !closing => NodeError::Later(Box::new(error)),
             error => NodeError::Other(Box::new(error)),

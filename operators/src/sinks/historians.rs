@@ -70,15 +70,16 @@ impl Historians {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// Takes a file for a sink; says whether no other has it.
-    pub(super) fn claim(&self, file: &Path) -> bool {
+    /// Takes a file for a sink until the claim is dropped; `None` where another has it.
+    pub(super) fn claim(self: &Arc<Self>, file: &Path) -> Option<Claim> {
         // By what the file system makes of its folder: links, `..`, another way to the data folder.
         let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
         let own = match (folder, file.file_name()) {
             (Some(folder), Some(name)) => folder.join(name),
             _ => file.to_owned(),
         };
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(own)
+        let is_free = self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(own.clone());
+        is_free.then(|| Claim { historians: self.clone(), file: own })
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -115,6 +116,25 @@ impl Historians {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that one sink writes.
+#[derive(Debug)]
+pub(super) struct Claim {
+    historians: Arc<Historians>,
+    file: PathBuf,
+}
+
+impl Claim {
+    pub(super) fn is_closing(&self) -> bool {
+        self.historians.is_closing()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.historians.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.file);
     }
 }
 

@@ -196,6 +196,8 @@ pub struct Reply {
     /// Whether something was done.
     pub done: bool,
     pub text: String,
+    /// What the text says, for those who have words of their own.
+    pub details: Vec<(&'static str, Arc<str>)>,
 }
 
 /// Where a node puts what it gives. The host makes one per node and reuses it.
@@ -244,8 +246,15 @@ impl Output {
         }
     }
 
-    pub fn reply(&mut self, action: &Action, done: bool, text: impl Into<String>) {
-        self.replies.push(Reply { action: action.id, done, text: text.into() });
+    /// Answers an action: in English words, and as `details` by name for those who have words of their own.
+    pub fn reply(
+        &mut self,
+        action: &Action,
+        done: bool,
+        text: impl Into<String>,
+        details: Vec<(&'static str, Arc<str>)>,
+    ) {
+        self.replies.push(Reply { action: action.id, done, text: text.into(), details });
     }
 
     /// For hosts and tests: what was given since the last call, by port.
