@@ -7,7 +7,9 @@ mod wells;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, StringArray};
 use ducto_query::{Folder, LeftOut, QueryError, Session, Site, Why};
+use ducto_record::Batch;
 use ducto_record::time::{HOUR, SECOND};
 use ducto_storage::{DataFolder, DatasetConfig, DatasetSchema, Historian};
 use wells::*;
@@ -38,6 +40,39 @@ async fn a_missing_file_leaves_its_rows_out_and_says_so() {
     assert!(answer.incomplete().unwrap().contains("not on the disk"));
     let answer = session.sql("SELECT 1").await.unwrap();
     assert_eq!(answer.incomplete(), None);
+}
+
+/// What people write as a reason hides no row: what was removed says so in its revision.
+#[tokio::test]
+async fn a_reason_of_people_hides_no_row() {
+    let data = tempfile::tempdir().unwrap();
+    let held = DataFolder::open(data.path()).unwrap();
+    let directory = directory();
+    let historian = Historian::open(&held, DatasetConfig::new("minutes", DatasetSchema::Rows(minutes_type()))).unwrap();
+    let put = |epoch: u64, given: &[(u32, i64, f64, i8)]| {
+        let Batch::Rows(batch) = minutes(given) else { unreachable!() };
+        let mut columns = batch.columns().to_vec();
+        columns[4] = Arc::new(StringArray::from(vec!["removed"; batch.num_rows()]));
+        let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        historian.append(epoch, &Batch::Rows(batch), &directory).unwrap();
+        historian.end_epoch(epoch, START + epoch as i64 * SECOND);
+    };
+    put(1, &[(0, 0, 1.0, 1), (1, 0, 2.0, 1), (1, 1, 3.0, 1)]);
+    // One is corrected, one removed.
+    put(2, &[(1, 0, 2.0, -1), (1, 0, 2.5, 1), (1, 1, 3.0, -1)]);
+    historian.commit().unwrap();
+    let session = folder(data.path());
+    let found = text(&session, "SELECT tag, mean, reason FROM minutes ORDER BY tag DESC").await;
+    let expected = "\
++--------------+------+---------+
+| tag          | mean | reason  |
++--------------+------+---------+
+| WELL-001.THP | 1.0  | removed |
+| WELL-001.CHP | 2.5  | removed |
++--------------+------+---------+";
+    assert_eq!(found, expected);
+    let views = std::fs::read_to_string(data.path().join("views.sql")).unwrap();
+    assert!(views.contains("revision % 4 <> 3") && !views.contains("reason"), "{views}");
 }
 
 /// Every part of a dataset may be empty, and every kind of question has its answer all the same.

@@ -27,7 +27,8 @@ use super::text::TextFormat;
 
 /// Appends what comes to a file, a line a sample or row, with the names of tags and assets. A corrected row comes
 /// again with a higher `revision`. What an epoch brings is written at once when the epoch ends. While the disk is full
-/// or its folder not there, what comes waits in memory, and the rest of the pipeline goes on.
+/// or its folder not there, what comes waits in memory, and the rest of the pipeline goes on. When that memory is used up
+/// the oldest rows go, and are counted as `sink_behind`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSink {
@@ -109,9 +110,8 @@ impl SinkConfig for FileSink {
         let mut output = Output { path, header: format.header(&columns), file: None };
         // Opened now, so that a file that cannot be written is known before anything runs.
         output.file().map_err(|error| cx.error(error.to_string()))?;
-        let taken = || {
-            cx.error(format!("another sink writes `{}` too; give each a file of its own", output.path.display()))
-        };
+        let taken =
+            || cx.error(format!("another sink writes `{}` too; give each a file of its own", output.path.display()));
         let claim = historians.map(|historians| historians.claim(&output.path).ok_or_else(taken)).transpose()?;
         Ok(Box::new(FileWriter {
             output,

@@ -13,10 +13,11 @@ use ducto_graph::operator::{
 use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros, StreamType, ValueKind};
-use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep};
+use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep, StorageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::dataset_name::{KINDS_BESIDE, dataset_of_kind, name_fault, of_kind};
 use super::historians::{Announcer, Historians};
 
 /// Stores samples or rows as Parquet in the data folder, by date and hour, sorted by tag and time, where DuckDB,
@@ -24,6 +25,9 @@ use super::historians::{Announcer, Historians};
 /// their own beside it: `history_int64`, `history_bool`, `history_text`. A corrected row is stored with a higher
 /// `revision`; `revision` rises with whatever comes, and is odd where it replaces or removes an earlier row,
 /// and 3 above a multiple of 4 where it removes one.
+///
+/// While the disk takes nothing, rows wait in memory, and the rest of the pipeline, its alarms first of all, goes on.
+/// When that memory is used up the oldest rows go, and are counted as `sink_behind`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistorianSink {
@@ -75,137 +79,6 @@ pub fn operator() -> Operator {
     }
 }
 
-/// The dataset that samples of a kind are stored in: `value` has one type in all files of a dataset.
-pub fn dataset_of_kind(dataset: &str, kind: ValueKind) -> String {
-    match kind {
-        ValueKind::Float64 => dataset.to_owned(),
-        kind => format!("{dataset}_{kind}"),
-    }
-}
-
-/// Names that queries and `views.sql` make of a dataset's own: every version of its rows, and its rows with what
-/// their tags mean.
-const OF_VIEWS: [&str; 2] = ["_revisions", "_with_tags"];
-
-/// Words that SQL, here or in DuckDB, takes for something else than a table.
-const SQL_WORDS: &[&str] = &[
-    "all",
-    "analyse",
-    "analyze",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "asymmetric",
-    "both",
-    "case",
-    "cast",
-    "check",
-    "collate",
-    "column",
-    "constraint",
-    "create",
-    "cross",
-    "default",
-    "deferrable",
-    "desc",
-    "describe",
-    "distinct",
-    "do",
-    "else",
-    "end",
-    "except",
-    "exists",
-    "false",
-    "fetch",
-    "for",
-    "foreign",
-    "from",
-    "full",
-    "group",
-    "having",
-    "in",
-    "initially",
-    "inner",
-    "intersect",
-    "into",
-    "is",
-    "join",
-    "lambda",
-    "lateral",
-    "leading",
-    "left",
-    "limit",
-    "natural",
-    "not",
-    "null",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "order",
-    "outer",
-    "pivot",
-    "placing",
-    "primary",
-    "qualify",
-    "references",
-    "returning",
-    "right",
-    "select",
-    "set",
-    "show",
-    "some",
-    "summarize",
-    "symmetric",
-    "table",
-    "then",
-    "to",
-    "trailing",
-    "true",
-    "union",
-    "unique",
-    "unnest",
-    "unpivot",
-    "using",
-    "values",
-    "variadic",
-    "when",
-    "where",
-    "window",
-    "with",
-];
-
-/// Why a dataset cannot have this name, and what to do.
-fn name_fault(name: &str) -> Option<(String, String)> {
-    let is_table = |name: &str| {
-        name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
-    };
-    if !is_table(name) {
-        let rule = "use lower-case letters, digits and `_`, with a letter first";
-        let lower = name.to_lowercase().replace(['-', '.', ' '], "_");
-        let help = if is_table(&lower) { format!("{rule}: `{lower}`") } else { rule.to_owned() };
-        return Some(("it makes no folder, or needs quotes in SQL".to_owned(), help));
-    }
-    if name == ducto_storage::TAGS {
-        return Some((
-            "the table of tags has this name".to_owned(),
-            "name it after what it holds: `history`".to_owned(),
-        ));
-    }
-    if name == "information_schema" || name == "pg_catalog" {
-        let why = "SQL keeps what it knows of its own tables there".to_owned();
-        return Some((why, "name it after what it holds: `history`".to_owned()));
-    }
-    if let Some((of, view)) = OF_VIEWS.iter().find_map(|view| Some((name.strip_suffix(view)?, view))) {
-        let why = format!("a view of a dataset `{of}` has this name");
-        return Some((why, format!("leave `{view}` out, or write `{of}{view}_rows`")));
-    }
-    SQL_WORDS.contains(&name).then(|| ("it is a word of SQL".to_owned(), format!("say more: `{name}_rows`")))
-}
-
 impl HistorianSink {
     /// `share` is the memory that this dataset may use for rows that are not on disk.
     fn config(&self, name: &str, schema: DatasetSchema, share: u64) -> DatasetConfig {
@@ -245,8 +118,15 @@ impl SinkConfig for HistorianSink {
                 cx.report(Diagnostic::new(Code::StreamRefused, message).at(input.from.place).help(help));
             }
         }
+        if let Some((of, kind)) = of_kind(&self.dataset)
+            && matches!(cx.site.datasets.get(of), Some(StreamType::Samples(_)))
+        {
+            let message = format!("`{}` is where samples of {kind} of the dataset `{of}` are stored", *self.dataset);
+            let help = "rename one of the two datasets";
+            cx.report(Diagnostic::new(Code::DatasetNameInvalid, message).at(self.dataset.place).help(help));
+        }
         if let StreamType::Samples(_) = &first.stream {
-            for kind in [ValueKind::Int64, ValueKind::Bool, ValueKind::Text] {
+            for kind in KINDS_BESIDE {
                 let beside = dataset_of_kind(&self.dataset, kind);
                 if cx.site.datasets.contains_key(&beside) {
                     let message = format!("samples of {kind} would be stored in `{beside}`, which another sink stores");
@@ -331,7 +211,7 @@ struct HistorianWriter {
 
 impl HistorianWriter {
     /// The historian of a schema, opened where it is not yet.
-    fn open(&mut self, schema: DatasetSchema) -> Result<Arc<Appender>, ducto_storage::StorageError> {
+    fn open(&mut self, schema: DatasetSchema) -> Result<Arc<Appender>, StorageError> {
         if let Some((_, appender, _)) = self.open.iter().find(|(open, _, _)| *open == schema) {
             return Ok(appender.clone());
         }
@@ -354,7 +234,10 @@ impl HistorianWriter {
                 _ => return Err(NodeError::Stream { expected: "samples", found: "rows" }),
             },
         };
-        self.open(schema).map_err(|error| NodeError::Other(Box::new(error)))
+        self.open(schema).map_err(|error| match error {
+            StorageError::File(_) if !self.historians.is_closing() => NodeError::Later(Box::new(error)),
+            error => NodeError::Other(Box::new(error)),
+        })
     }
 
     fn append(&mut self, appender: &Arc<Appender>, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
@@ -534,18 +417,5 @@ mod tests {
         let snapshot = historians.get("minutes").unwrap().snapshot();
         assert!(snapshot.appended().is_empty());
         assert_eq!(snapshot.manifest.rows(), 2);
-    }
-
-    #[test]
-    fn names_that_make_no_table_are_known() {
-        for name in ["history", "a1_b", "revisions", "tags_of_wells", "orders", "minutes_with_tags_rows"] {
-            assert_eq!(name_fault(name), None, "{name}");
-        }
-        let bad = ["", "History", "1a", "a-b", "año", "a.b", "../x"];
-        let taken = ["tags", "information_schema", "minutes_revisions", "minutes_with_tags", "order", "select"];
-        for name in bad.into_iter().chain(taken) {
-            assert!(name_fault(name).is_some(), "{name}");
-        }
-        assert!(name_fault("Well-History").unwrap().1.contains("`well_history`"));
     }
 }
