@@ -125,6 +125,8 @@ async fn questions_are_answered_whatever_parts_there_are() {
     }
 }
 
+type Damage<'a> = &'a dyn Fn(&Path);
+
 /// Three files of an hour each, and what is done to the second.
 async fn damaged(damage: impl Fn(&Path)) -> (tempfile::TempDir, Session, std::path::PathBuf) {
     let data = tempfile::tempdir().unwrap();
@@ -168,7 +170,7 @@ async fn a_damaged_file_leaves_its_rows_out_and_says_so() {
         bytes[end - 60..end - 8].fill(0xff);
         std::fs::write(path, bytes).unwrap();
     };
-    let kinds: [(&str, &dyn Fn(&Path)); 5] =
+    let kinds: [(&str, Damage<'_>); 5] =
         [("cut", &cut), ("zeros", &zeros), ("empty", &empty), ("pages", &pages), ("footer", &footer)];
     for (kind, damage) in kinds {
         let (_data, session, path) = damaged(damage).await;

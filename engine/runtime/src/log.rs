@@ -2,7 +2,7 @@
 //! disk will stand behind the same interface.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,13 +28,38 @@ pub(crate) type Waker = Box<dyn Fn() + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReaderId(u64);
 
+/// What waits for a sink.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    /// The first epoch that the sink does not hold yet; the greatest where nothing waits.
+    first: AtomicU64,
+    /// So much waits that input which can wait has to.
+    large: AtomicBool,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self { first: AtomicU64::new(Epoch::MAX), large: AtomicBool::new(false) }
+    }
+}
+
+impl Backlog {
+    pub(crate) fn set(&self, first: Option<Epoch>, large: bool) {
+        self.first.store(first.unwrap_or(Epoch::MAX), Ordering::Release);
+        self.large.store(large, Ordering::Release);
+    }
+
+    pub(crate) fn first(&self) -> Option<Epoch> {
+        Some(self.first.load(Ordering::Acquire)).filter(|first| *first != Epoch::MAX)
+    }
+}
+
 struct Reader {
     /// Everything up to here is done with: processed and in a snapshot.
     kept_from: Epoch,
     /// Everything up to here is processed, and has come to the sinks or waits for them.
     done: Epoch,
-    /// By sink, the first epoch that waits for it; the greatest where none does.
-    waiting: Vec<Arc<AtomicU64>>,
+    backlogs: Vec<Arc<Backlog>>,
     wakers: Arc<[Waker]>,
 }
 
@@ -136,12 +161,12 @@ impl SiteLog {
     }
 
     /// Registers a reader that starts behind `position`.
-    /// `waiting`: by sink, the first epoch that waits for it.
-    pub(crate) fn register(&self, position: Epoch, waiting: Vec<Arc<AtomicU64>>) -> ReaderId {
+    /// `backlogs`: what waits for each sink of the reader.
+    pub(crate) fn register(&self, position: Epoch, backlogs: Vec<Arc<Backlog>>) -> ReaderId {
         let mut inner = self.lock();
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
-        inner.readers.insert(id, Reader { kept_from: position, done: position, waiting, wakers: Arc::new([]) });
+        inner.readers.insert(id, Reader { kept_from: position, done: position, backlogs, wakers: Arc::new([]) });
         id
     }
 
@@ -189,9 +214,10 @@ impl SiteLog {
         inner.done() >= epoch
     }
 
-    /// The epoch up to which every sink has what was for it.
-    pub fn stored(&self) -> Epoch {
-        self.lock().stored()
+    /// Whether so much waits for some sink that input which can wait has to.
+    pub(crate) fn is_backed_up(&self) -> bool {
+        let inner = self.lock();
+        inner.backlogs().any(|backlog| backlog.large.load(Ordering::Acquire))
     }
 
     /// As [`SiteLog::wait_done`], and until nothing of it waits for a sink.
@@ -221,10 +247,14 @@ impl Inner {
         self.readers.values().map(|reader| reader.done).min().unwrap_or_else(|| self.last())
     }
 
+    fn backlogs(&self) -> impl Iterator<Item = &Arc<Backlog>> {
+        self.readers.values().flat_map(|reader| &reader.backlogs)
+    }
+
+    /// The epoch up to which every sink has what was for it.
     fn stored(&self) -> Epoch {
-        let waiting = self.readers.values().flat_map(|reader| &reader.waiting);
-        let first = waiting.map(|first| first.load(Ordering::Acquire)).min().unwrap_or(Epoch::MAX);
-        self.done().min(first.saturating_sub(1))
+        let first = self.backlogs().filter_map(|backlog| backlog.first()).min();
+        first.map_or(self.done(), |first| self.done().min(first.saturating_sub(1)))
     }
 
     /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays.
@@ -261,16 +291,16 @@ mod tests {
     #[test]
     fn what_waits_for_a_sink_is_not_stored() {
         let log = SiteLog::new(1 << 20, 0);
-        let waits = Arc::new(AtomicU64::new(Epoch::MAX));
-        let reader = log.register(0, vec![waits.clone()]);
+        let backlog = Arc::new(Backlog::default());
+        let reader = log.register(0, vec![backlog.clone()]);
         for time in [10, 20, 30] {
             log.append(time, Vec::new());
         }
         log.advance(reader, 3, 0);
-        assert_eq!((log.done(), log.stored()), (3, 3));
-        waits.store(2, Ordering::Release);
-        assert_eq!((log.done(), log.stored()), (3, 1));
-        assert!(log.wait_done(3, Duration::ZERO) && !log.wait_stored(2, Duration::ZERO));
+        assert!(log.wait_stored(3, Duration::ZERO) && !log.is_backed_up());
+        backlog.set(Some(2), true);
+        assert!(log.wait_stored(1, Duration::ZERO) && !log.wait_stored(2, Duration::ZERO));
+        assert!(log.wait_done(3, Duration::ZERO) && log.is_backed_up());
     }
 
     #[test]

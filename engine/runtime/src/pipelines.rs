@@ -138,7 +138,7 @@ impl Pipelines {
                 }
             }
         }
-        let reader = self.log.register(position, sinks.values().map(|sink| sink.waiting_from()).collect());
+        let reader = self.log.register(position, sinks.values().map(|sink| sink.backlog()).collect());
         let snapshots = Arc::new(Snapshots::new(keeping));
         let lost = Arc::new(AtomicU64::new(0));
         let instance = self.instance(&pipeline.id, reader, &snapshots, &lost, position);

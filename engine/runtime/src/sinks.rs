@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use ducto_graph::operator::{NodeError, Packet, Sink};
 use ducto_record::{Epoch, Micros};
 
 use crate::error::panic_text;
-use crate::log::SiteLog;
+use crate::log::{Backlog, SiteLog};
 use crate::stats::NodeStats;
 use crate::trouble::{PATIENCE, Trouble, TroubleKind};
 
@@ -60,8 +60,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// The sink's thread waits here.
     work: Condvar,
-    /// The first epoch that the sink does not hold yet; the greatest where nothing waits.
-    waiting_from: Arc<AtomicU64>,
+    backlog: Arc<Backlog>,
     /// None once it is set aside after too many failures: rows are counted and dropped, and what it shared with others
     /// is let go. Locked before `queue`, and while the sink is given something.
     sink: Mutex<Option<Box<dyn Sink>>>,
@@ -139,7 +138,7 @@ impl SinkHost {
                 abandoned: false,
             }),
             work: Condvar::new(),
-            waiting_from: Arc::new(AtomicU64::new(Epoch::MAX)),
+            backlog: Arc::default(),
             sink: Mutex::new(Some(sink)),
             trouble: Mutex::new(None),
         });
@@ -161,9 +160,9 @@ impl SinkHost {
         queue.delivered = vec![position; workers];
     }
 
-    /// The first epoch that the sink does not hold yet, of those that were delivered; the greatest where it holds all.
-    pub(crate) fn waiting_from(&self) -> Arc<AtomicU64> {
-        self.shared.waiting_from.clone()
+    /// What waits for the sink, for the log.
+    pub(crate) fn backlog(&self) -> Arc<Backlog> {
+        self.shared.backlog.clone()
     }
 
     /// What keeps the sink from its work.
@@ -307,7 +306,8 @@ impl Shared {
     /// Notes what waits, for those who look from outside.
     fn note(&self, queue: &Queue) {
         let first = queue.giving.or_else(|| queue.epochs.front().map(|whole| whole.epoch));
-        self.waiting_from.store(first.unwrap_or(Epoch::MAX), Ordering::Release);
+        // Input that can wait does so long before anything is lost.
+        self.backlog.set(first, self.room.is_some_and(|room| queue.bytes > room / 2));
         let waiting = queue.epochs.len() + usize::from(queue.giving.is_some());
         self.stats.queued.store(waiting as u64, Ordering::Relaxed);
     }

@@ -45,6 +45,9 @@ impl NodeStats {
     }
 
     pub(crate) fn drop_rows(&self, cause: &'static str, rows: u64) {
+        if rows == 0 {
+            return;
+        }
         *self.drops.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += rows;
     }
 
