@@ -11,7 +11,7 @@ impl Historians {
     /// Takes a file for a sink until the claim is dropped.
     pub(super) fn claim(self: &Arc<Self>, file: &Path) -> Result<Claim, ClaimError> {
         let own = resolved(file);
-        let inside = resolved(self.folder.path());
+        let inside = resolved(self.folder().path());
         if let Some(kept) = own.strip_prefix(&inside).ok().and_then(own_place) {
             return Err(ClaimError::Own { file: own, kept });
         }
