@@ -1,5 +1,6 @@
 //! Talks to a site that runs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value as Json};
 use crate::cli::DataArgs;
 use crate::data;
 use crate::output::{Exit, Failure};
+use crate::words::Language;
 
 /// Answers that wait to be shown. What is more waits in the socket, and then at the site.
 const WAITING: usize = 64;
@@ -64,12 +66,28 @@ pub(crate) fn view(client: &mut Client, name: &str) -> Result<Vec<Row>, ClientEr
     Ok(rows)
 }
 
-/// What nodes said to an action, and whether they did something.
-pub(crate) fn act(client: &mut Client, ask: Ask) -> Result<Vec<(bool, String)>, ClientError> {
+/// What a node answered to an action.
+pub(crate) struct Said {
+    /// Whether it did something.
+    pub(crate) done: bool,
+    text: String,
+    details: BTreeMap<String, String>,
+}
+
+impl Said {
+    /// Of an alarm, in the language of its site.
+    pub(crate) fn in_words(self, of: &str, language: Language) -> String {
+        let detail = |name: &str| self.details.get(name).map(String::as_str).unwrap_or_default();
+        language.outcome(of, detail("outcome"), detail("state")).unwrap_or(self.text)
+    }
+}
+
+/// What nodes said to an action.
+pub(crate) fn act(client: &mut Client, ask: Ask) -> Result<Vec<Said>, ClientError> {
     let mut replies = Vec::new();
     for answer in client.ask(ask)? {
-        if let Answer::Reply { done, text } = answer? {
-            replies.push((done, text));
+        if let Answer::Reply { done, text, details } = answer? {
+            replies.push(Said { done, text, details });
         }
     }
     Ok(replies)

@@ -5,7 +5,7 @@ mod history;
 mod texts;
 mod watch;
 
-use ducto_site::protocol::Ask;
+use ducto_site::protocol::{Ask, Status};
 use serde_json::{Value as Json, json};
 
 use crate::ask;
@@ -20,6 +20,10 @@ use crate::words::Language;
 
 /// The view that holds the state of every alarm.
 const VIEW: &str = "alarms";
+
+/// States of the system's own alarms, which know no acknowledgement: they go with their cause.
+const SET_ASIDE: &str = "set_aside";
+const WAITS: &str = "waits";
 
 /// What a person does to an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,8 @@ fn list(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
     let mut rows = ask::view(&mut client, VIEW).map_err(ask::failure)?;
     rows.retain(|row| args.all || text(row, "state") != "A");
     sort(&mut rows);
+    // What keeps the system itself from its work comes first.
+    rows.splice(0..0, troubles(&status));
     let language = Language::of(&status.language);
     if output.is_json() {
         let rows: Vec<Json> = rows.into_iter().map(|row| for_programs(row, language)).collect();
@@ -124,6 +130,9 @@ fn list(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
     } else {
         let (width, _) = screen::size();
         output.print(&table(&rows, language, &Zone::named(&status.time_zone), usize::from(width)));
+        for row in rows.iter().filter(|row| is_trouble(row)) {
+            output.line(&format!("{}: {}", name(row), text(row, "reason")));
+        }
         if rows.iter().any(is_first) {
             output.line(&format!("{FIRST} {}", language.first_of_group()));
         }
@@ -181,32 +190,72 @@ fn action(verb: Verb, row: &Row, user: Option<String>, reason: Option<String>) -
     Ask::Act { verb: verb.name().to_owned(), arguments, user, reason }
 }
 
-/// What came of it: whether something was done, and what the nodes said.
-fn outcome(replies: &[(bool, String)]) -> (bool, String) {
-    let done = replies.iter().any(|(done, _)| *done);
-    let said = replies.iter().filter(|(reply, _)| *reply == done).map(|(_, text)| text.as_str());
+/// The alarm that an action is about.
+fn acted_on(ask: &Ask) -> String {
+    let Ask::Act { arguments, .. } = ask else { return String::new() };
+    let part = |key: &str| arguments.get(key).and_then(Json::as_str);
+    [part("tag").or_else(|| part("asset")), part("alarm")].into_iter().flatten().collect::<Vec<_>>().join(".")
+}
+
+/// What came of it for an alarm: whether something was done, and what the nodes said.
+fn outcome(of: &str, replies: Vec<ask::Said>, language: Language) -> (bool, String) {
+    let done = replies.iter().any(|reply| reply.done);
+    let said = replies.into_iter().filter(|reply| reply.done == done).map(|reply| reply.in_words(of, language));
     let said = said.collect::<Vec<_>>().join("; ");
-    (done, if said.is_empty() { "no node has answered; try again".to_owned() } else { said })
+    (done, if said.is_empty() { language.nobody_answered().to_owned() } else { said })
+}
+
+/// Nodes that were set aside, and sinks that wait for their disk, as rows of the list: `well-monitoring.history.WAITS`.
+fn troubles(status: &Status) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for pipeline in &status.pipelines {
+        for node in pipeline.nodes.iter().filter(|node| node.set_aside || node.waits) {
+            let (alarm, state) = if node.set_aside { ("SET_ASIDE", SET_ASIDE) } else { ("WAITS", WAITS) };
+            let row = json!({
+                "tag": format!("{}.{}", pipeline.id, node.id),
+                "alarm": alarm,
+                "state": state,
+                "time": node.since.map(times::rfc3339),
+                "class": "system",
+                "reason": node.why,
+                "pipeline": pipeline.id,
+                "node": node.id,
+            });
+            rows.extend(row.as_object().cloned());
+        }
+    }
+    rows
+}
+
+fn is_trouble(row: &Row) -> bool {
+    [SET_ASIDE, WAITS].contains(&text(row, "state"))
 }
 
 pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output) -> Result<Exit, Failure> {
     let mut client = ask::connect(place)?;
+    let status = ask::status(&mut client).map_err(ask::failure)?;
+    let language = Language::of(&status.language);
     let rows = ask::view(&mut client, VIEW).map_err(ask::failure)?;
+    let troubles = troubles(&status);
     let mut results = Vec::new();
     for pattern in &args.alarms {
         let found: Vec<&Row> = rows.iter().filter(|row| matches(pattern, &name(row))).collect();
+        if let Some(trouble) = troubles.iter().find(|row| *pattern == name(row)) {
+            results.push((pattern.clone(), false, language.trouble_goes_by_itself(&name(trouble))));
+            continue;
+        }
         if found.is_empty() {
             let names: Vec<String> = rows.iter().map(name).collect();
-            let help = ducto_graph::diagnostic::suggestion(pattern, names.iter().map(String::as_str))
-                .unwrap_or_else(|| "`ducto alarms --all` lists those that were ever raised".to_owned());
-            results.push((pattern.clone(), false, format!("no alarm `{pattern}` was ever raised; {help}")));
+            let nearest = ducto_graph::diagnostic::did_you_mean(pattern, names.iter().map(String::as_str));
+            results.push((pattern.clone(), false, language.never_raised(pattern, nearest.as_deref())));
         }
         // One that is normal is not what a `*` means.
         let several = pattern.contains('*');
         for row in found.into_iter().filter(|row| !several || text(row, "state") != "A") {
             let ask = action(verb, row, args.user.clone(), args.reason.clone());
-            let (done, said) = outcome(&ask::act(&mut client, ask).map_err(ask::failure)?);
-            results.push((name(row), done, said));
+            let of = name(row);
+            let (done, said) = outcome(&of, ask::act(&mut client, ask).map_err(ask::failure)?, language);
+            results.push((of, done, said));
         }
     }
     let all_done = !results.is_empty() && results.iter().all(|(_, done, _)| *done);
@@ -217,7 +266,7 @@ pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output)
             .collect();
         output.object(&json!({"results": results}));
     } else if results.is_empty() {
-        output.line("nothing to do: every alarm that is meant is normal");
+        output.line(language.nothing_to_do());
     } else {
         for (_, done, text) in results {
             if done { output.line(&text) } else { output.remark(&text) }

@@ -8,7 +8,7 @@ use ducto_site::protocol::{Answer, Ask};
 use ducto_site::{Client, ClientError};
 
 use super::board::{Board, Manners, Wish};
-use super::{Row, VIEW, for_programs, limit, name, outcome, text, time, value};
+use super::{Row, VIEW, acted_on, for_programs, limit, name, outcome, text, time, value};
 use crate::ask::{self, Following, Heard};
 use crate::cli::AlarmsArgs;
 use crate::data;
@@ -107,13 +107,13 @@ struct Hands {
 }
 
 impl Hands {
-    fn new(folder: PathBuf) -> Result<Self, Failure> {
+    fn new(folder: PathBuf, language: Language) -> Result<Self, Failure> {
         let (wishes, asked) = channel::<Vec<Ask>>();
         let (say, done) = channel();
         let failed = |error| Failure::new(Exit::Findings, format!("a thread cannot be started: {error}; try again"));
         let work = move || {
             while let Ok(asks) = asked.recv() {
-                let said = act(&folder, asks).unwrap_or_else(|failure| (false, failure.message));
+                let said = act(&folder, asks, language).unwrap_or_else(|failure| (false, failure.message));
                 if say.send(said).is_err() {
                     return;
                 }
@@ -125,12 +125,13 @@ impl Hands {
 }
 
 /// What came of several actions, in one line.
-fn act(folder: &Path, asks: Vec<Ask>) -> Result<(bool, String), Failure> {
+fn act(folder: &Path, asks: Vec<Ask>, language: Language) -> Result<(bool, String), Failure> {
     let mut client = ask::connect_to(folder)?;
     let mut said = Vec::new();
     let mut good = true;
     for ask in asks {
-        let (done, text) = outcome(&ask::act(&mut client, ask).map_err(ask::failure)?);
+        let of = acted_on(&ask);
+        let (done, text) = outcome(&of, ask::act(&mut client, ask).map_err(ask::failure)?, language);
         good &= done;
         said.push(text);
     }
@@ -140,7 +141,7 @@ fn act(folder: &Path, asks: Vec<Ask>) -> Result<(bool, String), Failure> {
 
 /// For people: a full screen, until they have seen enough.
 fn watch(folder: &Path, following: Following, all: bool, manners: Manners) -> Result<Exit, Failure> {
-    let hands = Hands::new(folder.to_owned())?;
+    let hands = Hands::new(folder.to_owned(), manners.language)?;
     let mut screen = Screen::open()?;
     let mut board = Board::new(manners, all);
     let mut following = Some(following);

@@ -5,7 +5,7 @@ mod files;
 mod shift;
 mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,7 +33,10 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     let scenario = Arc::new(loading.accept(scenario, output)?);
     let (simulator, moved) = simulator(&scenario)?;
     let address = simulator.addresses().first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
-    write(&site_folder, address)?;
+    for path in write(&site_folder, address)? {
+        let path = path.display();
+        output.remark(&format!("`{path}` is kept as you changed it; remove it to have the demo's own again"));
+    }
     let site = loading.site(&site_folder, output)?;
     let hosted = Hosted::start(&site, &loading.registry, folder)?;
     if output.is_json() {
@@ -52,7 +55,8 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn write(folder: &Path, address: std::net::SocketAddr) -> Result<(), Failure> {
+/// Writes the site's files; gives those that are kept as their user changed them.
+fn write(folder: &Path, address: std::net::SocketAddr) -> Result<Vec<PathBuf>, Failure> {
     files::write(folder, address).map_err(|error| {
         let message = format!("the demo's site cannot be written: {error}; name another folder with `--data`");
         Failure::new(Exit::Data, message)

@@ -47,7 +47,7 @@ fn acknowledge(data: &Path) -> Result<(), String> {
     };
     let mut said = Vec::new();
     for answer in client.ask(ask).map_err(|error| error.to_string())? {
-        if let Answer::Reply { done, text } = answer.map_err(|error| error.to_string())? {
+        if let Answer::Reply { done, text, .. } = answer.map_err(|error| error.to_string())? {
             if done {
                 return Ok(());
             }

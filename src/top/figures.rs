@@ -87,6 +87,10 @@ pub(crate) struct Node {
     pub(crate) queued: u64,
     pub(crate) errors: u64,
     pub(crate) set_aside: bool,
+    /// It waits for its disk.
+    pub(crate) waits: bool,
+    /// Why it was set aside, or waits.
+    pub(crate) why: Option<String>,
     /// Rows that went no further, by cause, from the start.
     pub(crate) drops: BTreeMap<String, u64>,
     pub(crate) drops_per_second: Option<f64>,
@@ -249,6 +253,8 @@ fn node_figures(now: &NodeState, before: Option<&NodeState>, rate: &Rate) -> Nod
         queued: now.queued,
         errors: now.errors,
         set_aside: now.set_aside,
+        waits: now.waits,
+        why: now.why.clone(),
         drops: now.drops.clone(),
         drops_per_second: rate.of(dropped(now), before.map(dropped)),
     }

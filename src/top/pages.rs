@@ -285,6 +285,10 @@ impl Drawing<'_> {
         if node.set_aside {
             parts.push(self.words().set_aside.to_owned());
         }
+        if node.waits {
+            parts.push(self.words().waits.to_owned());
+        }
+        parts.extend(node.why.clone());
         if wanted {
             parts.extend(node.drops.iter().map(|(cause, rows)| format!("{cause}: {}", count(*rows))));
         }
@@ -411,7 +415,7 @@ fn pipeline_row(pipeline: &Pipeline) -> Vec<Cell> {
 fn node_row(name: &str, node: &Node) -> Vec<Cell> {
     let dropping = node.drops_per_second.is_some_and(|rate| rate > 0.0);
     vec![
-        Cell::styled(name, if node.set_aside { BAD } else { Style::new() }),
+        Cell::styled(name, if node.set_aside || node.waits { BAD } else { Style::new() }),
         Cell::styled(node.operator.as_str(), QUIET),
         rate(node.rows_per_second).into(),
         rate(node.batches_per_second).into(),
@@ -450,5 +454,5 @@ fn trouble_of(connection: &Connection) -> (u8, u64) {
 }
 
 fn trouble_of_node(node: &Node) -> (bool, u64, u64) {
-    (node.set_aside, node.errors, node.dropped())
+    (node.set_aside || node.waits, node.errors, node.dropped())
 }

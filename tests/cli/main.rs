@@ -7,6 +7,7 @@ mod connect;
 mod demo;
 mod device;
 mod drawings;
+mod full_disk;
 mod help;
 mod imports;
 mod replay;

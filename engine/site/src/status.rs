@@ -3,7 +3,7 @@
 use ducto_graph::operator::LinkReport;
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
 use ducto_record::{Epoch, Micros, StreamType};
-use ducto_runtime::{FeederStatus, NodeCounts, NodeStatus, PipelineStatus, RunningSite};
+use ducto_runtime::{FeederStatus, NodeCounts, NodeStatus, PipelineStatus, RunningSite, TroubleKind};
 use ducto_storage::Historian;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -106,8 +106,19 @@ fn pipeline(status: PipelineStatus, graph: Option<&Pipeline>, last: Epoch, now: 
 }
 
 fn node(status: NodeStatus, graph: Option<&Pipeline>) -> NodeState {
-    let NodeCounts { batches_in, rows_in, batches_out, rows_out, bytes_out, nanoseconds, queued, errors, drops } =
-        status.counts;
+    let NodeCounts {
+        batches_in,
+        rows_in,
+        batches_out,
+        rows_out,
+        bytes_out,
+        nanoseconds,
+        queued,
+        errors,
+        retries,
+        drops,
+    } = status.counts;
+    let kind = status.trouble.as_ref().map(|trouble| trouble.kind);
     let graph = graph.and_then(|graph| graph.node(&status.id));
     let dataset = match graph.map(|graph| &graph.config) {
         Some(NodeConfig::Sink(config)) => config.dataset().map(|name| name.value),
@@ -127,7 +138,10 @@ fn node(status: NodeStatus, graph: Option<&Pipeline>) -> NodeState {
             })
             .collect(),
         dataset,
-        set_aside: status.set_aside,
+        set_aside: kind == Some(TroubleKind::SetAside),
+        waits: kind == Some(TroubleKind::Waits),
+        since: status.trouble.as_ref().map(|trouble| trouble.since),
+        why: status.trouble.map(|trouble| trouble.why),
         batches_in,
         rows_in,
         batches_out,
@@ -136,6 +150,7 @@ fn node(status: NodeStatus, graph: Option<&Pipeline>) -> NodeState {
         nanoseconds,
         queued,
         errors,
+        retries,
         drops: drops.into_iter().map(|(cause, rows)| (cause.to_owned(), rows)).collect(),
     }
 }

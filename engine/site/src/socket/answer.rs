@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arrow::error::ArrowError;
+use ducto_graph::operator::Reply;
 use ducto_record::Value;
 use serde_json::Value as Json;
 use tokio::io::AsyncWrite;
@@ -66,8 +67,9 @@ pub(crate) async fn answer<W: AsyncWrite + Unpin>(
             };
             match blocking(act).await.unwrap_or_else(|| Err(stopping())) {
                 Ok(replies) => {
-                    for (done, text) in replies {
-                        to.write(&Answer::Reply { done, text }).await?;
+                    for Reply { done, text, details, .. } in replies {
+                        let details = details.into_iter().map(|(name, value)| (name.to_owned(), value.to_string()));
+                        to.write(&Answer::Reply { done, text, details: details.collect() }).await?;
                     }
                     Ok(Ok(LeftOut::default()))
                 }
@@ -100,7 +102,7 @@ fn act(
     user: &str,
     system_user: &str,
     reason: Option<&str>,
-) -> Result<Vec<(bool, String)>, Refusal> {
+) -> Result<Vec<Reply>, Refusal> {
     let mut values = BTreeMap::new();
     for (name, value) in arguments {
         let value = match value {
@@ -120,6 +122,5 @@ fn act(
     }
     tracing::info!(verb, ?arguments, user, system_user, reason, "action");
     let replies = shared.with(|running| running.act(verb, values, user, reason, ACTION)).ok_or_else(stopping)?;
-    let replies = replies.map_err(|error| Refusal::new(RefusalKind::Unavailable, error.to_string()))?;
-    Ok(replies.into_iter().map(|reply| (reply.done, reply.text)).collect())
+    replies.map_err(|error| Refusal::new(RefusalKind::Unavailable, error.to_string()))
 }

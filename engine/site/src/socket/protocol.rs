@@ -103,7 +103,11 @@ pub enum Answer {
     Reply {
         /// Whether something was done.
         done: bool,
+        /// In English.
         text: String,
+        /// What the text says, for those who have words of their own: of an alarm `outcome` and `state`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        details: BTreeMap<String, String>,
     },
     /// What the asker should know of the answer, such as that files are missing.
     Note(String),

@@ -92,7 +92,17 @@ pub struct NodeState {
     pub ports: Vec<PortState>,
     /// The dataset that it stores.
     pub dataset: Option<String>,
+    /// It failed too often, and the rest goes on without it.
     pub set_aside: bool,
+    /// It waits for what takes its rows, a disk, and goes on by itself.
+    #[serde(default)]
+    pub waits: bool,
+    /// Why it was set aside, or waits.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// Engine time since when.
+    #[serde(default)]
+    pub since: Option<i64>,
     pub batches_in: u64,
     pub rows_in: u64,
     pub batches_out: u64,
@@ -101,6 +111,9 @@ pub struct NodeState {
     pub nanoseconds: u64,
     pub queued: u64,
     pub errors: u64,
+    /// Times that a sink could not take an epoch yet.
+    #[serde(default)]
+    pub retries: u64,
     /// Rows that went no further, by cause.
     pub drops: BTreeMap<String, u64>,
 }
