@@ -136,3 +136,60 @@ fn a_query_says_that_a_file_is_missing() {
     assert_eq!(said.stdout.lines().nth(1), Some("0"), "{}", said.stdout);
     assert!(said.stderr.contains("is not on the disk, so its rows are not in the answer"), "{}", said.stderr);
 }
+
+/// A site of one well, whose tags are polled each second.
+fn polled(folder: &std::path::Path) {
+    fs::create_dir(folder.join("site")).unwrap();
+    let files = [
+        (
+            "site/site.yaml",
+            "site: S\nassets: [assets.csv]\ntemplates:\n  well: {kind: well, tags: {THP: {scan: 1s}, CHP: {scan: 1s}}}\n",
+        ),
+        ("site/assets.csv", "asset,template\nW,well\n"),
+        (
+            "hours.yaml",
+            "\
+pipeline: hours
+sources:
+  field: {type: tags}
+transforms:
+  checked: {type: quality, inputs: [field]}
+  hours: {type: aggregate, inputs: [checked], every: 1h, outputs: [count, duration_good]}
+sinks:
+  history: {type: historian, inputs: [checked], dataset: history}
+  tier: {type: historian, inputs: [hours], dataset: hours}
+",
+        ),
+    ];
+    for (name, text) in files {
+        fs::write(folder.join(name), text).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_made_up_behind_the_end_of_the_input() {
+    let folder = folder();
+    polled(folder.path());
+    // CHP ends 200 s before THP.
+    let row = |tag: &str, second: usize| format!("2026-01-01T00:{:02}:{:02}Z,W.{tag},1\n", second / 60, second % 60);
+    let rows: String = (0..300).map(|second| row("THP", second)).chain((0..100).map(|at| row("CHP", at))).collect();
+    fs::write(folder.path().join("in.csv"), format!("time,tag,value\n{rows}")).unwrap();
+    run(folder.path(), &["replay", "hours.yaml", "--site", "site", "--input", "in.csv", "--data", "out"]).expect(0);
+    let ask = |query: &str| {
+        let said = run(folder.path(), &["query", "--data", "out", "--format", "csv", query]).expect(0).stdout;
+        said.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The 100th sample of CHP came at 99 s: silent from 102 s until the last of THP, at 299 s.
+    let found =
+        ask("SELECT tag, quality, count(*), max(time) FROM history GROUP BY tag, quality ORDER BY tag, quality");
+    assert_eq!(
+        found,
+        [
+            "W.CHP,24,198,2026-01-01T00:04:59Z",
+            "W.CHP,192,100,2026-01-01T00:01:39Z",
+            "W.THP,192,300,2026-01-01T00:04:59Z"
+        ]
+    );
+    // As where the site runs on: good until each is, or would be, called silent.
+    assert_eq!(ask("SELECT tag, count, duration_good FROM hours ORDER BY tag"), ["W.CHP,100,102.0", "W.THP,300,302.0"]);
+}

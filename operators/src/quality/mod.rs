@@ -26,7 +26,7 @@ use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::source::Place;
 use ducto_graph::tree::{Node, Spanned};
-use ducto_record::{StreamType, TagId, Units, ValueKind};
+use ducto_record::{Micros, StreamType, TagId, Units, ValueKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -169,6 +169,14 @@ fn report(planner: Planner<'_>, place: Place, diagnostics: &mut Diagnostics) {
         let at = if misfit.place == Place::NOWHERE { place } else { misfit.place };
         diagnostics.push(Diagnostic::new(code, misfit.message).at(at).help(misfit.help));
     }
+}
+
+/// How long a tag may be silent before it is stale; `None` for ever. What a node `quality` says for all tags is not
+/// looked at.
+pub(crate) fn patience(tag: &TagSettings, units: &Units) -> Option<Micros> {
+    let mut planner = Planner { units, misfits: Vec::new() };
+    let checks = tag.section::<Checks>("checks").cloned().unwrap_or_default();
+    planner.stale(&checks, Subject::of(tag)).map(|stale| stale.after)
 }
 
 impl QualityConfig {

@@ -323,7 +323,7 @@ impl Planner<'_> {
         })
     }
 
-    fn stale(&mut self, checks: &Checks, subject: Subject<'_>) -> Option<StalePlan> {
+    pub(super) fn stale(&mut self, checks: &Checks, subject: Subject<'_>) -> Option<StalePlan> {
         if checks.is_off("stale") && checks.stale.is_none() {
             return None;
         }

@@ -43,10 +43,15 @@ pub(super) struct QualityTransform {
 struct Silence {
     due: Vec<Micros>,
     next: Option<Micros>,
+    /// The input has ended: nobody would send, so that silence says nothing.
+    ended: bool,
 }
 
 impl Silence {
     fn at_the_latest(&mut self, tag: TagId, deadline: Micros) {
+        if self.ended {
+            return;
+        }
         let chunk = tag as usize / CHUNK;
         if chunk >= self.due.len() {
             self.due.resize(chunk + 1, Micros::MAX);
@@ -409,6 +414,10 @@ impl Transform for QualityTransform {
     fn closes_at(&self, _opened_by: Micros) -> Option<Micros> {
         // Silence makes no sample that waits.
         (!self.holds.due.is_empty()).then_some(self.holds.last)
+    }
+
+    fn end_input(&mut self, _at: Micros) {
+        self.silence = Silence { ended: true, ..Silence::default() };
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {

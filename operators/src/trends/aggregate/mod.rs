@@ -34,6 +34,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Interpolation, is_sloped};
+use crate::quality::patience;
 use calendar::Calendar;
 pub use outputs::Output;
 use sums::Needs;
@@ -158,7 +159,8 @@ pub enum Aligned {
     /// Multiples since midnight in UTC.
     #[default]
     Utc,
-    /// Multiples since midnight in the site's time zone.
+    /// Multiples since midnight in the site's time zone. When the clock changes, windows of up to an hour follow it: an
+    /// hour that comes twice gives two rows, one that is left out gives none. Longer ones are longer or shorter by it.
     Site,
 }
 
@@ -371,7 +373,8 @@ impl TransformConfig for AggregateConfig {
             .iter()
             .map(|tag| self.interpolation.map_or_else(|| is_sloped(tag), |said| said == Interpolation::Sloped))
             .collect();
-        Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped)))
+        let patience = cx.site.tags.iter().map(|tag| patience(tag, &cx.units).unwrap_or(Micros::MAX)).collect();
+        Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped, patience)))
     }
 }
 

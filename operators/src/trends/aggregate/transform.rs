@@ -12,6 +12,7 @@ use ducto_record::{Batch, Directory, Micros, Quality, Samples, SavedState, State
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
+use super::calendar::Window;
 use super::history::{History, SavedHistory};
 use super::rows::{Row, Rows};
 use super::slots::{Piece, Slot, Slots, pieces};
@@ -42,6 +43,10 @@ pub(super) struct Aggregate {
     /// When to give corrections: at the end of the entry that brought them.
     pub(super) correct_at: Option<Micros>,
     rejected: Vec<u32>,
+    /// By tag: how long its value stands when the input has ended; [`Micros::MAX`] for the rest of the window.
+    patience: Vec<Micros>,
+    /// When the input ended.
+    ended: Option<Micros>,
 }
 
 /// A batch as this node reads it.
@@ -51,7 +56,7 @@ struct Numbers {
 }
 
 impl Aggregate {
-    pub(super) fn new(settings: Settings, directory: Arc<Directory>, sloped: Vec<bool>) -> Self {
+    pub(super) fn new(settings: Settings, directory: Arc<Directory>, sloped: Vec<bool>, patience: Vec<Micros>) -> Self {
         Self {
             settings: Arc::new(settings),
             directory,
@@ -64,6 +69,21 @@ impl Aggregate {
             touched: BTreeMap::new(),
             correct_at: None,
             rejected: Vec::new(),
+            patience,
+            ended: None,
+        }
+    }
+
+    /// The part of a window that the newest value of a slot can fill. A tag that is polled would be called stale when
+    /// it is silent for long; behind the end of the input nobody says so, and its value stands no longer for that.
+    pub(super) fn filled(&self, slot: Slot, window: Window) -> Window {
+        match self.ended {
+            Some(at) if window.end.saturating_add(self.settings.wait) > at => {
+                let patience = self.patience.get(self.slots.tag(slot) as usize).copied().unwrap_or(Micros::MAX);
+                let stands = self.newest.point(slot).time.saturating_add(patience).max(at);
+                Window { end: window.end.min(stands), ..window }
+            }
+            _ => window,
         }
     }
 
@@ -303,6 +323,10 @@ impl Transform for Aggregate {
         let open = self.windows.iter().filter(|window| !window.closed);
         let close = open.map(|window| window.end.saturating_add(self.settings.wait)).min();
         [close, self.correct_at].into_iter().flatten().min()
+    }
+
+    fn end_input(&mut self, at: Micros) {
+        self.ended = Some(at);
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Out) -> Result<(), NodeError> {
