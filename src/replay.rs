@@ -10,7 +10,7 @@ use ducto_graph::site::Site;
 use ducto_graph::source::Place;
 use ducto_graph::tree::{Node, Spanned};
 use ducto_operators::sinks::Historians;
-use ducto_operators::sources::replay::{Options as Form, Recording, expand};
+use ducto_operators::sources::replay::{Held, Options as Form, Recording, Replays, expand};
 use ducto_record::{Origin, Part};
 use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
 use ducto_storage::DataFolder;
@@ -76,19 +76,34 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
 
     let data = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
     let folder = DataFolder::open(&args.data).map_err(|error| data(&error))?;
+    let replays = Replays::open(&folder).map_err(|error| data(&error))?;
     let historians = Historians::open(Arc::new(folder)).map_err(|error| data(&error))?;
     let last_epoch = historians.last_epoch();
     let mut recording = Recording::open(&files, &form, &site.directory).map_err(|error| usage(&error))?;
+    let pipeline = site.pipelines.first().map(|pipeline| pipeline.id.to_string()).unwrap_or_default();
+    if let Some(span) = recording.span()
+        && !args.again
+        && replays.overlaps(&pipeline, span)
+    {
+        let names = Recording::tag_names(&files, &form).map_err(|error| usage(&error))?;
+        if let Some(held) = replays.held(&pipeline, span, &names) {
+            return Err(refused(&pipeline, &held, args));
+        }
+    }
+    let mut tags = vec![false; site.tags.len()];
     let mut resources = Resources::default();
     resources.insert(Arc::new(historians));
     let options = Options { mode: ClockMode::Virtual, last_epoch, resources, feeders: false, sinks: SinkChoice::All };
     let mut running = RunningSite::start(&site, &loading.registry, options).map_err(|error| data(&error))?;
+    let every_tag = site.tags.iter().map(|tag| tag.name.to_string()).collect();
+    let replaying = recording.span().map(|span| replays.begin(&pipeline, span, every_tag)).transpose();
+    let replaying = replaying.map_err(|error| data(&error))?;
 
     let interrupts = Interrupts::listen()?;
     let mut interrupted = false;
     let progress = progress(output);
     let started = Instant::now();
-    let (mut samples, mut entries, mut first) = (0_u64, 0_u64, None);
+    let (mut samples, mut entries, mut first, mut last) = (0_u64, 0_u64, None, None);
     let mut failure = None;
     for entry in recording.by_ref() {
         let (time, batches) = match entry {
@@ -103,6 +118,12 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
             interrupted = true;
             break;
         }
+        for tag in batches.iter().flat_map(|batch| batch.tags().iter()) {
+            if let Some(seen) = tags.get_mut(*tag as usize) {
+                *seen = true;
+            }
+        }
+        last = Some(time);
         samples += batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
         entries += 1;
         let parts = batches.into_iter().map(|samples| Part::Samples { origin: Origin::Field, samples }).collect();
@@ -114,11 +135,34 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
     }
     progress.finish_and_clear();
     running.stop().map_err(|error| data(&error))?;
+    if let Some(replaying) = replaying {
+        let tags = site.tags.iter().zip(tags).filter(|(_, seen)| *seen).map(|(tag, _)| tag.name.to_string()).collect();
+        replays.end(replaying, last, tags).map_err(|error| data(&error))?;
+    }
     if let Some(failure) = failure {
         return Err(failure);
     }
     report(output, &recording, samples, entries, started.elapsed().as_secs_f64());
     Ok(if interrupted { Exit::Interrupted } else { Exit::Done })
+}
+
+/// What is stored already would be stored twice.
+fn refused(pipeline: &str, held: &Held, args: &ReplayArgs) -> Failure {
+    let (folder, format) = (args.data.display(), ducto_record::time::format);
+    let tags = match held.tags.iter().collect::<Vec<_>>().as_slice() {
+        [tag] => format!("`{tag}`"),
+        [tag, rest @ ..] => format!("`{tag}` and {} more tags", rest.len()),
+        [] => "its tags".to_owned(),
+    };
+    Failure::new(
+        Exit::Refused,
+        format!(
+            "`{pipeline}` has replayed {tags} from {} to {} into `{folder}` before, and once more would double what is \
+             stored of them; name another folder with `--data`, or write `--again` where that is what you want",
+            format(held.first),
+            format(held.last)
+        ),
+    )
 }
 
 fn progress(output: &Output) -> ProgressBar {

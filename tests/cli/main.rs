@@ -7,6 +7,7 @@ mod demo;
 mod device;
 mod drawings;
 mod help;
+mod recorded;
 mod replay;
 mod running;
 mod site;

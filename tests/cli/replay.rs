@@ -193,3 +193,32 @@ fn nothing_is_made_up_behind_the_end_of_the_input() {
     // As where the site runs on: good until each is, or would be, called silent.
     assert_eq!(ask("SELECT tag, count, duration_good FROM hours ORDER BY tag"), ["W.CHP,100,102.0", "W.THP,300,302.0"]);
 }
+
+#[test]
+fn what_is_stored_already_is_not_stored_twice_unasked() {
+    let folder = folder();
+    for (name, seconds) in [("a.csv", 0..20), ("b.csv", 20..40), ("c.csv", 35..50)] {
+        fs::write(folder.path().join(name), recording(seconds)).unwrap();
+    }
+    fs::write(folder.path().join("other.csv"), recording(0..20).replace("W1.", "W2.")).unwrap();
+    let replay = |file: &str, more: &[&str]| {
+        let start = ["replay", "keep.yaml", "--input", file, "--data", "out"];
+        run(folder.path(), &[&start[..], more].concat())
+    };
+    let stored = || {
+        let query = ["query", "--data", "out", "--format", "csv", "SELECT count(*) FROM history"];
+        run(folder.path(), &query).expect(0).stdout.lines().nth(1).map(str::to_owned).unwrap()
+    };
+    replay("a.csv", &[]).expect(0);
+    let said = replay("a.csv", &[]).expect(3).stderr;
+    assert!(said.contains("`keep` has replayed `W1.THP` from 2026-01-01T00:00:00Z to 2026-01-01T00:00:19Z"), "{said}");
+    assert!(said.contains("`--data`") && said.contains("`--again`"), "{said}");
+    // Other times and other tags are something else; what overlaps in part is named.
+    replay("b.csv", &[]).expect(0);
+    replay("other.csv", &[]).expect(0);
+    let said = replay("c.csv", &[]).expect(3).stderr;
+    assert!(said.contains("from 2026-01-01T00:00:35Z to 2026-01-01T00:00:39Z"), "{said}");
+    assert_eq!(stored(), "60");
+    replay("a.csv", &["--again"]).expect(0);
+    assert_eq!(stored(), "80");
+}

@@ -98,6 +98,7 @@ codes! {
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
     E0268 DatasetSettings "two nodes store one dataset and do not agree on how long or how often";
+    E0269 ClocksMixed "recordings and connections, whose clocks differ, feed one site";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";

@@ -20,6 +20,7 @@ mod site;
 mod snapshots;
 mod stats;
 mod taps;
+mod turns;
 mod views;
 
 pub use clock::{ClockMode, EngineClock};
@@ -28,7 +29,7 @@ pub use feeders::FeederStatus;
 pub use host::{Host, NodeStatus, PipelineStatus, Sinks};
 pub use intake::SiteIntake;
 pub use log::SiteLog;
-pub use site::{Options, RunningSite, SinkChoice};
+pub use site::{Options, RunningSite, SinkChoice, clock_of};
 pub use stats::{NodeCounts, NodeStats};
 pub use taps::{TapReader, Tapped};
 pub use views::{VIEW, View};

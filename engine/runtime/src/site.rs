@@ -19,6 +19,7 @@ use crate::host::{Host, PipelineStatus, Sinks};
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
 use crate::taps::TapReader;
+use crate::turns::Turned;
 use crate::views::View;
 
 /// Share of the site's memory budget for the ring of entries, and for parts that wait to be sealed.
@@ -50,6 +51,15 @@ pub enum SinkChoice {
     All,
     /// Only those that store a dataset which a source of the site reads; the others discard.
     DatasetsRead,
+}
+
+/// By which clock a site runs whose own input runs: where its sources bring times of their own, by these.
+pub fn clock_of(site: &Site) -> ClockMode {
+    let mut nodes = site.pipelines.iter().flat_map(|pipeline| &pipeline.nodes);
+    match nodes.any(|node| matches!(&node.config, NodeConfig::Source(config) if config.has_clock())) {
+        true => ClockMode::Virtual,
+        false => ClockMode::Wall,
+    }
 }
 
 /// A site at work.
@@ -141,8 +151,11 @@ impl RunningSite {
             next_action: AtomicU64::new(1),
             reads_datasets,
         };
-        for feeder in feeders {
-            let intake: Arc<dyn Intake> = running.intake.clone();
+        let ways = match mode {
+            ClockMode::Virtual => Turned::ways(&running.intake, feeders.len()),
+            ClockMode::Wall => feeders.iter().map(|_| running.intake.clone() as Arc<dyn Intake>).collect(),
+        };
+        for (feeder, intake) in feeders.into_iter().zip(ways) {
             let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).start(feeder, intake);
             if let Err(error) = started {
                 let _ = running.stop();

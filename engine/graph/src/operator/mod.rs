@@ -82,6 +82,12 @@ pub trait SourceConfig: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether what this node brings has a clock of its own, as a recording has. A site with such a node runs by that
+    /// clock, and can have no input that runs by the one on the wall.
+    fn has_clock(&self) -> bool {
+        false
+    }
+
     /// The tags whose values can leave this node, sorted, after [`SourceConfig::check`]; `None` where that is not
     /// known. From it follow which assets a published name is made for, and that no tag is stored twice in one
     /// dataset.

@@ -203,6 +203,7 @@ fn the_feeder_enters_each_time_once_and_goes_on_where_it_was() {
         directory: directory(),
         pace: Pace::Times(1e6),
         given: Some(SECOND),
+        replays: None,
     };
     let collected = Arc::new(Collected::default());
     let intake: Arc<dyn Intake> = collected.clone();
