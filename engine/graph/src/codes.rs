@@ -164,6 +164,8 @@ codes! {
     W0370 AddressShared "several tags read one address";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
+
+    W0521 CorrectionsShortened "what late samples are weighed against does not fit into memory for as long as `cutoff`";
 }
 
 impl Code {

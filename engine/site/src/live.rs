@@ -174,8 +174,7 @@ impl LiveSite {
         if let Some(server) = self.server.take() {
             server.stop();
         }
-        let running = self.shared.running.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut running) = running {
+        if self.shared.with(|_| ()).is_some() {
             let history = self.shared.history.clone();
             let (stopped, waiting) = std::sync::mpsc::channel::<()>();
             let patience = std::thread::Builder::new().name("patience".into()).spawn(move || {
@@ -185,7 +184,9 @@ impl LiveSite {
                     history.close();
                 }
             });
-            let result = running.stop();
+            // Also whoever closes what is open at the end of recordings may wait for the disk.
+            let running = self.shared.running.write().unwrap_or_else(PoisonError::into_inner).take();
+            let result = running.map_or(Ok(()), |mut running| running.stop());
             drop(stopped);
             if let Ok(patience) = patience {
                 let _ = patience.join();

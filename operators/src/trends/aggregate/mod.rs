@@ -28,7 +28,7 @@ use ducto_graph::operator::{
 use ducto_graph::scalar::{Duration, Percent};
 use ducto_graph::site::Site;
 use ducto_graph::tree::Spanned;
-use ducto_record::time::{DAY, HOUR, SECOND};
+use ducto_record::time::{DAY, HOUR, MINUTE, SECOND};
 use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -81,7 +81,9 @@ pub struct AggregateConfig {
     #[serde(default = "default_wait")]
     pub wait: Duration,
     /// How long after its end a window is still corrected, `wait` at least; `0s` for never. For time-weighted outputs the
-    /// samples of this time, and of an hour or a window before it, are kept in memory.
+    /// samples of this time, and of an hour or a window before it, are kept in memory: as many as fit into a quarter of
+    /// the site's `memory`, at eight bytes a sample and one sample of each tag per `scan` (1 s where it has none). Where
+    /// that is less, `ducto check` says so, and what is older than the oldest of them leaves by `late`.
     #[serde(default = "default_cutoff")]
     pub cutoff: Duration,
 }
@@ -218,14 +220,50 @@ struct Settings {
     total_per: Micros,
     wait: Micros,
     cutoff: Micros,
-    /// How long before the cutoff samples are kept for weighing: a window, an hour at most.
-    keep: Micros,
+    /// How long samples are kept for weighing.
+    kept: Kept,
     row: RowType,
     /// Says which settings a saved state was made with.
     fingerprint: String,
 }
 
+/// How long samples are kept for weighing.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// The cutoff, and a window before it, an hour at most.
+    wanted: Micros,
+    /// What fits into this node's share of the site's memory. From the configuration alone, so that which samples are too
+    /// late does not depend on how they come.
+    fits: Micros,
+}
+
+impl Kept {
+    fn time(self) -> Micros {
+        self.wanted.min(self.fits)
+    }
+
+    fn is_short(self) -> bool {
+        self.fits < self.wanted
+    }
+}
+
+/// Share of the site's memory budget for the samples that one node keeps.
+const KEPT_SHARE: u64 = 4;
+
 impl AggregateConfig {
+    fn kept(&self, site: &Site) -> Kept {
+        let wanted = self.cutoff.micros().max(self.wait.micros()).saturating_add(self.length().min(HOUR));
+        let numbers = site.tags.iter().filter(|tag| KINDS.contains(&tag.kind));
+        let per_second: f64 = numbers
+            .map(|tag| size_of::<f64>() as f64 / tag.scan.map_or(1.0, |scan| scan.micros() as f64 / SECOND as f64))
+            .sum();
+        let share = (site.memory.bytes() / KEPT_SHARE) as f64;
+        // An open window takes what comes within `wait`, whatever the memory.
+        let fits = if per_second > 0.0 { (share / per_second * SECOND as f64) as Micros } else { Micros::MAX };
+        let fits = fits.max(self.wait.micros().saturating_add(MINUTE));
+        Kept { wanted, fits }
+    }
+
     fn calendar(&self, site: &Site) -> Calendar {
         let zone = site.time_zone.zone().clone();
         match (*self.every, self.aligned) {
@@ -268,7 +306,7 @@ impl AggregateConfig {
             wait: self.wait.micros(),
             // A window that is not closed yet takes what belongs into it.
             cutoff: self.cutoff.micros().max(self.wait.micros()),
-            keep: self.length().min(HOUR),
+            kept: self.kept(site),
             row: self.row_type(site),
             fingerprint: format!(
                 "{:?} {:?} {:?} {outputs:?} {}",
@@ -399,6 +437,25 @@ impl AggregateConfig {
                 )
                 .at(self.every.place)
                 .help("lengthen `every`, shorten `cutoff`, or raise `memory` in site.yaml"),
+            );
+            return;
+        }
+        let kept = self.kept(cx.site);
+        if needs.weights.any() && kept.is_short() {
+            let minutes = |time: Micros| time / MINUTE;
+            cx.report(
+                Diagnostic::new(
+                    Code::CorrectionsShortened,
+                    format!(
+                        "the samples of {} minutes are kept for corrections, which need those of {}: more of {tags} tags do \
+                         not fit into a quarter of the site's memory of {} MB",
+                        minutes(kept.fits),
+                        minutes(kept.wanted),
+                        memory / 1_000_000
+                    ),
+                )
+                .at(cx.place)
+                .help("shorten `cutoff`, raise `memory` in site.yaml, or let the node read fewer tags; samples that are later leave by `late`"),
             );
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct Aggregate {
     patience: Vec<Micros>,
     /// When the input ended.
     ended: Option<Micros>,
+    /// When samples were forgotten last.
+    forgotten: Micros,
 }
 
 /// A batch as this node reads it.
@@ -71,6 +73,7 @@ impl Aggregate {
             rejected: Vec::new(),
             patience,
             ended: None,
+            forgotten: Micros::MIN,
         }
     }
 
@@ -126,8 +129,10 @@ impl Aggregate {
         if time > now.saturating_add(self.settings.cutoff.max(MINUTE)) {
             return Some("too_early");
         }
+        let weighs = self.settings.needs.weights.any();
+        let kept = if weighs { now.saturating_sub(self.settings.kept.time()) } else { Micros::MIN };
         // Most samples are new: only those older than the shortest cutoff need their window looked up.
-        if time >= now.saturating_sub(self.settings.cutoff) {
+        if time >= now.saturating_sub(self.settings.cutoff).max(kept) {
             return None;
         }
         let end = match self.windows.partition_point(|window| window.start <= time).checked_sub(1) {
@@ -137,8 +142,7 @@ impl Aggregate {
         if end.saturating_add(self.settings.cutoff) < now {
             return Some("too_late");
         }
-        let kept = now.saturating_sub(self.settings.cutoff + self.settings.keep);
-        (self.settings.needs.weights.any() && time < kept).then_some("too_late")
+        (time < kept).then_some(if self.settings.kept.is_short() { "beyond_memory" } else { "too_late" })
     }
 
     /// The rows of one time, `rows` of the batch.
@@ -200,12 +204,18 @@ impl Aggregate {
         }
         let over = deadline.saturating_sub(settings.cutoff);
         self.windows.retain(|window| !window.closed || window.end >= over);
-        self.history.forget(
-            until.saturating_sub(settings.cutoff + settings.keep),
-            self.slots.len(),
-            settings.needs.weights,
-        );
+        self.forget(deadline);
         Ok(())
+    }
+
+    /// Forgets samples that no late one can be weighed against any more. Long windows close too seldom for that.
+    fn forget(&mut self, now: Micros) {
+        let settings = &self.settings;
+        self.forgotten = now;
+        if settings.needs.weights.any() {
+            let until = now.saturating_sub(settings.wait).saturating_sub(settings.kept.time());
+            self.history.forget(until, self.slots.len(), settings.needs.weights);
+        }
     }
 }
 
@@ -286,6 +296,9 @@ impl Transform for Aggregate {
         let (slots, shape) = self.slots.of_batch(samples);
         self.know_slots();
         let batched = Batched { slots, shape };
+        if now.saturating_sub(self.forgotten) >= MINUTE {
+            self.forget(now);
+        }
         match samples.times() {
             Times::One(time) => match self.refuses(*time, now) {
                 Some(cause) => {
