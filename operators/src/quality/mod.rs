@@ -38,7 +38,8 @@ use plan::{MisfitKind, Planner, Plans, Subject, watch};
 use transform::QualityTransform;
 
 /// Judges every sample by the checks of its tag, and gives it the quality and the check bits that follow. Values are
-/// never changed. A tag that is polled and becomes silent gives samples without a value.
+/// never changed. A tag that is polled and becomes silent gives samples without a value, one a scan; not behind the end of
+/// an input that ends (a replay, a test), where nobody would send.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QualityConfig {

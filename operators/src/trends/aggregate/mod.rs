@@ -71,7 +71,9 @@ pub struct AggregateConfig {
     /// value is not known when a window is closed, the last one holds until the window's end; a line to a value that
     /// comes then corrects the window, so that the totals of windows that follow each other add up. Where tags send less
     /// often than `wait`, a longer `wait` saves these corrections. No line goes to or from a sample that is not
-    /// accepted: the value before it holds until it, and the time after it is left out.
+    /// accepted: the value before it holds until it, and the time after it is left out. Behind the end of an input that
+    /// ends (a replay, a test) the last value of a tag that is polled holds as long as the tag may be silent before it is
+    /// stale, as where the site runs on.
     #[serde(default)]
     pub interpolation: Option<Interpolation>,
     /// The time unit of rates that `total` sums up: `1d` for stb/d, so that the total is in stb.
