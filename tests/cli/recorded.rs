@@ -100,6 +100,6 @@ fn a_recording_and_connections_do_not_go_together() {
     fs::write(folder.path().join("site/site.yaml"), site).unwrap();
     let said = run(folder.path(), &["check", "site"]).expect(1);
     let said = said.stdout + &said.stderr;
-    assert!(said.contains("error[E0269]: a recording has a clock of its own"), "{said}");
+    assert!(said.contains("error[E0270]: a recording has a clock of its own"), "{said}");
     assert!(said.contains("recorded.yaml:3:") && said.contains("ducto replay"), "{said}");
 }

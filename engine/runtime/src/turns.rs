@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn inputs_enter_in_the_order_of_their_times() {
         let log = Arc::new(SiteLog::new(1 << 20, 0));
-        let _reader = log.register(0);
+        let _reader = log.register(0, Vec::new());
         let intake = SiteIntake::new(ClockMode::Virtual, log.clone(), 1 << 20);
         let inputs = [vec![1, 5, 6, 40], vec![2, 3, 5], vec![], vec![4, 50]];
         std::thread::scope(|scope| {
