@@ -11,3 +11,4 @@ mod replay;
 mod running;
 mod site;
 mod socket;
+mod tests;

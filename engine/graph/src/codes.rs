@@ -98,6 +98,7 @@ codes! {
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
     E0268 DatasetSettings "two nodes store one dataset and do not agree on how long or how often";
+    E0269 SubjectUnknown "an action is about something that no node has";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -146,6 +147,9 @@ codes! {
     E0420 ColumnMissing "a table lacks a column that it needs";
     E0421 CellEmpty "a cell that must have a value is empty";
 
+    E0430 RecordingUnreadable "a recorded file is not what its name says";
+    E0431 RecordingRefused "no row of a recorded file can be read";
+
     E0501 FileTooLarge "a file is larger than its kind may be";
     E0502 NestingTooDeep "values are nested too deeply";
     E0503 TooManyNodes "a file has too many values once its aliases are expanded";
@@ -163,6 +167,7 @@ codes! {
     W0370 AddressShared "several tags read one address";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
+    W0430 RowsRejected "rows of a recorded file are left out";
 }
 
 impl Code {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use ducto_record::{Asset, AssetId, Reference, TagId};
 
 use crate::codes::Code;
-use crate::decode::{decode, decode_rest};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::decode::{decode_field, decode_items, decode_rest};
+use crate::diagnostic::Diagnostic;
 use crate::interpolate::{Parameters, interpolate};
 use crate::operator::{CheckContext, ConnectionConfig, ConnectionTag};
 use crate::registry::{Scope, SectionCheck};
@@ -20,7 +20,7 @@ use crate::tree::{Node, Spanned};
 use super::assembly::Assembly;
 use super::assets::{AssetDraft, Assets, Templates};
 use super::definition::{Definition, ReadBy, as_any};
-use super::fields::{SiteFields, UseFields};
+use super::fields::SiteFields;
 use super::overrides::Overrides;
 use super::template::{Connection, Template};
 use super::{Loader, site_file};
@@ -90,28 +90,20 @@ impl Loader<'_> {
         if let Some(fields) = decode_rest(node, &elsewhere, self.diagnostics) {
             return fields;
         }
-        fn part<T: serde::de::DeserializeOwned>(node: &Node, name: &str) -> Option<T> {
-            // The mistake was reported with the whole.
-            decode(node.get(name)?, &mut Diagnostics::new())
-        }
-        fn items<T: serde::de::DeserializeOwned>(node: &Node, name: &str) -> Vec<T> {
-            let items = node.get(name).map_or(&[][..], Node::items);
-            items.iter().filter_map(|item| decode(item, &mut Diagnostics::new())).collect()
-        }
         SiteFields {
-            site: part(node, "site").unwrap_or_else(|| Spanned::from(Name::placeholder())),
-            tenant: part(node, "tenant"),
-            time_zone: part(node, "time_zone").unwrap_or_else(crate::scalar::TimeZone::utc),
-            language: part(node, "language").unwrap_or_default(),
-            contract_day: part(node, "contract_day").unwrap_or_default(),
-            units: part(node, "units").unwrap_or_default(),
-            memory: part(node, "memory").unwrap_or(Site::DEFAULT_MEMORY),
-            workers: part(node, "workers"),
-            library: items(node, "library"),
-            include: items(node, "include"),
-            assets: items(node, "assets"),
-            overrides: items(node, "overrides"),
-            pipelines: items::<UseFields>(node, "pipelines"),
+            site: decode_field(node, "site").unwrap_or_else(|| Spanned::from(Name::placeholder())),
+            tenant: decode_field(node, "tenant"),
+            time_zone: decode_field(node, "time_zone").unwrap_or_else(crate::scalar::TimeZone::utc),
+            language: decode_field(node, "language").unwrap_or_default(),
+            contract_day: decode_field(node, "contract_day").unwrap_or_default(),
+            units: decode_field(node, "units").unwrap_or_default(),
+            memory: decode_field(node, "memory").unwrap_or(Site::DEFAULT_MEMORY),
+            workers: decode_field(node, "workers"),
+            library: decode_items(node, "library"),
+            include: decode_items(node, "include"),
+            assets: decode_items(node, "assets"),
+            overrides: decode_items(node, "overrides"),
+            pipelines: decode_items(node, "pipelines"),
         }
     }
 
