@@ -118,6 +118,8 @@ codes! {
     E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
     E0345 AlarmSettings "the settings of an alarm do not fit its type";
+    E0348 DisplayUnit "a unit measures something else than the quantity that is to be shown in it";
+    E0349 SettingsContradict "two settings contradict each other";
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
@@ -129,6 +131,7 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
+    E0377 OrderUnfit "an order of bytes is for values of another length";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -159,6 +162,8 @@ codes! {
     E0520 ExpressionTooLarge "an expression is too long or nested too deeply";
     E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
     E0530 TooManyParts "a file defines more of something than is taken";
+
+    W0101 IncludeEmpty "a pattern of files to include matches none";
 
     W0201 OutputUnused "nothing reads what a node gives";
     W0270 SelectionEmpty "a condition on tags is true for none";

@@ -102,8 +102,12 @@ impl Explain<'_> {
                     self.leaves(&entry.value, &inner(&entry.key), fields);
                 }
             }
-            // Lists of scalars are one value; others are walked by number.
-            Value::List(items) if items.iter().any(|item| matches!(item.value, Value::Map(_) | Value::List(_))) => {
+            // Lists of scalars are one value; others, and those of which a table has set an item, are walked by number.
+            Value::List(items)
+                if items.iter().any(|item| {
+                    matches!(item.value, Value::Map(_) | Value::List(_)) || !node.place.contains(item.place)
+                }) =>
+            {
                 for (number, item) in items.iter().enumerate() {
                     self.leaves(item, &inner(&number.to_string()), fields);
                 }

@@ -8,7 +8,7 @@ use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::scalar::Quantity;
 use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::tree::Spanned;
-use ducto_record::{Micros, Quality, TagId, Units, ValueKind};
+use ducto_record::{Micros, Quality, TagId, Unit, UnitError, Units, ValueKind};
 
 use super::classes::{AlarmClass, DEFAULT_CLASS, classes};
 use super::machine::{Behaviour, Truth};
@@ -306,20 +306,26 @@ impl<'a> Definer<'a> {
         match kind {
             AlarmType::High => {
                 let limit = self.limit(limit?, tag, diagnostics)?;
+                let reach = tag.span.map(|[low, _]| limit - low).filter(|reach| *reach > 0.0);
+                self.clears(settings, deadband?, reach, name, diagnostics)?;
                 Some(Condition::High { limit, clear: limit - deadband? })
             }
             AlarmType::Low => {
                 let limit = self.limit(limit?, tag, diagnostics)?;
+                let reach = tag.span.map(|[_, high]| high - limit).filter(|reach| *reach > 0.0);
+                self.clears(settings, deadband?, reach, name, diagnostics)?;
                 Some(Condition::Low { limit, clear: limit + deadband? })
             }
             AlarmType::Rate => {
                 let limit = self.distance(limit?, tag, diagnostics)?;
+                self.clears(settings, deadband?, Some(limit), name, diagnostics)?;
                 Some(Condition::Rate { limit, clear: limit - deadband? })
             }
             _ => {
                 let setpoint = self.required(settings.setpoint.as_ref(), "setpoint", name, diagnostics);
                 let setpoint = self.setpoint(setpoint?, tag, diagnostics);
                 let limit = self.distance(limit?, tag, diagnostics)?;
+                self.clears(settings, deadband?, Some(limit), name, diagnostics)?;
                 Some(Condition::Deviation { setpoint: setpoint?, limit, clear: limit - deadband? })
             }
         }
@@ -356,17 +362,18 @@ impl<'a> Definer<'a> {
                     return None;
                 };
                 let converted = match &tag.unit {
-                    Some(to) => from.to(to, self.site.atmospheric_pressure).map_err(|error| error.to_string()),
-                    None => Err(format!("`{}` has no unit, so that `{name}` cannot be converted", *tag.name)),
+                    Some(to) => from
+                        .to(to, self.site.atmospheric_pressure)
+                        .map_err(|error| (error.to_string(), self.remedy(&error, limit, from, to))),
+                    None => Err((
+                        format!("`{}` has no unit, so that `{name}` cannot be converted", *tag.name),
+                        "give the tag its `unit`, or write the number alone".to_owned(),
+                    )),
                 };
                 match converted {
                     Ok(conversion) => conversion.apply(limit.value.value),
-                    Err(message) => {
-                        diagnostics.push(
-                            Diagnostic::new(Code::LimitUnit, message)
-                                .at(limit.place)
-                                .help("write the limit in a unit of the same quantity, or the number alone"),
-                        );
+                    Err((message, help)) => {
+                        diagnostics.push(Diagnostic::new(Code::LimitUnit, message).at(limit.place).help(help));
                         return None;
                     }
                 }
@@ -383,6 +390,43 @@ impl<'a> Definer<'a> {
             );
         }
         Some(value)
+    }
+
+    /// What to write in place of a limit whose unit does not convert to the tag's.
+    fn remedy(&self, error: &UnitError, limit: &Quantity, from: &Unit, to: &Unit) -> String {
+        match error {
+            UnitError::Dimension { .. } => "write the limit in a unit of the same quantity, or the number alone".to_owned(),
+            UnitError::Atmosphere { .. } => format!("set it, or write the limit in `{}`", to.symbol),
+            UnitError::Reference { .. } => match self.units.counterpart(from, to.reference) {
+                Some(unit) => format!("write `{} {}` if that is meant", limit.value, unit.symbol),
+                None => format!("write the limit in `{}`", to.symbol),
+            },
+        }
+    }
+
+    /// Refuses a deadband so wide that the alarm would never clear: `reach` says how far a value can be from the limit
+    /// on the side where it clears.
+    fn clears(
+        &self,
+        settings: &AlarmSettings,
+        deadband: f64,
+        reach: Option<f64>,
+        name: &Spanned<String>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<()> {
+        let (Some(written), Some(reach)) = (&settings.deadband, reach) else { return Some(()) };
+        if deadband <= reach {
+            return Some(());
+        }
+        diagnostics.push(
+            Diagnostic::new(
+                Code::SettingsContradict,
+                format!("`{}` would never clear: its deadband reaches further than any value can", **name),
+            )
+            .at(written.place)
+            .help(format!("write a deadband below {reach}")),
+        );
+        None
     }
 
     /// A deadband, or a limit of a distance, in the tag's unit.

@@ -151,7 +151,7 @@ impl<'a> NodeDeserializer<'a> {
             Value::Null => &[],
             Value::Map(_) | Value::Invalid => return Err(self.mismatch("a list")),
             _ => {
-                let help = format!("write `[{}]`", crate::tree::shorten(&self.node.written));
+                let help = format!("write `[{}]`", items_of(&crate::tree::shorten(&self.node.written)));
                 let diagnostic = self.mismatch_diagnostic("a list").help(help);
                 return Err(DecodeError::report(diagnostic));
             }
@@ -204,6 +204,18 @@ impl<'a> NodeDeserializer<'a> {
     fn as_text(&self, expected: &dyn Expected) -> Result<&'a str, DecodeError> {
         self.node.as_text().ok_or_else(|| self.mismatch(&readable(expected)))
     }
+}
+
+/// What someone may have meant as items: `0 5000`, `0-5000`, `0..5000`, `0; 5000` as `0, 5000`.
+fn items_of(text: &str) -> String {
+    let is_number = |text: &str| text.parse::<f64>().is_ok();
+    for separator in ["..", ";", ",", " to ", " a ", " - ", " ", "-"] {
+        let parts: Vec<&str> = text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect();
+        if parts.len() > 1 && parts.iter().all(|part| is_number(part)) {
+            return parts.join(", ");
+        }
+    }
+    text.to_owned()
 }
 
 /// Whether a text is an integer, of whatever size.

@@ -143,6 +143,9 @@ impl Loader<'_> {
                         Diagnostic::new(Code::TemplateUnknown, format!("there is no template `{}`", cell.text))
                             .at(cell.place);
                     diagnostic.help.clone_from(help);
+                    if templates.is_empty() {
+                        diagnostic.help = Some("the site has no template: name the file that defines some in `include`".into());
+                    }
                     self.report(diagnostic);
                 }
                 continue;
@@ -374,7 +377,9 @@ pub(super) fn is_error(cell: &Cell) -> bool {
 }
 
 pub(super) fn empty(cell: &Cell, column: &str) -> Diagnostic {
-    Diagnostic::new(Code::CellEmpty, format!("the cell of column `{column}` is empty"))
-        .at(cell.place)
-        .help("fill it, or remove the row")
+    let help = match cell.place.at {
+        crate::source::At::Cell { .. } => "fill it, or remove the row; of merged cells only the first holds the value",
+        _ => "fill it, or remove the row",
+    };
+    Diagnostic::new(Code::CellEmpty, format!("the cell of column `{column}` is empty")).at(cell.place).help(help)
 }

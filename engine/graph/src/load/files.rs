@@ -76,6 +76,9 @@ impl Loader<'_> {
             let Some(text) = pattern.as_text() else { continue };
             let folder = parent(self.sources.path(pattern.place.file), site);
             let found = if text.contains(['*', '?']) { expand(&folder, text) } else { vec![folder.join(text)] };
+            if found.is_empty() {
+                self.include_empty(pattern.place, &folder, text);
+            }
             for path in found {
                 if seen.insert(path.clone()) {
                     files.push(Spanned::new(path, pattern.place));
@@ -88,6 +91,26 @@ impl Loader<'_> {
             files.truncate(INCLUDE_LIMIT);
         }
         files
+    }
+
+    /// Warns of a pattern that matches nothing. A folder that is empty is none: files come and go with a rig.
+    fn include_empty(&mut self, place: Place, folder: &Path, pattern: &str) {
+        let plain = pattern.split('/').take_while(|part| !part.contains(['*', '?'])).collect::<PathBuf>();
+        let inside = folder.join(plain);
+        let looked_in = if inside.as_os_str().is_empty() { PathBuf::from(".") } else { inside };
+        let help = match std::fs::read_dir(&looked_in) {
+            Err(_) => format!("there is no folder `{}`", looked_in.display()),
+            Ok(entries) => {
+                let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+                let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+                names.sort();
+                let Some(first) = names.first() else { return };
+                format!("`{}` holds `{first}` and the like", looked_in.display())
+            }
+        };
+        self.report(
+            Diagnostic::new(Code::IncludeEmpty, format!("`{pattern}` matches no file")).at(place).help(help),
+        );
     }
 
     /// Adds the fields of an included file.

@@ -52,8 +52,9 @@ impl FromStr for Duration {
     fn from_str(text: &str) -> Result<Self, ScalarError> {
         let write = "write a number and a unit, `500ms`, `5s`, `10m`, `1h30m`, `90d`, `3y`";
         let wrong = |why: &str| {
+            let meant = clock(text).map(|meant| format!("write `{meant}`: what looks like a time of day is none"));
             let text = crate::tree::shorten(text);
-            ScalarError::new(format!("`{text}` is not a duration: {why}"), write)
+            ScalarError::new(format!("`{text}` is not a duration: {why}"), meant.as_deref().unwrap_or(write))
         };
         let mut rest = text.trim();
         if rest == "0" {
@@ -95,6 +96,15 @@ impl FromStr for Duration {
         }
         Ok(Duration(total))
     }
+}
+
+/// `00:00:05`, which spreadsheets make of a duration, as one.
+fn clock(text: &str) -> Option<Duration> {
+    let mut parts = text.trim().split(':').map(|part| part.parse::<u32>().ok());
+    let (hours, minutes) = (parts.next()??, parts.next()??);
+    let seconds = parts.next().unwrap_or(Some(0))?;
+    (parts.next().is_none() && minutes < 60 && seconds < 60)
+        .then(|| Duration::from_secs(hours.saturating_mul(3600).saturating_add(minutes * 60 + seconds)))
 }
 
 /// `number × length`, exactly; `None` if it is no decimal number, too long or not whole.

@@ -24,6 +24,8 @@ use serde::Deserialize;
 pub(crate) fn registry() -> Registry {
     let mut units = Units::default();
     let pressure = Dimension([-1, 1, -2, 0, 0, 0, 0]);
+    units.register_quantity("pressure", pressure);
+    units.register_quantity("frequency", Dimension([0, 0, -1, 0, 0, 0, 0]));
     for (symbol, dimension, reference, scale, offset) in [
         ("psig", pressure, Reference::Gauge, 6894.757, 0.0),
         ("psia", pressure, Reference::Absolute, 6894.757, 0.0),

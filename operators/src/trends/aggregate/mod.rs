@@ -82,7 +82,7 @@ pub struct AggregateConfig {
     /// How long after its end a window is still corrected, `wait` at least; `0s` for never. For time-weighted outputs the
     /// samples of this time, and of an hour or a window before it, are kept in memory.
     #[serde(default = "default_cutoff")]
-    pub cutoff: Duration,
+    pub cutoff: Spanned<Duration>,
 }
 
 fn default_outputs() -> Vec<Spanned<Output>> {
@@ -97,8 +97,8 @@ fn default_wait() -> Duration {
     Duration::from_secs(2)
 }
 
-fn default_cutoff() -> Duration {
-    Duration::from_secs(3600)
+fn default_cutoff() -> Spanned<Duration> {
+    Duration::from_secs(3600).into()
 }
 
 /// How long windows are.
@@ -331,6 +331,17 @@ impl TransformConfig for AggregateConfig {
                         .help("write `10m`, `1h`, `6h`, or align on UTC"),
                 );
             }
+        }
+        let cutoff = self.cutoff.value;
+        if cutoff != Duration::ZERO && cutoff < self.wait {
+            cx.report(
+                Diagnostic::new(
+                    Code::SettingsContradict,
+                    format!("a window would be corrected until {cutoff} after its end, and is closed {} after it", self.wait),
+                )
+                .at(self.cutoff.place)
+                .help("write a `cutoff` longer than `wait`, or `0s` where nothing is to be corrected"),
+            );
         }
         if self.total_per.micros() == 0 {
             cx.report(
