@@ -50,14 +50,19 @@ fn a_mistake_in_one_test_keeps_no_other_from_being_updated() {
     let folder = folder();
     let said = run(folder.path(), &["test", "--update", "p.test.yaml"]).expect(3);
     insta::assert_snapshot!(said.text());
-    let wanted = TESTS
-        .replace("      checked: [{time: 1s, value: 4}]   # goes\n", "      checked:\n        - {time: 1s, value: 5.0}\n");
+    let wanted = TESTS.replace(
+        "      checked: [{time: 1s, value: 4}]   # goes\n",
+        "      checked:\n        - {time: 1s, value: 5.0}\n",
+    );
     let written = fs::read_to_string(folder.path().join("p.test.yaml")).unwrap();
     assert!(written.starts_with(&wanted[..wanted.rfind("      checked: []").unwrap()]), "{written}");
     assert!(written.contains("time: 2s"), "{written}");
     // The mistake mended, only what cannot be written anew is left.
-    fs::write(folder.path().join("p.test.yaml"), written.replace("W.TPH", "W.THP").replace("expect: {checked: []}\n", ""))
-        .unwrap();
+    fs::write(
+        folder.path().join("p.test.yaml"),
+        written.replace("W.TPH", "W.THP").replace("    expect: {checked: []}\n", ""),
+    )
+    .unwrap();
     let said = run(folder.path(), &["test", "p.test.yaml", "--json"]).expect(1).json();
     assert_eq!((&said["passed"], &said["failed"]), (&3.into(), &1.into()), "{said:#}");
 }

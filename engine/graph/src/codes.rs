@@ -166,6 +166,7 @@ codes! {
     W0101 IncludeEmpty "a pattern of files to include matches none";
 
     W0201 OutputUnused "nothing reads what a node gives";
+    W0202 NamesAlike "two names differ in small and capital letters only";
     W0270 SelectionEmpty "a condition on tags is true for none";
 
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";

@@ -82,7 +82,9 @@ pub(crate) fn decode_field<T: DeserializeOwned>(node: &Node, name: &str) -> Opti
 
 /// The items without mistakes of a list that stands in a mapping with mistakes.
 pub(crate) fn decode_items<T: DeserializeOwned>(node: &Node, name: &str) -> Vec<T> {
-    let items = node.get(name).map_or(&[][..], Node::items);
+    let Some(node) = node.get(name) else { return Vec::new() };
+    // `assets: wells.csv` is one that lacks its brackets.
+    let items = if matches!(node.value, Value::Text(_)) { std::slice::from_ref(node) } else { node.items() };
     items.iter().filter_map(|item| decode(item, &mut Diagnostics::new())).collect()
 }
 

@@ -190,8 +190,11 @@ impl Alike {
                     more => format!(" and {more} more"),
                 };
                 let plural = if others.len() == 1 { "" } else { "s" };
-                diagnostic = diagnostic
-                    .note(format!("the same holds for {} other {noun}{plural}: {}{more}", others.len(), quoted_list(&named)));
+                diagnostic = diagnostic.note(format!(
+                    "the same holds for {} other {noun}{plural}: {}{more}",
+                    others.len(),
+                    quoted_list(&named)
+                ));
             }
             into.push(diagnostic);
         }

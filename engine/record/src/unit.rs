@@ -150,9 +150,8 @@ impl Units {
 
     /// The unit of the size of one and the reference of another: of `bar` and `psig` it is `barg`.
     pub fn counterpart(&self, size: &Unit, reference: Reference) -> Option<&Unit> {
-        self.all().find(|unit| {
-            unit.dimension == size.dimension && unit.reference == reference && unit.scale == size.scale
-        })
+        self.all()
+            .find(|unit| unit.dimension == size.dimension && unit.reference == reference && unit.scale == size.scale)
     }
 
     /// The same units at a site with this atmospheric pressure, in Pa.

@@ -15,6 +15,7 @@ mod partition;
 mod publish;
 mod replies;
 pub mod scenario;
+mod service;
 mod sinks;
 mod site;
 mod snapshots;

@@ -18,6 +18,7 @@ use crate::feeders::{FeederStatus, Feeders};
 use crate::host::{Host, PipelineStatus, Sinks};
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
+use crate::service;
 use crate::taps::TapReader;
 use crate::views::View;
 
@@ -108,7 +109,7 @@ impl RunningSite {
         };
         let mut feeders = Vec::new();
         if with_feeders {
-            feeders.extend(connections(site, &context)?);
+            feeders.extend(connections(site, &context, intake.now())?);
         }
         let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
@@ -141,6 +142,9 @@ impl RunningSite {
             next_action: AtomicU64::new(1),
             reads_datasets,
         };
+        if with_feeders {
+            service::announce(site, running.intake.now(), &*running.intake);
+        }
         for feeder in feeders {
             let intake: Arc<dyn Intake> = running.intake.clone();
             let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).start(feeder, intake);
@@ -313,9 +317,10 @@ impl Drop for RunningSite {
 fn connections(
     site: &Site,
     context: &BuildContext,
+    now: Micros,
 ) -> Result<Vec<Box<dyn ducto_graph::operator::Feeder>>, RuntimeError> {
     let mut endpoints: BTreeMap<(&'static str, String), Vec<ConnectionMember>> = BTreeMap::new();
-    for connection in &site.connections {
+    for connection in site.connections.iter().filter(|connection| service::is_read(site, &connection.asset, now)) {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
         endpoints.entry((connection.operator, connection.config.endpoint())).or_default().push(ConnectionMember {
             asset: connection.asset.clone(),

@@ -395,7 +395,9 @@ impl<'a> Definer<'a> {
     /// What to write in place of a limit whose unit does not convert to the tag's.
     fn remedy(&self, error: &UnitError, limit: &Quantity, from: &Unit, to: &Unit) -> String {
         match error {
-            UnitError::Dimension { .. } => "write the limit in a unit of the same quantity, or the number alone".to_owned(),
+            UnitError::Dimension { .. } => {
+                "write the limit in a unit of the same quantity, or the number alone".to_owned()
+            }
             UnitError::Atmosphere { .. } => format!("set it, or write the limit in `{}`", to.symbol),
             UnitError::Reference { .. } => match self.units.counterpart(from, to.reference) {
                 Some(unit) => format!("write `{} {}` if that is meant", limit.value, unit.symbol),
@@ -497,11 +499,11 @@ impl<'a> Definer<'a> {
         for pair in ordered.windows(2) {
             let [(below, low), (above, high)] = pair else { continue };
             if low >= high {
-                let place = alarms
-                    .0
-                    .iter()
-                    .find(|(name, _)| *name.value == **above)
-                    .map(|(name, settings)| settings.limit.as_ref().map_or(name.place, |limit| limit.place));
+                let place_of = |alarm: &str| {
+                    let (name, settings) = alarms.0.iter().find(|(name, _)| *name.value == *alarm)?;
+                    Some(settings.limit.as_ref().map_or(name.place, |limit| limit.place))
+                };
+                let (place, other) = (place_of(above), place_of(below));
                 diagnostics.push(
                     Diagnostic::new(
                         Code::LimitOrder,
@@ -511,6 +513,7 @@ impl<'a> Definer<'a> {
                         ),
                     )
                     .at(place.unwrap_or(tag.name.place))
+                    .note_at(other.unwrap_or(tag.name.place), format!("`{below}` is set here"))
                     .help("the limits must ascend: LL, L, H, HH"),
                 );
             }

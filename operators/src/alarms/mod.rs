@@ -118,8 +118,10 @@ pub fn sections() -> [Section; 2] {
             schema: |generator| generator.subschema_for::<TagAlarms>(),
             shorthand: Some("limit"),
             decode: |node: &Node, diagnostics: &mut Diagnostics| {
-                decode::<TagAlarms>(&TagAlarms::written_out(node), diagnostics)
-                    .map(|alarms| Arc::new(alarms) as Arc<dyn Any + Send + Sync>)
+                let node = TagAlarms::written_out(node);
+                // With a mistake in one alarm the others are still looked at.
+                let alarms = decode::<TagAlarms>(&node, diagnostics).unwrap_or_else(|| TagAlarms::right_ones(&node));
+                Some(Arc::new(alarms) as Arc<dyn Any + Send + Sync>)
             },
             check: |check, diagnostics| {
                 if let (Some(alarms), Some(tag)) = (check.section.downcast_ref::<TagAlarms>(), check.tag) {
@@ -334,7 +336,8 @@ impl AlarmConfig {
             };
             return site.tags.iter().flat_map(of_tag).collect();
         };
-        let subject = |key: Key, of: &str| Subject { of: (key.name(), of.to_owned()), part: ("alarm", name.value.clone()) };
+        let subject =
+            |key: Key, of: &str| Subject { of: (key.name(), of.to_owned()), part: ("alarm", name.value.clone()) };
         match inputs.first().and_then(|input| key_of(&input.stream)) {
             Some(Key::Tag) => site.tags.iter().map(|tag| subject(Key::Tag, &tag.name)).collect(),
             Some(Key::Asset) => site.assets.iter().map(|asset| subject(Key::Asset, &asset.name)).collect(),

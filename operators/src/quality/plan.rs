@@ -321,13 +321,14 @@ impl Planner<'_> {
         };
         let mut right = self.longer_than_none("for", frozen.span.as_ref(), "write how long, such as `10m`");
         right &= self.longer_than_none("fail_for", frozen.fail_for.as_ref(), "write how long, such as `30m`");
-        if let Some(repeats) = frozen.repeats.as_ref().filter(|repeats| repeats.value < 2) {
-            let message = format!("`repeats: {}` would take every sample for frozen", repeats.value);
-            self.misfit(repeats.place, MisfitKind::Number, message, "write 2 or more");
+        if let Some(repeats) = frozen.repeats.as_ref().filter(|repeats| repeats.value == 0) {
+            let message = "`repeats: 0` would take every sample for frozen".to_owned();
+            self.misfit(repeats.place, MisfitKind::Number, message, "write 1 or more");
             right = false;
         }
         if let (Some(suspect), Some(fail)) = (&frozen.span, &frozen.fail_for)
             && fail.value < suspect.value
+            && right
         {
             let message = format!("failed after {} and suspect only after {}", fail.value, suspect.value);
             self.misfit(fail.place, MisfitKind::Number, message, "write a `fail_for` that is longer than `for`");

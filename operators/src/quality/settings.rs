@@ -278,11 +278,12 @@ impl Checks {
         entries.retain_mut(|entry| {
             let Some((name, setting)) = SHORT.iter().find(|(name, _)| *name == entry.key.value) else { return true };
             let value = &entry.value;
-            if value.value == Value::Bool(false) || value.as_text() == Some("off") {
+            if value.value == Value::Bool(false) || matches!(value.as_text(), Some("off" | "no")) {
                 off.push(Node::text(value.place, *name));
                 return false;
             }
-            let on = value.value == Value::Bool(true) || value.as_text() == Some("on") || value.is_null();
+            let on =
+                value.value == Value::Bool(true) || matches!(value.as_text(), Some("on" | "yes")) || value.is_null();
             if on || value.as_text().is_some() {
                 let mut inner = Vec::new();
                 if !on {

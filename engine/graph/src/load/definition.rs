@@ -98,7 +98,8 @@ impl Loader<'_> {
         }
         let sections: Vec<&str> = self.registry.sections(Scope::Tag).map(|section| section.name).collect();
         let known = TAG_FIELDS.into_iter().chain(sections).chain(own.iter().copied());
-        let known = known.filter(|known| set.iter().all(|entry| entry.key.value != *known));
+        let here = |entry: &Entry| entry.key.place.file == name.place.file;
+        let known = known.filter(|known| set.iter().all(|entry| entry.key.value != *known || !here(entry)));
         let diagnostic = Diagnostic::new(Code::FieldUnknown, format!("unknown field `{}`", crate::tree::shorten(name)))
             .at(name.place)
             .suggest(name, known);
@@ -126,9 +127,10 @@ impl Loader<'_> {
         }
         // An end that a table set is where the mistake is most likely.
         let set = [low, high].into_iter().map(|end| end.place).find(|place| !range.place.contains(*place));
-        let mut diagnostic = Diagnostic::new(Code::RangeReversed, format!("`{name}` goes from {} to {}", **low, **high))
-            .at(set.unwrap_or(range.place))
-            .help("write the lower end first, and two different numbers");
+        let mut diagnostic =
+            Diagnostic::new(Code::RangeReversed, format!("`{name}` goes from {} to {}", **low, **high))
+                .at(set.unwrap_or(range.place))
+                .help("write the lower end first, and two different numbers");
         if set.is_some() {
             diagnostic = diagnostic.note_at(range.place, "the range is here");
         }

@@ -47,7 +47,8 @@ pub struct SiteFields {
     #[serde(default)]
     pub include: Vec<Spanned<String>>,
     /// Tables of assets, CSV or XLSX. Columns: `asset`, `template`, `enabled`, `from`, `until`, one for each parameter
-    /// of the templates, and any others, which expressions then see.
+    /// of the templates, and any others, which expressions then see. An asset before `from` or past `until` when the site
+    /// starts is not read: each of its tags gives one sample of quality 28, and its history is kept.
     #[serde(default)]
     #[schemars(with = "Vec<TableFile>")]
     pub assets: Vec<Node>,

@@ -71,7 +71,9 @@ impl Loader<'_> {
     fn included(&mut self, include: &Node, site: &Path) -> Vec<Spanned<PathBuf>> {
         let mut files: Vec<Spanned<PathBuf>> = Vec::new();
         let mut seen: HashSet<PathBuf> = HashSet::from([site.to_owned()]);
-        for pattern in include.items() {
+        // One without its brackets is reported when the field is decoded, and is read all the same.
+        let patterns = if include.as_text().is_some() { std::slice::from_ref(include) } else { include.items() };
+        for pattern in patterns {
             // What is no text is reported when the field is decoded.
             let Some(text) = pattern.as_text() else { continue };
             let folder = parent(self.sources.path(pattern.place.file), site);
@@ -93,8 +95,12 @@ impl Loader<'_> {
         files
     }
 
-    /// Warns of a pattern that matches nothing. A folder that is empty is none: files come and go with a rig.
+    /// Warns of a pattern that matches nothing, but for folders whose files come and go, as with a rig: those that are
+    /// empty, and those called `….d`.
     fn include_empty(&mut self, place: Place, folder: &Path, pattern: &str) {
+        if pattern.split('/').rev().skip(1).any(|part| part.ends_with(".d")) {
+            return;
+        }
         let plain = pattern.split('/').take_while(|part| !part.contains(['*', '?'])).collect::<PathBuf>();
         let inside = folder.join(plain);
         let looked_in = if inside.as_os_str().is_empty() { PathBuf::from(".") } else { inside };
@@ -108,9 +114,7 @@ impl Loader<'_> {
                 format!("`{}` holds `{first}` and the like", looked_in.display())
             }
         };
-        self.report(
-            Diagnostic::new(Code::IncludeEmpty, format!("`{pattern}` matches no file")).at(place).help(help),
-        );
+        self.report(Diagnostic::new(Code::IncludeEmpty, format!("`{pattern}` matches no file")).at(place).help(help));
     }
 
     /// Adds the fields of an included file.

@@ -81,11 +81,21 @@ impl FromStr for Duration {
             }
             let length = match unit {
                 "µs" => 1,
-                unit => UNITS
-                    .iter()
-                    .find(|(name, _)| *name == unit)
-                    .map(|(_, length)| *length)
-                    .ok_or_else(|| wrong(&format!("`{unit}` is no unit of time")))?,
+                unit => {
+                    UNITS.iter().find(|(name, _)| *name == unit).map(|(_, length)| *length).ok_or_else(
+                        || match short(unit) {
+                            Some(short) => {
+                                let text = crate::tree::shorten(text);
+                                let help = format!("write `{number}{short}`");
+                                ScalarError::new(
+                                    format!("`{text}` is not a duration: `{unit}` is no unit of time"),
+                                    &help,
+                                )
+                            }
+                            None => wrong(&format!("`{unit}` is no unit of time")),
+                        },
+                    )?
+                }
             };
             if length >= shorter_than {
                 return Err(wrong("the units must go from long to short"));
@@ -96,6 +106,20 @@ impl FromStr for Duration {
         }
         Ok(Duration(total))
     }
+}
+
+/// The unit that someone means who writes it out, in English or Spanish.
+fn short(unit: &str) -> Option<&'static str> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "sec" | "secs" | "second" | "seconds" | "seg" | "segs" | "segundo" | "segundos" => "s",
+        "min" | "mins" | "minute" | "minutes" | "minuto" | "minutos" => "m",
+        "hr" | "hrs" | "hour" | "hours" | "hora" | "horas" => "h",
+        "day" | "days" | "dia" | "dias" => "d",
+        "week" | "weeks" | "semana" | "semanas" => "w",
+        "year" | "years" => "y",
+        "msec" | "millis" => "ms",
+        _ => return None,
+    })
 }
 
 /// `00:00:05`, which spreadsheets make of a duration, as one.

@@ -95,6 +95,13 @@ pub struct Acting {
     pub reason: Option<Arc<str>>,
 }
 
+impl Scenario {
+    /// Whether all of it could be read.
+    pub fn is_whole(&self) -> bool {
+        !self.broken
+    }
+}
+
 impl Happening {
     fn acting(&self) -> Option<&Acting> {
         match self {

@@ -31,7 +31,8 @@ impl Scenario {
             None => Arc::new(Site::empty("test")),
         };
         let site = loader.with_tags(&base, &self.tags, &self.assets);
-        let Some(site) = loader.lone_pipeline(&self.pipeline.value, &site, &self.with, Some(self.pipeline.place)) else {
+        let Some(site) = loader.lone_pipeline(&self.pipeline.value, &site, &self.with, Some(self.pipeline.place))
+        else {
             self.check_steps(&site, diagnostics);
             return None;
         };

@@ -9,8 +9,8 @@ use ducto_graph::codes::Code;
 use ducto_graph::decode::{OrderedMap, decode};
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::operator::{
-    Actions, BuildContext, BuildError, CheckContext, ConnectionConfig, ConnectionMember, ConnectionTag, Decode, Feeder, Input,
-    Operator, Port, Sink, SinkConfig, Source, SourceConfig, Subject, Transform, TransformConfig,
+    Actions, BuildContext, BuildError, CheckContext, ConnectionConfig, ConnectionMember, ConnectionTag, Decode, Feeder,
+    Input, Operator, Port, Sink, SinkConfig, Source, SourceConfig, Subject, Transform, TransformConfig,
 };
 use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::scalar::{Duration, Quantity};
@@ -187,10 +187,7 @@ impl TransformConfig for Score {
     /// As alarms that are called H, on every tag.
     fn actions(&self, _inputs: &[Input], site: &Site) -> Actions {
         let subject = |name: &str| Subject { of: ("tag", name.to_owned()), part: ("alarm", "H".to_owned()) };
-        Actions {
-            verbs: &["acknowledge", "reset"],
-            subjects: site.tags.iter().map(|tag| subject(&tag.name)).collect(),
-        }
+        Actions { verbs: &["acknowledge", "reset"], subjects: site.tags.iter().map(|tag| subject(&tag.name)).collect() }
     }
 
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) -> Option<Vec<Port>> {

@@ -384,8 +384,11 @@ mod tests {
     fn overlaps_are_errors_and_equal_addresses_warnings() {
         let check = |tags: &[&str]| {
             let names: Vec<Spanned<String>> = (0..tags.len()).map(|index| Spanned::from(format!("T{index}"))).collect();
-            let mut points: Vec<Named<'_>> =
-                tags.iter().zip(&names).map(|(yaml, name)| Named { name, place: name.place, point: read(yaml).unwrap() }).collect();
+            let mut points: Vec<Named<'_>> = tags
+                .iter()
+                .zip(&names)
+                .map(|(yaml, name)| Named { name, place: name.place, point: read(yaml).unwrap() })
+                .collect();
             let mut diagnostics = Diagnostics::new();
             check_overlaps(&mut points, &mut diagnostics);
             diagnostics.iter().map(|found| found.code.to_string()).collect::<Vec<_>>()

@@ -199,7 +199,9 @@ impl Decoder<'_> {
                 number = name.to_string();
                 &number
             }
-            Raw::Text(_) if wide => return Err((Cause::Tag, None, format!("{value} stands in a column without a name"))),
+            Raw::Text(_) if wide => {
+                return Err((Cause::Tag, None, format!("{value} stands in a column without a name")));
+            }
             Raw::Text(_) | Raw::Missing => {
                 return Err((Cause::Tag, column(&options.tag), "the name of the tag is missing".into()));
             }
@@ -212,8 +214,7 @@ impl Decoder<'_> {
         let of_value = if wide { written } else { &options.value };
         let value = cell::value(value, kind, options)
             .map_err(|why| (Cause::Value, column(of_value), format!("`{renamed}`, a tag of {kind}: {why}")))?;
-        let quality =
-            cell::quality(quality, &value).map_err(|why| (Cause::Quality, column(&options.quality), why))?;
+        let quality = cell::quality(quality, &value).map_err(|why| (Cause::Quality, column(&options.quality), why))?;
         Ok(Sample { time: self.time, tag, quality, value })
     }
 

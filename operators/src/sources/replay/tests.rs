@@ -153,9 +153,9 @@ fn bad_rows_are_counted_and_do_not_stop_it() {
     let lines: Vec<u64> = rejected.first.iter().map(|rejection| rejection.line).collect();
     assert_eq!(lines, [3, 4, 5, 6, 7]);
     assert!(
-        rejected.first[1].to_string().ends_with(
-            "a.csv: line 4, column `tag`: `W9.THP` is no tag of the site; did you mean `W1.THP`?"
-        ),
+        rejected.first[1]
+            .to_string()
+            .ends_with("a.csv: line 4, column `tag`: `W9.THP` is no tag of the site; did you mean `W1.THP`?"),
         "{}",
         rejected.first[1]
     );
@@ -183,7 +183,11 @@ fn what_cannot_be_read_at_all_says_why() {
         ("b.csv", b"", "no columns at all"),
         ("c.parquet", b"PAR1nonsense", "E0430 {} is no readable Parquet file"),
         ("d.xlsx", b"", "E0430 {} is neither CSV"),
-        ("gzip.csv", &[0x1F, 0x8B, 8, 0, 0, 0, 0, 0], "E0430 {} is compressed with gzip, and its name says CSV; unpack"),
+        (
+            "gzip.csv",
+            &[0x1F, 0x8B, 8, 0, 0, 0, 0, 0],
+            "E0430 {} is compressed with gzip, and its name says CSV; unpack",
+        ),
         ("utf16.csv", b"\xff\xfet\0i\0m\0e\0", "E0430 {} is text in UTF-16, and its name says CSV; save it as UTF-8"),
         ("utf16.ndjson", b"\xfe\xff\0{", "text in UTF-16, and its name says JSON Lines"),
         ("text.parquet", b"time,tag,value\n", "E0430 {} is a text file, and its name says Parquet"),
@@ -191,7 +195,11 @@ fn what_cannot_be_read_at_all_says_why() {
         ("twice.csv", b"time,W1.THP,W1.THP\n", "E0402 {} has two columns `W1.THP`, the 2. and the 3."),
         ("value.csv", b"time,tag,val\n", "E0420 {} has no column `value`; it has `time`, `tag`, `val`"),
         ("none.csv", b"time\n", "E0420 {} has no column but `time`"),
-        ("all.csv", b"time,W1.THP\n1,1\n2,2\n", "E0431 no sample of {} can be read: 2 with no time (line 2, column `time`"),
+        (
+            "all.csv",
+            b"time,W1.THP\n1,1\n2,2\n",
+            "E0431 no sample of {} can be read: 2 with no time (line 2, column `time`",
+        ),
     ];
     for (name, bytes, wanted) in cases {
         let wanted = wanted.replace("{}", &folder.path().join(name).display().to_string());
@@ -202,7 +210,11 @@ fn what_cannot_be_read_at_all_says_why() {
     let odd = [
         ("list", format!("{{\"time\":\"{time}\",\"tag\":[\"W1.THP\"],\"value\":1}}"), "a list is no name of a tag"),
         ("object", format!("{{\"time\":\"{time}\",\"tag\":\"W1.THP\",\"value\":{{}}}}"), "an object is no number"),
-        ("500", format!("{{\"time\":\"{time}\",\"tag\":\"W1.THP\",\"value\":1,\"quality\":500}}"), "`500` is no quality"),
+        (
+            "500",
+            format!("{{\"time\":\"{time}\",\"tag\":\"W1.THP\",\"value\":1,\"quality\":500}}"),
+            "`500` is no quality",
+        ),
     ];
     for (name, row, wanted) in odd {
         let said = fails(&format!("{name}.ndjson"), row.as_bytes());
@@ -214,7 +226,7 @@ fn what_cannot_be_read_at_all_says_why() {
     assert!(missing.err().unwrap().to_string().contains("cannot read"));
     let error = expand(&["*.jsonl".to_owned()], folder.path()).unwrap_err();
     assert!(error.to_string().contains("matches no file"));
-    assert_eq!(expand(&["*.csv".to_owned(), "a.csv".to_owned()], folder.path()).unwrap().len(), 2);
+    assert_eq!(expand(&["?.csv".to_owned(), "a.csv".to_owned()], folder.path()).unwrap().len(), 2);
 }
 
 #[test]

@@ -337,7 +337,10 @@ impl TransformConfig for AggregateConfig {
             cx.report(
                 Diagnostic::new(
                     Code::SettingsContradict,
-                    format!("a window would be corrected until {cutoff} after its end, and is closed {} after it", self.wait),
+                    format!(
+                        "a window would be corrected until {cutoff} after its end, and is closed {} after it",
+                        self.wait
+                    ),
                 )
                 .at(self.cutoff.place)
                 .help("write a `cutoff` longer than `wait`, or `0s` where nothing is to be corrected"),
@@ -366,7 +369,9 @@ impl TransformConfig for AggregateConfig {
                 );
             }
         }
-        self.check_memory(cx);
+        if self.length() >= SECOND {
+            self.check_memory(cx);
+        }
         kinds.sort();
         kinds.dedup();
         Some(vec![
