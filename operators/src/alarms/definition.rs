@@ -70,6 +70,10 @@ pub(super) enum Counts {
 impl Rows {
     /// `valued`: the row has what the condition looks at.
     pub(super) fn count(self, quality: Quality, valued: bool) -> Counts {
+        // What is out of service raises nothing and clears nothing, whatever a Bad row does otherwise.
+        if quality == Quality::OUT_OF_SERVICE {
+            return Counts::No;
+        }
         let bad = quality.is_bad() || !valued;
         match (self.accept, self.on_bad) {
             (Accept::Usable, _) if !bad => Counts::Yes,
