@@ -111,7 +111,8 @@ impl AppendedFile {
         before("write", &self.path)?;
         if let Err(source) = self.file.write_all(bytes) {
             if let Err(error) = self.cut(self.length) {
-                tracing::warn!(%error, "what was written in part cannot be removed");
+                // Whoever opens the file again sees that its last line has no end.
+                tracing::debug!(%error, "what was written in part cannot be removed");
             }
             return Err(FileError::new("write", &self.path, source));
         }

@@ -1,7 +1,8 @@
 //! The historians that are open in a site, by dataset: shared by the sinks that store into them and by queries, which
 //! read their live tail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -17,6 +18,8 @@ pub struct Historians {
     last_epoch: Epoch,
     open: Mutex<BTreeMap<String, Open>>,
     closing: AtomicBool,
+    /// Files that sinks write beside the datasets.
+    pub(super) files: Mutex<BTreeSet<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,13 @@ impl Historians {
     /// When a dataset of the folder cannot be read, or not be put right.
     pub fn open(folder: Arc<DataFolder>) -> Result<Self, StorageError> {
         let last_epoch = ducto_storage::recover(&folder)?;
-        Ok(Self { folder, last_epoch, open: Mutex::default(), closing: AtomicBool::new(false) })
+        Ok(Self {
+            folder,
+            last_epoch,
+            open: Mutex::default(),
+            closing: AtomicBool::new(false),
+            files: Mutex::default(),
+        })
     }
 
     /// The last epoch that any dataset of the folder held when it was opened: a site that starts numbers its entries
@@ -56,7 +65,7 @@ impl Historians {
         self.lock().iter().map(|(name, open)| (name.clone(), open.historian.clone())).collect()
     }
 
-    /// Sinks that wait for room on the disk give up: for a stop while the disk is full.
+    /// Sinks that wait for the disk give up: for a stop while it is full.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
     }
