@@ -13,3 +13,4 @@ mod replay;
 mod running;
 mod site;
 mod socket;
+mod tests;

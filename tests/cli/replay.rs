@@ -228,3 +228,37 @@ fn what_is_stored_already_is_not_stored_twice_unasked() {
     replay("a.csv", &["--again"]).expect(0);
     assert_eq!(stored(), "80");
 }
+
+#[test]
+fn a_file_of_which_nothing_can_be_read_is_refused_and_leaves_nothing_behind() {
+    let folder = folder();
+    let rows: String = (0..7).map(|second| format!("{second};W1.THP;1,5\n")).collect();
+    fs::write(folder.path().join("numbers.csv"), format!("time;tag;value\n{rows}")).unwrap();
+    let replay = ["replay", "keep.yaml", "--input", "numbers.csv", "--data", "out"];
+    let refused = run(folder.path(), &replay).expect(2);
+    insta::assert_snapshot!(refused.stderr);
+    assert!(!folder.path().join("out").exists());
+    let json = run(folder.path(), &[&replay[..], &["--json"]].concat()).expect(2).json();
+    assert_eq!(json["findings"][0]["code"], "E0431", "{json:#}");
+    fs::write(folder.path().join("empty.csv"), "time,tag,value\n").unwrap();
+    let empty = run(folder.path(), &["replay", "keep.yaml", "--input", "empty.csv", "--data", "out"]).expect(2);
+    assert!(empty.stderr.contains("no sample"), "{empty:?}");
+}
+
+#[test]
+fn rows_that_are_left_out_are_counted_by_their_causes() {
+    let folder = folder();
+    fs::write(
+        folder.path().join("some.csv"),
+        "time,tag,value,quality\n2026-01-01T00:00:00Z,W1.THP,1,192\nyesterday,W1.THP,1,192\n\
+         2026-01-01T00:00:01Z,W1.THP,\"1,5\",192\n2026-01-01T00:00:02Z,W1.THP,2,500\n2026-01-01T00:00:03Z,,2,192\n",
+    )
+    .unwrap();
+    let replay = ["replay", "keep.yaml", "--input", "some.csv", "--data", "out"];
+    let said = run(folder.path(), &replay).expect(0);
+    insta::assert_snapshot!(said.stderr);
+    let json = run(folder.path(), &["replay", "keep.yaml", "--input", "some.csv", "--data", "out2", "--json"]);
+    let json = json.expect(0).json();
+    assert_eq!(json["rejected_by"]["quality"], 1, "{json:#}");
+    assert_eq!(json["findings"][0]["severity"], "warning", "{json:#}");
+}

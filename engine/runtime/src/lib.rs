@@ -16,6 +16,7 @@ mod pipelines;
 mod publish;
 mod replies;
 pub mod scenario;
+mod service;
 mod sinks;
 mod site;
 mod snapshots;

@@ -19,6 +19,7 @@ use crate::host::{Host, Sinks};
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
 use crate::pipelines::{PipelineStatus, node_context};
+use crate::service;
 use crate::taps::TapReader;
 use crate::turns::Turned;
 use crate::views::View;
@@ -119,7 +120,7 @@ impl RunningSite {
         };
         let mut feeders = Vec::new();
         if with_feeders {
-            feeders.extend(connections(site, &context)?);
+            feeders.extend(connections(site, &context, intake.now())?);
         }
         let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
@@ -152,6 +153,9 @@ impl RunningSite {
             next_action: AtomicU64::new(1),
             reads_datasets,
         };
+        if with_feeders {
+            service::announce(site, running.intake.now(), &*running.intake);
+        }
         let ways = match mode {
             ClockMode::Virtual => Turned::ways(&running.intake, feeders.len()),
             ClockMode::Wall => feeders.iter().map(|_| running.intake.clone() as Arc<dyn Intake>).collect(),
@@ -327,9 +331,10 @@ impl Drop for RunningSite {
 fn connections(
     site: &Site,
     context: &BuildContext,
+    now: Micros,
 ) -> Result<Vec<Box<dyn ducto_graph::operator::Feeder>>, RuntimeError> {
     let mut endpoints: BTreeMap<(&'static str, String), Vec<ConnectionMember>> = BTreeMap::new();
-    for connection in &site.connections {
+    for connection in site.connections.iter().filter(|connection| service::is_read(site, &connection.asset, now)) {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
         endpoints.entry((connection.operator, connection.config.endpoint())).or_default().push(ConnectionMember {
             asset: connection.asset.clone(),

@@ -147,7 +147,7 @@ fn check_tag(checks: &Checks, tag: &TagSettings, check: &SectionCheck<'_>, diagn
         check_condition(text, tag, check, diagnostics);
         None
     });
-    report(planner, check.node.place, diagnostics);
+    report(planner, |name| place_of(name), diagnostics);
 }
 
 /// Compiles an expression against the variables of the tag's asset.
@@ -159,7 +159,8 @@ fn check_condition(text: &Spanned<String>, tag: &TagSettings, check: &SectionChe
     }
 }
 
-fn report(planner: Planner<'_>, place: Place, diagnostics: &mut Diagnostics) {
+/// `place_of` says where a check is written, for what it lacks.
+fn report(planner: Planner<'_>, place_of: impl Fn(&str) -> Place, diagnostics: &mut Diagnostics) {
     for misfit in planner.misfits {
         let code = match misfit.kind {
             MisfitKind::Unit => Code::UnitUnknown,
@@ -167,7 +168,7 @@ fn report(planner: Planner<'_>, place: Place, diagnostics: &mut Diagnostics) {
             MisfitKind::Number => Code::NumberOutOfRange,
             MisfitKind::Missing => Code::FieldMissing,
         };
-        let at = if misfit.place == Place::NOWHERE { place } else { misfit.place };
+        let at = if misfit.place == Place::NOWHERE { place_of(misfit.check) } else { misfit.place };
         diagnostics.push(Diagnostic::new(code, misfit.message).at(at).help(misfit.help));
     }
 }
@@ -284,6 +285,7 @@ impl QualityConfig {
             // Without a tag there is no unit to convert to.
             planner.misfits.retain(|misfit| misfit.kind != MisfitKind::Quantity);
         }
-        report(planner, cx.place, cx.diagnostics);
+        let place = cx.place;
+        report(planner, |_| place, cx.diagnostics);
     }
 }

@@ -321,10 +321,11 @@ impl Cold<'_> {
         };
         let (quality, checks) = (sample.quality, sample.checks);
         // Silence is asked for again after the first sample and after each silence; otherwise its bound still holds.
-        let first_after_silence = hot.busy;
+        let first_after_silence = hot.busy || hot.seen == Micros::MIN;
         let state = self.state.get_mut(tag);
         let arrival = arrive(plan, hot, state, &sample, pass.now);
-        if let (Some(stale), true, Arrival::InOrder { .. }) = (&plan.stale, first_after_silence, arrival) {
+        let expected = first_after_silence && hot.seen != Micros::MIN;
+        if let (Some(stale), true, Arrival::InOrder { .. }) = (&plan.stale, expected, arrival) {
             self.silence.at_the_latest(tag, pass.now.saturating_add(stale.after));
         }
         let in_order = arrival != Arrival::OutOfOrder;

@@ -118,10 +118,32 @@ pub trait TransformConfig: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What people can ask of this node, and about what.
+    fn actions(&self, _inputs: &[Input], _site: &Site) -> Actions {
+        Actions::default()
+    }
+
     /// Whether this node must see every sample of a tag at once, so that no node before it may hold them back.
     fn needs_at_once(&self, _tag: TagId, _site: &Site) -> bool {
         false
     }
+}
+
+/// What people can ask of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Actions {
+    /// `acknowledge`, `reset`.
+    pub verbs: &'static [&'static str],
+    pub subjects: Vec<Subject>,
+}
+
+/// Something that an action can be about: an alarm of a tag.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What an action must name, and by which argument: `("tag", "W.THP")`.
+    pub of: (&'static str, String),
+    /// What it may name besides: `("alarm", "H")`.
+    pub part: (&'static str, String),
 }
 
 /// A sink as configured.

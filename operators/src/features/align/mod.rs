@@ -198,6 +198,13 @@ impl AlignConfig {
             }
             if let Column::Window(window) = column {
                 let figures = window.figures();
+                if figures.is_empty() && window.min_good.is_some() {
+                    wrong.push(
+                        Diagnostic::new(Code::FieldMissing, "`min_good` is a share of a window, and none is named")
+                            .at(window.of.place)
+                            .help("name a figure, such as `mean: 10m`, or remove `min_good`"),
+                    );
+                }
                 if figures.len() > 1 {
                     wrong.push(
                         Diagnostic::new(Code::ValueInvalid, "a column is one figure, and several are named")

@@ -226,9 +226,15 @@ impl ConnectionConfig for Modbus {
                     point.kind,
                     point.value_kind()
                 );
-                cx.report(Diagnostic::new(Code::TypeMismatch, message).at(tag.name.place));
+                let set = tag.definition.get("kind").or(tag.definition.get("as")).map(|field| field.place);
+                cx.report(
+                    Diagnostic::new(Code::TypeMismatch, message)
+                        .at(set.unwrap_or(tag.name.place))
+                        .help("remove `kind`, or read another type"),
+                );
             }
-            points.push(Named { name: &tag.name, point });
+            let place = fields.get("address").map_or(tag.name.place, |address| address.place);
+            points.push(Named { name: &tag.name, place, point });
         }
         point::check_overlaps(&mut points, cx.diagnostics);
     }

@@ -99,6 +99,7 @@ pub(super) struct Defaults {
 impl Point {
     /// Reads a tag's fields; what is wrong is reported.
     pub(super) fn read(fields: &Node, defaults: Defaults, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let order = fields.get("order").map(|order| (order.place, order.written.len()));
         let fields: TagFields = decode(fields, diagnostics)?;
         let at = fields.address.place;
         let address = Address::parse(&fields.address, defaults.addressing, fields.table.map(|table| table.0));
@@ -114,6 +115,14 @@ impl Point {
             return None;
         }
         let count = kind.registers();
+        if let Some((place, 8)) = order
+            && count != 4
+        {
+            let message = format!("the order is of eight bytes, and `{kind}` has {}", count * 2);
+            let help = "write four letters, such as `CDAB`";
+            diagnostics.push(Diagnostic::new(Code::OrderUnfit, message).at(place).help(help));
+            return None;
+        }
         if usize::from(address.offset) + usize::from(count) > 65_536 {
             let message = format!("`{kind}` at `{}` goes past the table's last register", *fields.address);
             let help = format!("it takes {count} registers; check the address against the device's list");
@@ -255,6 +264,8 @@ impl TagFields {
 /// A tag's point with its name, for the check of one device's points against each other.
 pub(super) struct Named<'a> {
     pub(super) name: &'a Spanned<String>,
+    /// Where its address is written, which need not be where the tag is: a table may set it.
+    pub(super) place: Place,
     pub(super) point: Point,
 }
 
@@ -282,8 +293,8 @@ pub(super) fn check_overlaps(points: &mut [Named<'_>], diagnostics: &mut Diagnos
                 if !bits {
                     diagnostics.push(
                         Diagnostic::new(Code::AddressShared, format!("`{a}` and `{b}` read the same address"))
-                            .at(this.name.place)
-                            .note_at(other.name.place, format!("`{a}` is here"))
+                            .at(this.place)
+                            .note_at(other.place, format!("`{a}` is here"))
                             .help("if they are bits of one register, say which: `bit: 0`"),
                     );
                 }
@@ -293,8 +304,8 @@ pub(super) fn check_overlaps(points: &mut [Named<'_>], diagnostics: &mut Diagnos
                         Code::AddressOverlap,
                         format!("`{b}` ({}) lies on registers of `{a}` ({})", this.point.kind, other.point.kind),
                     )
-                    .at(this.name.place)
-                    .note_at(other.name.place, format!("`{a}` is here"))
+                    .at(this.place)
+                    .note_at(other.place, format!("`{a}` is here"))
                     .help("one of the addresses or types is wrong; check them against the device's list"),
                 );
             }
@@ -349,6 +360,7 @@ mod tests {
             ("{as: f32}", "E0303", "`address` is missing"),
             ("{address: 40001, as: float}", "E0302", "`float` is not a type"),
             ("{address: 40001, as: f32, order: XYZ}", "E0302", "`XYZ` is not an order"),
+            ("{address: 40001, as: f32, order: GHEFCDAB}", "E0377", "eight bytes, and `f32` has 4"),
             ("{address: 40001, bit: 16}", "E0304", "no bit 16"),
             ("{address: 40001, as: f32, bit: 1}", "E0373", "does not go with `as: f32`"),
             ("{address: 40001, length: 300}", "E0304", "300 characters"),
@@ -372,8 +384,11 @@ mod tests {
     fn overlaps_are_errors_and_equal_addresses_warnings() {
         let check = |tags: &[&str]| {
             let names: Vec<Spanned<String>> = (0..tags.len()).map(|index| Spanned::from(format!("T{index}"))).collect();
-            let mut points: Vec<Named<'_>> =
-                tags.iter().zip(&names).map(|(yaml, name)| Named { name, point: read(yaml).unwrap() }).collect();
+            let mut points: Vec<Named<'_>> = tags
+                .iter()
+                .zip(&names)
+                .map(|(yaml, name)| Named { name, place: name.place, point: read(yaml).unwrap() })
+                .collect();
             let mut diagnostics = Diagnostics::new();
             check_overlaps(&mut points, &mut diagnostics);
             diagnostics.iter().map(|found| found.code.to_string()).collect::<Vec<_>>()

@@ -3,6 +3,7 @@
 mod assemble;
 mod cell;
 mod csv;
+mod error;
 mod jsonl;
 mod options;
 mod order;
@@ -33,12 +34,13 @@ use ducto_record::{Batch, Directory, Entry, Micros, Origin, Part, StreamType, Va
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use options::{Decimal, Options, RecordingError, Shape, TimeFormat, expand};
+pub use error::{Advice, RecordingError};
+pub use options::{Decimal, Options, Shape, TimeFormat, expand};
 pub use pace::{Pace, PaceError};
 pub use recording::Recording;
 use replays::Progress;
 pub use replays::{Held, Replaying, Replays};
-pub use rows::{Rejected, Rejection};
+pub use rows::{Cause, Rejected, Rejection};
 
 /// Recorded samples from Parquet, CSV or JSON Lines, in the order of their times. Each name must be a tag of the
 /// site; rows that cannot be read are left out, counted, and the first of them logged with file and line.
@@ -157,17 +159,18 @@ impl SourceConfig for Replay {
             let files = match expand(std::slice::from_ref(&pattern.value), &cx.site.folder) {
                 Ok(files) => files,
                 Err(error) => {
-                    cx.report(Diagnostic::new(Code::FileMissing, error.to_string()).at(pattern.place));
+                    cx.report(Diagnostic::new(error.code(), error.to_string()).at(pattern.place).help(error.help()));
                     continue;
                 }
             };
             for file in files {
                 if !file.is_file() {
                     let message = format!("there is no file {}", file.display());
-                    cx.report(Diagnostic::new(Code::FileMissing, message).at(pattern.place));
+                    let help = "the path starts at the site's folder";
+                    cx.report(Diagnostic::new(Code::FileMissing, message).at(pattern.place).help(help));
                 } else if options::FileKind::of(&file).is_none() {
-                    let message = RecordingError::Kind { path: file }.to_string();
-                    cx.report(Diagnostic::new(Code::ValueInvalid, message).at(pattern.place));
+                    let error = RecordingError::Kind { path: file };
+                    cx.report(Diagnostic::new(error.code(), error.to_string()).at(pattern.place).help(error.help()));
                 }
             }
         }
@@ -186,7 +189,8 @@ impl SourceConfig for Replay {
             );
         }
         if self.files.is_empty() {
-            cx.report(Diagnostic::new(Code::ValueInvalid, "`files` names no file").at(cx.place));
+            let help = "write `files: [recording.parquet]`";
+            cx.report(Diagnostic::new(Code::ValueInvalid, "`files` names no file").at(cx.place).help(help));
         }
         let kinds: BTreeSet<ValueKind> = cx.site.directory.tags().iter().map(|tag| tag.kind).collect();
         let kinds = if kinds.is_empty() { ValueKind::ALL.to_vec() } else { kinds.into_iter().collect() };
@@ -209,7 +213,7 @@ impl SourceConfig for Replay {
             )));
         }
         let patterns: Vec<String> = self.files.iter().map(|file| file.value.clone()).collect();
-        let files = expand(&patterns, &cx.site.folder).map_err(|error| cx.error(error.to_string()))?;
+        let files = expand(&patterns, &cx.site.folder).map_err(|error| cx.error(error.line()))?;
         Ok(Some(Box::new(ReplayFeeder {
             pipeline: cx.pipeline.clone(),
             node: cx.node.clone(),
@@ -264,7 +268,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 impl Feeder for ReplayFeeder {
     fn run(&mut self, intake: &Arc<dyn Intake>, stop: &AtomicBool) -> Result<(), NodeError> {
-        let other = |error: RecordingError| NodeError::Other(Box::new(error));
+        let other = |error: RecordingError| NodeError::Other(error.line().into());
         let mut recording = Recording::open(&self.files, &self.options, &self.directory).map_err(other)?;
         let mut start: Option<(Instant, Micros)> = None;
         let (mut logged, mut passed) = (0, 0);

@@ -87,7 +87,7 @@ pub struct AggregateConfig {
     /// the site's `memory`, at eight bytes a sample and one sample of each tag per `scan` (1 s where it has none). Where
     /// that is less, `ducto check` says so, and what is older than the oldest of them leaves by `late`.
     #[serde(default = "default_cutoff")]
-    pub cutoff: Duration,
+    pub cutoff: Spanned<Duration>,
 }
 
 fn default_outputs() -> Vec<Spanned<Output>> {
@@ -102,8 +102,8 @@ fn default_wait() -> Duration {
     Duration::from_secs(2)
 }
 
-fn default_cutoff() -> Duration {
-    Duration::from_secs(3600)
+fn default_cutoff() -> Spanned<Duration> {
+    Duration::from_secs(3600).into()
 }
 
 /// How long windows are.
@@ -374,6 +374,20 @@ impl TransformConfig for AggregateConfig {
                 );
             }
         }
+        let cutoff = self.cutoff.value;
+        if cutoff != Duration::ZERO && cutoff < self.wait {
+            cx.report(
+                Diagnostic::new(
+                    Code::SettingsContradict,
+                    format!(
+                        "a window would be corrected until {cutoff} after its end, and is closed {} after it",
+                        self.wait
+                    ),
+                )
+                .at(self.cutoff.place)
+                .help("write a `cutoff` longer than `wait`, or `0s` where nothing is to be corrected"),
+            );
+        }
         if self.total_per.micros() == 0 {
             cx.report(
                 Diagnostic::new(Code::NumberOutOfRange, "`total_per` must be longer than zero")
@@ -397,7 +411,9 @@ impl TransformConfig for AggregateConfig {
                 );
             }
         }
-        self.check_memory(cx);
+        if self.length() >= SECOND {
+            self.check_memory(cx);
+        }
         kinds.sort();
         kinds.dedup();
         Some(vec![
