@@ -208,6 +208,9 @@ pub struct ReplayArgs {
     /// `max`, `real`, or a multiple of real time such as `60x`.
     #[arg(long, default_value = "max")]
     pub pace: Pace,
+    /// Replays what the pipeline has replayed into this folder before: its rows are stored once more.
+    #[arg(long)]
+    pub again: bool,
     #[command(flatten)]
     pub form: FormArgs,
     /// Site that gives tags their units and limits; without it each name in the files is a float64 tag.

@@ -63,6 +63,34 @@ const BTU: f64 = 1_055.055_852_62;
 /// Fahrenheit's zero, in kelvin.
 const ZERO_FAHRENHEIT: f64 = 459.67 / 1.8;
 
+/// What a site can choose a unit to be shown in.
+const QUANTITIES: &[(&str, [i8; 7])] = &[
+    ("pressure", PRESSURE),
+    ("pressure_gradient", GRADIENT),
+    ("temperature", TEMPERATURE),
+    ("length", LENGTH),
+    ("area", AREA),
+    ("liquid_volume", VOLUME),
+    ("gas_volume", VOLUME),
+    ("liquid_rate", RATE),
+    ("gas_rate", RATE),
+    ("mass", MASS),
+    ("mass_rate", MASS_RATE),
+    ("density", DENSITY),
+    ("viscosity", VISCOSITY),
+    ("time", TIME),
+    ("frequency", FREQUENCY),
+    ("speed", SPEED),
+    ("acceleration", ACCELERATION),
+    ("force", FORCE),
+    ("energy", ENERGY),
+    ("power", POWER),
+    ("current", CURRENT),
+    ("voltage", VOLTAGE),
+    ("resistance", RESISTANCE),
+    ("ratio", NUMBER),
+];
+
 /// Symbol, dimension, what it is measured against, scale to SI, other spellings.
 type Row = (&'static str, [i8; 7], Reference, f64, &'static [&'static str]);
 
@@ -258,6 +286,9 @@ const TEMPERATURES: &[(&str, f64, f64, &[&str])] = &[
 /// Every unit of the oil field, with its spellings.
 pub fn units() -> Units {
     let mut units = Units::default();
+    for &(name, dimension) in QUANTITIES {
+        units.register_quantity(name, Dimension(dimension));
+    }
     for &(symbol, dimension, reference, scale, aliases) in UNITS {
         let unit = Measure { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
         units.register(unit.into(), aliases);

@@ -6,18 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ducto_graph::operator::{Intake, IntakeError};
 use ducto_record::{Micros, Part};
 
-/// The way into the log as one feeder is given it: what comes by it is counted.
-pub(crate) struct Counted {
-    intake: Arc<dyn Intake>,
+/// What came by one way.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
     rows: AtomicU64,
     refused: AtomicU64,
 }
 
-impl Counted {
-    pub(crate) fn new(intake: Arc<dyn Intake>) -> Self {
-        Self { intake, rows: AtomicU64::new(0), refused: AtomicU64::new(0) }
-    }
-
+impl Counts {
     /// Rows that came by this way.
     pub(crate) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
@@ -27,11 +23,24 @@ impl Counted {
     pub(crate) fn refused_rows(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
+}
+
+/// The way into the log as one feeder is given it: what comes by it is counted. It ends with the feeder, the counts
+/// stay.
+pub(crate) struct Counted {
+    intake: Arc<dyn Intake>,
+    counts: Arc<Counts>,
+}
+
+impl Counted {
+    pub(crate) fn new(intake: Arc<dyn Intake>, counts: Arc<Counts>) -> Self {
+        Self { intake, counts }
+    }
 
     fn count(&self, rows: usize, result: Result<(), IntakeError>) -> Result<(), IntakeError> {
         match result {
-            Ok(()) => self.rows.fetch_add(rows as u64, Ordering::Relaxed),
-            Err(IntakeError::Full { rows }) => self.refused.fetch_add(rows as u64, Ordering::Relaxed),
+            Ok(()) => self.counts.rows.fetch_add(rows as u64, Ordering::Relaxed),
+            Err(IntakeError::Full { rows }) => self.counts.refused.fetch_add(rows as u64, Ordering::Relaxed),
             Err(IntakeError::Stopped) => 0,
         };
         result

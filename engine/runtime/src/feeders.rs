@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ducto_graph::operator::{Connection, Feeder, Intake, Link, LinkReport, Polling};
 use tokio::runtime::Runtime;
 
-use crate::counted::Counted;
+use crate::counted::{Counted, Counts};
 use crate::error::{RuntimeError, panic_text};
 
 /// Pauses before what failed is started again: doubled each time, back to the first after a good minute.
@@ -41,7 +41,7 @@ struct Running {
     thread: Option<JoinHandle<()>>,
     health: Arc<Health>,
     tags: usize,
-    counted: Arc<Counted>,
+    counts: Arc<Counts>,
     link: Option<Arc<dyn Link>>,
 }
 
@@ -105,8 +105,8 @@ impl Feeders {
     pub(crate) fn start(&mut self, mut feeder: Box<dyn Feeder>, intake: &Arc<dyn Intake>) -> Result<(), RuntimeError> {
         let name = feeder.name();
         let link = feeder.link();
-        let counted = Arc::new(Counted::new(intake.clone()));
-        let intake: Arc<dyn Intake> = counted.clone();
+        let counts = Arc::new(Counts::default());
+        let intake: Arc<dyn Intake> = Arc::new(Counted::new(intake.clone(), counts.clone()));
         let stop = self.stop.clone();
         let health = Arc::new(Health::default());
         let mut restarts = Restarts::new(name.clone(), health.clone());
@@ -131,7 +131,7 @@ impl Feeders {
             }
             restarts.health.ended.store(true, Ordering::Release);
         })?;
-        self.running.push(Running { name, thread: Some(thread), health, tags: 0, counted, link });
+        self.running.push(Running { name, thread: Some(thread), health, tags: 0, counts, link });
         Ok(())
     }
 
@@ -154,9 +154,10 @@ impl Feeders {
             let name = connection.name();
             let link = connection.link();
             let health = Arc::new(Health::default());
-            let counted = Arc::new(Counted::new(intake.clone()));
-            runtime.spawn(keep(connection, counted.clone(), Restarts::new(name.clone(), health.clone())));
-            self.running.push(Running { name, thread: None, health, tags, counted, link });
+            let counts = Arc::new(Counts::default());
+            let intake: Arc<dyn Intake> = Arc::new(Counted::new(intake.clone(), counts.clone()));
+            runtime.spawn(keep(connection, intake, Restarts::new(name.clone(), health.clone())));
+            self.running.push(Running { name, thread: None, health, tags, counts, link });
         }
         self.connections = Some(runtime);
         Ok(())
@@ -168,8 +169,8 @@ impl Feeders {
             .map(|running| FeederStatus {
                 name: running.name.clone(),
                 tags: running.tags,
-                rows: running.counted.rows(),
-                refused_rows: running.counted.refused_rows(),
+                rows: running.counts.rows(),
+                refused_rows: running.counts.refused_rows(),
                 link: running.link.as_ref().map(|link| link.report()),
                 failures: running.health.failures.load(Ordering::Relaxed),
                 ended: running.health.ended.load(Ordering::Acquire),

@@ -65,6 +65,13 @@ struct Reader {
     wakers: Arc<[Waker]>,
 }
 
+/// Where input ended: what comes behind it only moves engine time, and what that brings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InputEnd {
+    pub(crate) epoch: Epoch,
+    pub(crate) time: Micros,
+}
+
 struct Inner {
     entries: VecDeque<(Arc<Entry>, usize)>,
     bytes: usize,
@@ -73,8 +80,8 @@ struct Inner {
     /// The epoch before the first entry of the ring.
     before_first: Epoch,
     last_time: Micros,
-    /// Engine time at which the input ended; `Micros::MAX` while it goes on.
-    input_end: Micros,
+    /// The last entry of the input, once it has ended.
+    input_end: Option<InputEnd>,
     next_reader: u64,
     readers: BTreeMap<ReaderId, Reader>,
 }
@@ -112,7 +119,7 @@ impl SiteLog {
                 rows: 0,
                 before_first: last_epoch,
                 last_time: Micros::MIN,
-                input_end: Micros::MAX,
+                input_end: None,
                 next_reader: 0,
                 readers: BTreeMap::new(),
             }),
@@ -198,13 +205,13 @@ impl SiteLog {
         Some(self.lock().last_time).filter(|&time| time != Micros::MIN)
     }
 
-    /// Input has ended at the time of the last entry. What comes behind it only moves engine time.
+    /// Input has ended with the last entry.
     pub(crate) fn end_input(&self) {
         let mut inner = self.lock();
-        inner.input_end = inner.last_time;
+        inner.input_end = Some(InputEnd { epoch: inner.last(), time: inner.last_time });
     }
 
-    pub(crate) fn input_end(&self) -> Micros {
+    pub(crate) fn input_end(&self) -> Option<InputEnd> {
         self.lock().input_end
     }
 

@@ -21,7 +21,9 @@ use crate::host::{Host, Sinks};
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
 use crate::pipelines::{PipelineStatus, node_context};
+use crate::service;
 use crate::taps::TapReader;
+use crate::turns::Turned;
 use crate::views::View;
 
 /// Share of the site's memory budget for the ring of entries, and for parts that wait to be sealed.
@@ -53,6 +55,15 @@ pub enum SinkChoice {
     All,
     /// Only those that store a dataset which a source of the site reads; the others discard.
     DatasetsRead,
+}
+
+/// By which clock a site runs whose own input runs: where its sources bring times of their own, by these.
+pub fn clock_of(site: &Site) -> ClockMode {
+    let mut nodes = site.pipelines.iter().flat_map(|pipeline| &pipeline.nodes);
+    match nodes.any(|node| matches!(&node.config, NodeConfig::Source(config) if config.has_clock())) {
+        true => ClockMode::Virtual,
+        false => ClockMode::Wall,
+    }
 }
 
 /// A site at work.
@@ -109,7 +120,7 @@ impl RunningSite {
             partition: Partition { worker: 0, workers: 1 },
             resources,
         };
-        let connections = if with_feeders { connections(site, &context)? } else { Vec::new() };
+        let connections = if with_feeders { connections(site, &context, intake.now())? } else { Vec::new() };
         let mut feeders = Vec::new();
         let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
@@ -142,11 +153,19 @@ impl RunningSite {
             next_action: AtomicU64::new(1),
             reads_datasets,
         };
+        if with_feeders {
+            service::announce(site, running.intake.now(), &*running.intake);
+        }
+        let ways = match mode {
+            ClockMode::Virtual => Turned::ways(&running.intake, feeders.len()),
+            ClockMode::Wall => feeders.iter().map(|_| running.intake.clone() as Arc<dyn Intake>).collect(),
+        };
         let intake: Arc<dyn Intake> = running.intake.clone();
         let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner);
         let started = feeders
             .into_iter()
-            .try_for_each(|feeder| started.start(feeder, &intake))
+            .zip(ways)
+            .try_for_each(|(feeder, way)| started.start(feeder, &way))
             .and_then(|()| started.connect(connections, &intake));
         if let Err(error) = started {
             let _ = running.stop();
@@ -322,9 +341,9 @@ impl Drop for RunningSite {
 type Reading = (Box<dyn Connection>, usize);
 
 /// One connection per endpoint: assets whose connections share an endpoint share the socket or the line.
-fn connections(site: &Site, context: &BuildContext) -> Result<Vec<Reading>, RuntimeError> {
+fn connections(site: &Site, context: &BuildContext, now: Micros) -> Result<Vec<Reading>, RuntimeError> {
     let mut types: BTreeMap<&'static str, BTreeMap<String, Vec<ConnectionMember>>> = BTreeMap::new();
-    for connection in &site.connections {
+    for connection in site.connections.iter().filter(|connection| service::is_read(site, &connection.asset, now)) {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
         let endpoints = types.entry(connection.operator).or_default();
         endpoints.entry(connection.config.endpoint()).or_default().push(ConnectionMember {

@@ -86,6 +86,12 @@ pub trait SourceConfig: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether what this node brings has a clock of its own, as a recording has. A site with such a node runs by that
+    /// clock, and can have no input that runs by the one on the wall.
+    fn has_clock(&self) -> bool {
+        false
+    }
+
     /// The tags whose values can leave this node, sorted, after [`SourceConfig::check`]; `None` where that is not
     /// known. From it follow which assets a published name is made for, and that no tag is stored twice in one
     /// dataset.
@@ -116,10 +122,32 @@ pub trait TransformConfig: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What people can ask of this node, and about what.
+    fn actions(&self, _inputs: &[Input], _site: &Site) -> Actions {
+        Actions::default()
+    }
+
     /// Whether this node must see every sample of a tag at once, so that no node before it may hold them back.
     fn needs_at_once(&self, _tag: TagId, _site: &Site) -> bool {
         false
     }
+}
+
+/// What people can ask of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Actions {
+    /// `acknowledge`, `reset`.
+    pub verbs: &'static [&'static str],
+    pub subjects: Vec<Subject>,
+}
+
+/// Something that an action can be about: an alarm of a tag.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What an action must name, and by which argument: `("tag", "W.THP")`.
+    pub of: (&'static str, String),
+    /// What it may name besides: `("alarm", "H")`.
+    pub part: (&'static str, String),
 }
 
 /// A sink as configured.

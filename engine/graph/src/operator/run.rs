@@ -76,6 +76,11 @@ pub trait Transform: Send {
         None
     }
 
+    /// The input ended at `at`, and nobody sends any more. What a node makes of silence, the samples of a tag that is
+    /// stale, the rows of a grid that holds values, ends here; what was open goes on until it has been given (see
+    /// [`Transform::closes_at`]). Called before each turn that lies behind the end.
+    fn end_input(&mut self, _at: Micros) {}
+
     /// Something a person asked for; nodes ignore verbs that they do not know, and answer the others by
     /// [`Output::reply`].
     ///

@@ -9,11 +9,12 @@ use ducto_graph::codes::Code;
 use ducto_graph::decode::{OrderedMap, decode};
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Connection, ConnectionConfig, ConnectionTag, Decode, Endpoint, Input,
-    Operator, Port, Sink, SinkConfig, Source, SourceConfig, Transform, TransformConfig,
+    Actions, BuildContext, BuildError, CheckContext, Connection, ConnectionConfig, ConnectionTag, Decode, Endpoint,
+    Input, Operator, Port, Sink, SinkConfig, Source, SourceConfig, Subject, Transform, TransformConfig,
 };
 use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::scalar::{Duration, Quantity};
+use ducto_graph::site::Site;
 use ducto_graph::tree::{Node, Spanned, Value};
 use ducto_record::{
     Dimension, Measure, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit,
@@ -25,6 +26,8 @@ use serde::Deserialize;
 pub(crate) fn registry() -> Registry {
     let mut units = Units::default();
     let pressure = Dimension([-1, 1, -2, 0, 0, 0, 0]);
+    units.register_quantity("pressure", pressure);
+    units.register_quantity("frequency", Dimension([0, 0, -1, 0, 0, 0, 0]));
     for (symbol, dimension, reference, scale, offset) in [
         ("psig", pressure, Reference::Gauge, 6894.757, 0.0),
         ("psia", pressure, Reference::Absolute, 6894.757, 0.0),
@@ -183,6 +186,12 @@ pub(crate) struct Score {
 }
 
 impl TransformConfig for Score {
+    /// As alarms that are called H, on every tag.
+    fn actions(&self, _inputs: &[Input], site: &Site) -> Actions {
+        let subject = |name: &str| Subject { of: ("tag", name.to_owned()), part: ("alarm", "H".to_owned()) };
+        Actions { verbs: &["acknowledge", "reset"], subjects: site.tags.iter().map(|tag| subject(&tag.name)).collect() }
+    }
+
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) -> Option<Vec<Port>> {
         for input in inputs {
             if let StreamType::Rows(_) = input.stream {

@@ -127,7 +127,7 @@ pub struct Address {
 pub enum AddressError {
     #[error("the address `{0}` is not a number of at most six digits: write it like `40001`")]
     NotANumber(String),
-    #[error("the address `{text}` is outside {low}..={high}: check it against the device's list, and `addressing`")]
+    #[error("the address `{text}` is outside {low} to {high}: check it against the device's list, and `addressing`")]
     OutOfRange { text: String, low: u32, high: u32 },
     #[error(
         "the address `{0}` names no table: the first digit is 0 (coils), 1 (discrete inputs), 3 (input registers) or 4 (holding registers); set `addressing` to 0 or 1 if it has no such digit"

@@ -57,9 +57,15 @@ pub(super) fn connection(config: &Modbus, tags: &[ConnectionTag<'_>], cx: &mut C
                         point.kind,
                         point.value_kind()
                     );
-                    cx.report(Diagnostic::new(Code::TypeMismatch, message).at(tag.name.place));
+                    let set = tag.definition.get("kind").or(tag.definition.get("as")).map(|field| field.place);
+                    cx.report(
+                        Diagnostic::new(Code::TypeMismatch, message)
+                            .at(set.unwrap_or(tag.name.place))
+                            .help("remove `kind`, or read another type"),
+                    );
                 }
-                points.push(Named { name: &tag.name, point });
+                let place = fields.get("address").map_or(tag.name.place, |address| address.place);
+                points.push(Named { name: &tag.name, place, point });
             }
             Some(Meaning::Figure(figure)) => {
                 told.push(figure);

@@ -2,6 +2,7 @@
 
 use ducto_graph::codes::Code;
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
+use ducto_graph::source::Place;
 use ducto_graph::tree::Spanned;
 use modbus::ValueType;
 
@@ -10,6 +11,8 @@ use super::point::Point;
 /// A tag's point with its name, for the check of one device's points against each other.
 pub(super) struct Named<'a> {
     pub(super) name: &'a Spanned<String>,
+    /// Where its address is written, which need not be where the tag is: a table may set it.
+    pub(super) place: Place,
     pub(super) point: Point,
 }
 
@@ -37,8 +40,8 @@ pub(super) fn check_overlaps(points: &mut [Named<'_>], diagnostics: &mut Diagnos
                 if !bits {
                     diagnostics.push(
                         Diagnostic::new(Code::AddressShared, format!("`{a}` and `{b}` read the same address"))
-                            .at(this.name.place)
-                            .note_at(other.name.place, format!("`{a}` is here"))
+                            .at(this.place)
+                            .note_at(other.place, format!("`{a}` is here"))
                             .help("if they are bits of one register, say which: `bit: 0`"),
                     );
                 }
@@ -48,8 +51,8 @@ pub(super) fn check_overlaps(points: &mut [Named<'_>], diagnostics: &mut Diagnos
                         Code::AddressOverlap,
                         format!("`{b}` ({}) lies on registers of `{a}` ({})", this.point.kind, other.point.kind),
                     )
-                    .at(this.name.place)
-                    .note_at(other.name.place, format!("`{a}` is here"))
+                    .at(this.place)
+                    .note_at(other.place, format!("`{a}` is here"))
                     .help("one of the addresses or types is wrong; check them against the device's list"),
                 );
             }
@@ -67,8 +70,11 @@ mod tests {
     fn overlaps_are_errors_and_equal_addresses_warnings() {
         let check = |tags: &[&str]| {
             let names: Vec<Spanned<String>> = (0..tags.len()).map(|index| Spanned::from(format!("T{index}"))).collect();
-            let mut points: Vec<Named<'_>> =
-                tags.iter().zip(&names).map(|(yaml, name)| Named { name, point: read(yaml).unwrap() }).collect();
+            let mut points: Vec<Named<'_>> = tags
+                .iter()
+                .zip(&names)
+                .map(|(yaml, name)| Named { name, place: name.place, point: read(yaml).unwrap() })
+                .collect();
             let mut diagnostics = Diagnostics::new();
             check_overlaps(&mut points, &mut diagnostics);
             diagnostics.iter().map(|found| found.code.to_string()).collect::<Vec<_>>()

@@ -145,7 +145,17 @@ impl Meaning {
             (Some(address), None) => {
                 let priority = fields.priority;
                 let address = address.clone();
-                Point::read(fields, &address, defaults, diagnostics).map(|point| Self::Point(point, priority))
+                let point = Point::read(fields, &address, defaults, diagnostics)?;
+                if let Some(order) = whole.get("order").filter(|order| order.written.len() == 8)
+                    && point.kind.registers() != 4
+                {
+                    let (kind, bytes) = (point.kind, point.kind.registers() * 2);
+                    let message = format!("the order is of eight bytes, and `{kind}` has {bytes}");
+                    let help = "write four letters, such as `CDAB`";
+                    diagnostics.push(Diagnostic::new(Code::OrderUnfit, message).at(order.place).help(help));
+                    return None;
+                }
+                Some(Self::Point(point, priority))
             }
             (None, Some(figure)) => {
                 let others = whole.entries().iter().find(|entry| entry.key.as_str() != "diagnostic");
@@ -448,6 +458,7 @@ pub(super) mod tests {
             ("{as: f32}", "E0303", "`address` is missing"),
             ("{address: 40001, as: float}", "E0302", "`float` is not a type"),
             ("{address: 40001, as: f32, order: XYZ}", "E0302", "`XYZ` is not an order"),
+            ("{address: 40001, as: f32, order: GHEFCDAB}", "E0377", "eight bytes, and `f32` has 4"),
             ("{address: 40001, bit: 16}", "E0304", "no bit 16"),
             ("{address: 40001, as: f32, bit: 1}", "E0373", "does not go with `as: f32`"),
             ("{address: 40001, length: 300}", "E0304", "300 characters"),
