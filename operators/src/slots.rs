@@ -1,5 +1,9 @@
-//! A tag's place in this node's arrays.
+//! A tag's place in the arrays of a node.
+//!
+//! A node that keeps something of every tag walks through it once a scan. In the order of the scan's rows that is a
+//! stream; in the order of the tags' numbers, which is another as a rule, nearly every row waits for memory.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,54 +11,69 @@ use ducto_record::{Layout, Samples, TagId};
 
 /// A tag's place: given in the order in which tags first appear, so that the rows of a scan are neighbours whatever the
 /// order of its tags.
-pub(super) type Slot = u32;
+pub(crate) type Slot = u32;
 
 /// No slot was given yet.
 const NONE: Slot = Slot::MAX;
 
 /// How the slots of a batch's rows follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// Each is its neighbour's plus one.
     Neighbours,
     Rising,
     Mixed,
 }
 
-/// The slots of a layout's rows.
+/// The slots of a batch's rows.
+#[derive(Clone)]
+pub(crate) struct Batched {
+    pub(crate) slots: Arc<[Slot]>,
+    pub(crate) shape: Shape,
+}
+
+/// The slots of a layout's rows. The layout is kept, so that no other one gets its address.
 struct Known {
     layout: Arc<Layout>,
-    slots: Arc<[Slot]>,
-    shape: Shape,
+    batched: Batched,
 }
+
+/// Layouts that are remembered before that begins anew.
+const LAYOUTS: usize = 4_096;
 
 /// Which tag has which slot.
 #[derive(Default)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     of_tag: Vec<Slot>,
     /// By slot.
     tags: Arc<Vec<TagId>>,
     /// Slots in the order of tags; empty when tags have come since.
     by_tag: Vec<Slot>,
-    known: Option<Known>,
+    /// By the layout's address.
+    known: HashMap<usize, Known>,
 }
 
 impl Slots {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.tags.len()
     }
 
-    pub(super) fn tag(&self, slot: Slot) -> TagId {
+    pub(crate) fn tag(&self, slot: Slot) -> TagId {
         self.tags[slot as usize]
     }
 
     /// By slot.
-    pub(super) fn tags(&self) -> Arc<Vec<TagId>> {
+    pub(crate) fn tags(&self) -> Arc<Vec<TagId>> {
         self.tags.clone()
     }
 
+    /// The slot of a tag that has one.
+    pub(crate) fn get(&self, tag: TagId) -> Option<Slot> {
+        self.of_tag.get(tag as usize).copied().filter(|slot| *slot != NONE)
+    }
+
     /// The slot of a tag, given now where it has none.
-    pub(super) fn slot(&mut self, tag: TagId) -> Slot {
+    pub(crate) fn slot(&mut self, tag: TagId) -> Slot {
         match self.of_tag.get(tag as usize) {
             Some(&slot) if slot != NONE => slot,
             _ => self.give(tag),
@@ -75,13 +94,22 @@ impl Slots {
     }
 
     /// The slots of a batch's rows, in their order.
-    pub(super) fn of_batch(&mut self, samples: &Samples) -> (Arc<[Slot]>, Shape) {
-        if let (Some(known), Some(layout)) = (&self.known, samples.layout())
-            && Arc::ptr_eq(&known.layout, layout)
-        {
-            return (known.slots.clone(), known.shape);
+    pub(crate) fn of_batch(&mut self, samples: &Samples) -> Batched {
+        let Some(layout) = samples.layout() else { return self.of_tags(samples.tags()) };
+        let address = Arc::as_ptr(layout) as usize;
+        if let Some(known) = self.known.get(&address).filter(|known| Arc::ptr_eq(&known.layout, layout)) {
+            return known.batched.clone();
         }
-        let slots: Arc<[Slot]> = samples.tags().iter().map(|tag| self.slot(*tag)).collect();
+        let batched = self.of_tags(samples.tags());
+        if self.known.len() >= LAYOUTS {
+            self.known.clear();
+        }
+        self.known.insert(address, Known { layout: layout.clone(), batched: batched.clone() });
+        batched
+    }
+
+    fn of_tags(&mut self, tags: &[TagId]) -> Batched {
+        let slots: Arc<[Slot]> = tags.iter().map(|tag| self.slot(*tag)).collect();
         let shape = if slots.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)) {
             Shape::Neighbours
         } else if slots.windows(2).all(|pair| pair[1] > pair[0]) {
@@ -89,14 +117,11 @@ impl Slots {
         } else {
             Shape::Mixed
         };
-        if let Some(layout) = samples.layout() {
-            self.known = Some(Known { layout: layout.clone(), slots: slots.clone(), shape });
-        }
-        (slots, shape)
+        Batched { slots, shape }
     }
 
     /// All slots in the order of their tags.
-    pub(super) fn in_order_of_tags(&mut self) -> &[Slot] {
+    pub(crate) fn in_order_of_tags(&mut self) -> &[Slot] {
         if self.by_tag.len() != self.tags.len() {
             self.by_tag = (0..self.tags.len() as Slot).collect();
             self.by_tag.sort_by_key(|slot| self.tags[*slot as usize]);
@@ -106,7 +131,7 @@ impl Slots {
 }
 
 /// A part of a group of rows.
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// Accepted rows of neighbouring slots.
     Run(Range<usize>),
     /// A row that is not accepted.
@@ -114,7 +139,7 @@ pub(super) enum Piece {
 }
 
 /// Cuts a group of rows into runs of neighbours: the whole of a scan, mostly. `rejected` rises.
-pub(super) fn pieces<'a>(slots: &'a [Slot], shape: Shape, rejected: &'a [u32]) -> impl Iterator<Item = Piece> + 'a {
+pub(crate) fn pieces<'a>(slots: &'a [Slot], shape: Shape, rejected: &'a [u32]) -> impl Iterator<Item = Piece> + 'a {
     let mut rejected = rejected.iter().map(|row| *row as usize).peekable();
     let mut at = 0;
     std::iter::from_fn(move || {
