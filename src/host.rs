@@ -61,14 +61,19 @@ impl Hosted {
         Ok(Self { site: site.clone(), live, replays, data, since: Instant::now() })
     }
 
-    /// Stops cleanly and says what was kept.
-    pub(crate) fn stop(mut self, output: &Output) -> Result<(), Failure> {
-        let stopped = self.live.stop();
-        let time = self.since.elapsed();
-        let kept = stopped.map_err(|error| {
+    /// Stops cleanly.
+    pub(crate) fn end(&mut self) -> Result<Vec<Kept>, Failure> {
+        let kept = self.live.stop().map_err(|error| {
             Failure::new(Exit::Data, format!("not everything is on disk: {error}; what was committed before is whole"))
         })?;
         self.replays.stored().map_err(unusable)?;
+        Ok(kept)
+    }
+
+    /// Stops cleanly and says what was kept.
+    pub(crate) fn stop(mut self, output: &Output) -> Result<(), Failure> {
+        let kept = self.end()?;
+        let time = self.since.elapsed();
         if output.is_json() {
             let datasets: serde_json::Map<_, _> =
                 kept.iter().map(|kept| (kept.dataset.clone(), json!(kept.rows))).collect();

@@ -14,7 +14,7 @@
 //! API gravity is not proportional to density and converts to nothing but itself. `g` is standard gravity, as
 //! vibration is given in; the mass is `gram`.
 
-use ducto_record::{Dimension, Reference, Unit, Units};
+use ducto_record::{Dimension, Measure, Reference, Units};
 
 use Reference::{Absolute, Actual, Differential, Gauge, None as Plain, Standard};
 
@@ -290,12 +290,12 @@ pub fn units() -> Units {
         units.register_quantity(name, Dimension(dimension));
     }
     for &(symbol, dimension, reference, scale, aliases) in UNITS {
-        let unit = Unit { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
-        units.register(unit, aliases);
+        let unit = Measure { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
+        units.register(unit.into(), aliases);
     }
     for &(symbol, scale, offset, aliases) in TEMPERATURES {
         let dimension = Dimension(TEMPERATURE);
-        units.register(Unit { symbol: symbol.into(), dimension, reference: Plain, scale, offset }, aliases);
+        units.register(Measure { symbol: symbol.into(), dimension, reference: Plain, scale, offset }.into(), aliases);
     }
     units
 }
@@ -304,7 +304,7 @@ pub fn units() -> Units {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use ducto_record::UnitError;
+    use ducto_record::{Unit, UnitError};
 
     /// The site of the examples: 14.0 psia of atmosphere.
     const ATMOSPHERE: f64 = 14.0 * PSI;
@@ -319,13 +319,14 @@ mod tests {
     fn no_name_is_given_twice() {
         let mut units = Units::default();
         for &(symbol, dimension, reference, scale, aliases) in UNITS {
-            let unit = Unit { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
-            assert!(units.register(unit, aliases), "{symbol} or one of {aliases:?} is there twice");
+            let unit =
+                Measure { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
+            assert!(units.register(unit.into(), aliases), "{symbol} or one of {aliases:?} is there twice");
         }
         for &(symbol, scale, offset, aliases) in TEMPERATURES {
             let dimension = Dimension(TEMPERATURE);
-            let unit = Unit { symbol: symbol.into(), dimension, reference: Plain, scale, offset };
-            assert!(units.register(unit, aliases), "{symbol} or one of {aliases:?} is there twice");
+            let unit = Measure { symbol: symbol.into(), dimension, reference: Plain, scale, offset };
+            assert!(units.register(unit.into(), aliases), "{symbol} or one of {aliases:?} is there twice");
         }
     }
 

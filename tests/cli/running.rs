@@ -7,8 +7,12 @@ use crate::device::Device;
 use crate::site::TestSite;
 
 fn count(site: &TestSite) -> Option<u64> {
-    let sql = "SELECT count(*) AS samples FROM history";
-    let finished = run(site.path(), &["query", sql, "--format", "json"]);
+    counted(site, "count(*)")
+}
+
+fn counted(site: &TestSite, what: &str) -> Option<u64> {
+    let sql = format!("SELECT {what} AS samples FROM history");
+    let finished = run(site.path(), &["query", &sql, "--format", "json"]);
     if finished.code != Some(0) {
         return None;
     }
@@ -43,7 +47,7 @@ fn an_interrupted_site_leaves_whole_files() {
         let site = TestSite::new(device.port());
         let mut running = Background::start(site.path(), &["run", "site"]);
         running.line("Ctrl-C");
-        eventually("samples", || count(&site).filter(|count| *count > 0));
+        eventually("values", || counted(&site, "count(value)").filter(|count| *count > 0));
         running.signal(signal);
         let finished = running.wait().expect(0);
         assert!(finished.stderr.contains("stopping"), "{finished:?}");

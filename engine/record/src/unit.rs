@@ -1,6 +1,7 @@
 //! Units: dimensions and conversions. Which units exist is registered from outside.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -40,9 +41,27 @@ impl Reference {
     }
 }
 
-/// A unit of measure. SI value = value · `scale` + `offset`.
+/// A unit of measure: one pointer, since every tag has one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unit {
+pub struct Unit(Arc<Measure>);
+
+impl From<Measure> for Unit {
+    fn from(measure: Measure) -> Self {
+        Self(Arc::new(measure))
+    }
+}
+
+impl Deref for Unit {
+    type Target = Measure;
+
+    fn deref(&self) -> &Measure {
+        &self.0
+    }
+}
+
+/// What a unit is. SI value = value · `scale` + `offset`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
     /// As it is printed: `psig`.
     pub symbol: Arc<str>,
     pub dimension: Dimension,

@@ -88,6 +88,11 @@ impl SiteIntake {
         self.dropped_rows.load(Ordering::Relaxed)
     }
 
+    /// Bytes of buffers that wait to be sealed, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.lock().bytes, self.capacity)
+    }
+
     /// Steps of the wall clock seen so far.
     pub fn clock_steps(&self) -> u64 {
         self.clock_steps.load(Ordering::Relaxed)

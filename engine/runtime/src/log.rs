@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ducto_record::{Entry, Epoch, Micros, Part};
+use ducto_record::{Batch, Entry, Epoch, Micros, Part};
+
+use crate::taps::{Tap, TapReader};
 
 /// What a reader finds behind its position.
 #[derive(Clone, Debug)]
@@ -73,6 +75,8 @@ pub(crate) struct InputEnd {
 struct Inner {
     entries: VecDeque<(Arc<Entry>, usize)>,
     bytes: usize,
+    /// Rows that entered since the log began.
+    rows: u64,
     /// The epoch before the first entry of the ring.
     before_first: Epoch,
     last_time: Micros,
@@ -87,6 +91,21 @@ pub struct SiteLog {
     capacity: usize,
     inner: Mutex<Inner>,
     progress: Condvar,
+    /// Of the samples that enter.
+    tap: Tap,
+}
+
+/// How the log is at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogState {
+    pub last_epoch: Epoch,
+    /// Rows that entered since the start.
+    pub rows: u64,
+    /// Entries in the ring, and the bytes of buffers that they keep alive.
+    pub entries: usize,
+    pub bytes: usize,
+    /// Bytes that the ring may keep alive.
+    pub capacity: usize,
 }
 
 impl SiteLog {
@@ -97,6 +116,7 @@ impl SiteLog {
             inner: Mutex::new(Inner {
                 entries: VecDeque::new(),
                 bytes: 0,
+                rows: 0,
                 before_first: last_epoch,
                 last_time: Micros::MIN,
                 input_end: None,
@@ -104,6 +124,7 @@ impl SiteLog {
                 readers: BTreeMap::new(),
             }),
             progress: Condvar::new(),
+            tap: Tap::default(),
         }
     }
 
@@ -117,9 +138,10 @@ impl SiteLog {
         let epoch = inner.last() + 1;
         let time = time.max(inner.last_time);
         inner.last_time = time;
-        let entry = Entry { epoch, time, parts };
+        let entry = Arc::new(Entry { epoch, time, parts });
         let bytes = entry.bytes();
-        inner.entries.push_back((Arc::new(entry), bytes));
+        inner.rows += entry.parts.iter().map(|part| part.num_rows() as u64).sum::<u64>();
+        inner.entries.push_back((entry.clone(), bytes));
         inner.bytes += bytes;
         inner.trim(self.capacity);
         let wakers: Vec<_> = inner.readers.values().map(|reader| reader.wakers.clone()).collect();
@@ -127,7 +149,38 @@ impl SiteLog {
         for waker in wakers.iter().flat_map(|wakers| wakers.iter()) {
             waker();
         }
+        if self.tap.is_open() {
+            for part in &entry.parts {
+                if let Part::Samples { samples, .. } = part {
+                    self.tap.offer(epoch, time, &Batch::Samples(samples.clone()));
+                }
+            }
+        }
         (epoch, time)
+    }
+
+    /// Opens a tap on the samples that enter.
+    pub fn tap(&self) -> TapReader {
+        self.tap.open(false)
+    }
+
+    pub fn state(&self) -> LogState {
+        let inner = self.lock();
+        LogState {
+            last_epoch: inner.last(),
+            rows: inner.rows,
+            entries: inner.entries.len(),
+            bytes: inner.bytes,
+            capacity: self.capacity,
+        }
+    }
+
+    /// Engine time of the entry behind a position: what a reader that stands there still has to do came then. `None`
+    /// where nothing waits. Of entries that the ring has lost it is that of the oldest left.
+    pub fn time_behind(&self, position: Epoch) -> Option<Micros> {
+        let inner = self.lock();
+        let index = position.saturating_sub(inner.before_first);
+        inner.entries.get(usize::try_from(index).ok()?).map(|(entry, _)| entry.time)
     }
 
     /// The entry behind a position.
@@ -160,11 +213,6 @@ impl SiteLog {
 
     pub(crate) fn input_end(&self) -> Option<InputEnd> {
         self.lock().input_end
-    }
-
-    /// Bytes of buffers that the ring holds.
-    pub fn bytes(&self) -> usize {
-        self.lock().bytes
     }
 
     /// Registers a reader that starts behind `position`.
@@ -291,6 +339,7 @@ mod tests {
         assert!(matches!(log.read(11), Read::Entry(entry) if entry.epoch == 12));
         assert!(matches!(log.read(12), Read::Empty));
         assert_eq!(log.done(), 7);
+        assert_eq!((log.time_behind(11), log.time_behind(12), log.time_behind(7)), (Some(4), None, Some(4)));
         log.advance(slow, 12, 12);
         assert!(log.wait_done(12, Duration::ZERO));
     }

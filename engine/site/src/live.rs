@@ -1,6 +1,6 @@
 //! A site at work on its data folder, reachable by its socket.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use ducto_graph::operator::Resources;
@@ -8,12 +8,15 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
-use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice, TapReader, clock_of};
+use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
 use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
 
 use crate::error::SiteError;
+use crate::lookers::Lookers;
 use crate::protocol::Status;
+use crate::rows::Names;
 use crate::socket::server::Server;
+use crate::socket::tap::Language;
 use crate::{rows, status};
 
 /// Share of the site's memory budget for queries.
@@ -58,8 +61,12 @@ pub(crate) struct Shared {
     pub(crate) version: &'static str,
     pub(crate) started: Micros,
     pub(crate) session: Session,
+    /// What expressions of taps may use.
+    pub(crate) language: Language,
+    pub(crate) lookers: Lookers,
     /// What the session reads.
     tables: Arc<QuerySite>,
+    names: OnceLock<Names>,
 }
 
 impl Shared {
@@ -68,6 +75,11 @@ impl Shared {
         for (_, historian) in self.history.all() {
             self.tables.add(&historian);
         }
+    }
+
+    /// The names of tags and assets, for rows that leave; made when somebody asks for the first time.
+    pub(crate) fn names(&self) -> &Names {
+        self.names.get_or_init(|| Names::new(&self.site.directory))
     }
 
     /// Does something with the running site; `None` once it is stopping.
@@ -126,7 +138,13 @@ impl LiveSite {
             version,
             started: ducto_record::time::now(),
             session,
+            language: Language {
+                functions: registry.functions().clone(),
+                units: registry.units().at(site.atmospheric_pressure),
+            },
+            lookers: Lookers::default(),
             tables,
+            names: OnceLock::new(),
         });
         if mode == ClockMode::Virtual {
             let shared = shared.clone();
@@ -164,6 +182,11 @@ impl LiveSite {
     /// Opens a tap; `None` where there is no such port, or the site is stopping.
     pub fn tap(&self, pipeline: &str, node: &str, port: &str) -> Option<TapReader> {
         self.shared.with(|running| running.tap(pipeline, node, port).ok()).flatten()
+    }
+
+    /// The way into the site's log; `None` once the site is stopping.
+    pub fn intake(&self) -> Option<Arc<SiteIntake>> {
+        self.shared.with(|running| running.intake().clone())
     }
 
     /// A clean stop: input ends, what has entered is processed, and what is to be kept is on disk.

@@ -34,7 +34,7 @@ pub(crate) use plan::{CLOCK_TOLERANCE, DifferenceError, difference};
 pub use settings::{Checks, CrossCheck, Frozen, Future, Gap, Jump, Range, Rate, Rearm, Spike, Stale, Verdict};
 
 use conditions::{Conditions, asset_columns};
-use plan::{MisfitKind, Planner, Plans, Subject, watch};
+use plan::{MisfitKind, Planner, Plans, Shared, Subject, watch};
 use transform::QualityTransform;
 
 /// Judges every sample by the checks of its tag, and gives it the quality and the check bits that follow. Values are
@@ -197,12 +197,14 @@ impl QualityConfig {
         condition: &mut dyn FnMut(&Spanned<String>, &TagSettings) -> Option<usize>,
     ) -> Plans {
         let mut planner = Planner { units, misfits: Vec::new() };
+        let mut shared = Shared::default();
         site.tags
             .iter()
             .map(|tag| {
                 (tag.kind != ValueKind::Text).then(|| {
                     let checks = self.checks_of(tag);
-                    Box::new(planner.plan(Subject::of(tag), &checks, &mut |text| condition(text, tag)))
+                    let plan = planner.plan(Subject::of(tag), &checks, &mut |text| condition(text, tag));
+                    shared.of(&tag.variable, plan)
                 })
             })
             .collect()

@@ -1,6 +1,7 @@
 //! The checks of each tag in the form that the hot path reads: limits in the tag's unit, times in microseconds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ducto_graph::scalar::{Duration, Quantity};
 use ducto_graph::site::TagSettings;
@@ -8,6 +9,7 @@ use ducto_graph::source::Place;
 use ducto_graph::tree::Spanned;
 use ducto_record::time::MINUTE;
 use ducto_record::{Micros, Quality, TagId, Unit, Units, ValueKind};
+use hashbrown::HashMap;
 
 use super::settings::{Checks, Frozen, Rearm, Spike, Verdict};
 
@@ -417,14 +419,39 @@ impl Plan {
     }
 }
 
-/// Plans by tag number; `None` for tags that pass unjudged.
-pub(super) type Plans = Vec<Option<Box<Plan>>>;
+/// Plans by tag number; `None` for tags that pass unjudged. Tags whose plans are equal share one.
+pub(super) type Plans = Vec<Option<Arc<Plan>>>;
+
+/// Plans that tags can share: the newest of each variable, since the tags of one template differ in little else.
+#[derive(Default)]
+pub(super) struct Shared {
+    by_variable: HashMap<Arc<str>, Vec<Arc<Plan>>>,
+}
+
+/// Plans that are kept of a variable to be compared with.
+const KEPT: usize = 8;
+
+impl Shared {
+    /// The plan, or one made before that equals it.
+    pub(super) fn of(&mut self, variable: &Arc<str>, plan: Plan) -> Arc<Plan> {
+        let known = self.by_variable.entry(variable.clone()).or_default();
+        if let Some(equal) = known.iter().find(|known| ***known == plan) {
+            return equal.clone();
+        }
+        let plan = Arc::new(plan);
+        if known.len() == KEPT {
+            known.remove(0);
+        }
+        known.push(plan.clone());
+        plan
+    }
+}
 
 /// Marks the tags that conditions read.
 pub(super) fn watch(plans: &mut Plans, tags: &BTreeMap<TagId, usize>) {
     for &tag in tags.keys() {
         if let Some(Some(plan)) = plans.get_mut(tag as usize) {
-            plan.watched = true;
+            Arc::make_mut(plan).watched = true;
         }
     }
 }

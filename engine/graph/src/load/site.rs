@@ -43,13 +43,19 @@ impl Loader<'_> {
     /// As [`Loader::site`]; `named_at` is where the path was written, if it was.
     pub fn site_named(&mut self, path: &Path, named_at: Option<Place>) -> Option<Arc<Site>> {
         let before = self.errors();
+        let site = self.site_in_part(path, named_at)?;
+        (self.errors() == before).then(|| Arc::new(site))
+    }
+
+    /// A site as far as its files can be made out, whatever mistakes are in them.
+    pub(super) fn site_in_part(&mut self, path: &Path, named_at: Option<Place>) -> Option<Site> {
         let path = site_file(path);
         let (mut node, files_complete) = self.read_site(&path, named_at)?;
         let templates = node.take("templates").map(|entry| entry.value);
         let sections = self.site_sections(&mut node);
         let fields = self.site_fields(&node);
         let mut site = self.bare_site(&path, &fields, &sections);
-        let (templates, broken) = self.all_templates(templates.as_ref());
+        let (templates, broken) = self.all_templates(templates.as_ref(), &site.language);
         let known = Templates { all: &templates, broken: &broken, complete: files_complete };
         let assets = self.assets(&fields.assets, &path, &site.time_zone, known);
         let overrides = self.overrides(&fields.overrides, &path, &templates, &assets);
@@ -61,8 +67,7 @@ impl Loader<'_> {
         let drafts = self.used_pipelines(&fields.pipelines, &site.folder, &library);
         let drafts_complete = drafts.iter().all(Option::is_some);
         let drafts = drafts.into_iter().flatten().collect();
-        let site = self.check_pipelines(site, drafts, complete && drafts_complete);
-        (self.errors() == before).then(|| Arc::new(site))
+        Some(self.check_pipelines(site, drafts, complete && drafts_complete))
     }
 
     fn beside(&self, path: &Spanned<String>, site: &Path) -> Spanned<std::path::PathBuf> {
@@ -189,9 +194,9 @@ impl Loader<'_> {
     }
 
     /// All templates, and the names of those that have mistakes.
-    fn all_templates(&mut self, node: Option<&Node>) -> (Vec<Template>, HashSet<String>) {
+    fn all_templates(&mut self, node: Option<&Node>, language: &str) -> (Vec<Template>, HashSet<String>) {
         let Some(node) = node else { return Default::default() };
-        let templates = self.templates(node);
+        let templates = self.templates(node, language);
         let broken = node
             .entries()
             .iter()
@@ -229,8 +234,8 @@ impl Loader<'_> {
             for (number, tag) in template.tags.iter().enumerate() {
                 let settings = overrides.get(&(index, number)).map_or(&[][..], Vec::as_slice);
                 let own = draft.settings.iter().filter(|(variable, _)| **variable == *tag.variable);
-                let mut settings = own.map(|(_, setting)| setting).chain(settings).peekable();
-                let common = !tag.inserts && settings.peek().is_none();
+                let settings: Vec<_> = own.map(|(_, setting)| setting).chain(settings).collect();
+                let common = !tag.inserts && settings.is_empty();
                 let definition = if common {
                     match shared.get(&(draft.template, number)) {
                         Some(definition) => definition.clone(),
@@ -245,6 +250,7 @@ impl Loader<'_> {
                     if tag.inserts {
                         interpolate(&mut node, &parameters, self.diagnostics);
                     }
+                    self.check_unit_settings(&node, &settings);
                     for setting in settings {
                         if let Err(diagnostic) = setting.apply(&mut node) {
                             self.report(diagnostic);
