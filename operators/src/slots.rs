@@ -162,3 +162,59 @@ pub(crate) fn pieces<'a>(slots: &'a [Slot], shape: Shape, rejected: &'a [u32]) -
         Some(Piece::Run(start..at))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ducto_record::Values;
+
+    fn scan(layout: &Arc<Layout>) -> Samples {
+        let values = Values::Float64(vec![1.0; layout.tags.len()].into());
+        Samples::scan(layout, 0, values, None).unwrap()
+    }
+
+    #[test]
+    fn the_rows_of_scans_are_neighbours_in_any_order_of_tags() {
+        let layouts = [Layout::new(vec![7, 2, 9]), Layout::new(vec![1, 8]), Layout::new(vec![2, 9])];
+        let mut slots = Slots::default();
+        // The second time, from what is remembered.
+        for _ in 0..2 {
+            for (layout, expected) in layouts.iter().zip([&[0, 1, 2][..], &[3, 4], &[1, 2]]) {
+                let batched = slots.of_batch(&scan(layout));
+                assert_eq!((&*batched.slots, batched.shape), (expected, Shape::Neighbours));
+            }
+        }
+        assert_eq!(slots.in_order_of_tags(), [3, 1, 0, 4, 2]);
+        assert_eq!((slots.get(8), slots.get(3), slots.get(99)), (Some(4), None, None));
+        let gaps = slots.of_batch(&scan(&Layout::new(vec![7, 9, 1])));
+        assert_eq!((&*gaps.slots, gaps.shape), (&[0, 2, 3][..], Shape::Rising));
+        let back = slots.of_batch(&scan(&Layout::new(vec![9, 7])));
+        assert_eq!((&*back.slots, back.shape), (&[2, 0][..], Shape::Mixed));
+    }
+
+    #[test]
+    fn what_is_remembered_of_layouts_has_an_end() {
+        let mut slots = Slots::default();
+        for tag in 0..LAYOUTS as TagId + 2 {
+            let batched = slots.of_batch(&scan(&Layout::new(vec![tag])));
+            assert_eq!(&*batched.slots, [tag]);
+        }
+        assert_eq!(slots.known.len(), 2);
+    }
+
+    #[test]
+    fn a_group_is_cut_at_gaps_and_at_what_is_rejected() {
+        let cut = |slots: &[Slot], shape, rejected: &[u32]| -> Vec<String> {
+            pieces(slots, shape, rejected)
+                .map(|piece| match piece {
+                    Piece::Run(rows) => format!("{rows:?}"),
+                    Piece::Rejected(row) => format!("not {row}"),
+                })
+                .collect()
+        };
+        assert_eq!(cut(&[4, 5, 6, 7], Shape::Neighbours, &[]), ["0..4"]);
+        assert_eq!(cut(&[4, 5, 6, 7], Shape::Neighbours, &[0, 2]), ["not 0", "1..2", "not 2", "3..4"]);
+        assert_eq!(cut(&[4, 5, 7, 8], Shape::Rising, &[3]), ["0..2", "2..3", "not 3"]);
+        assert_eq!(cut(&[5, 5, 4], Shape::Mixed, &[]), ["0..1", "1..2", "2..3"]);
+    }
+}
