@@ -35,6 +35,28 @@ fn a_limit_is_passed_strictly_and_cleared_behind_its_deadband() {
 }
 
 #[test]
+fn tags_without_alarms_lie_between_those_with_in_any_order() {
+    let bed = Bed::new("W.A: {}\nW.P: {alarms: {H: 100}}\nW.B: {}\nW.Q: {alarms: {L: 10}}");
+    let mut driver = bed.driver("alarm", "");
+    let scan = |now: f64, values: [f64; 4]| {
+        ["W.Q", "W.B", "W.P", "W.A"]
+            .into_iter()
+            .zip(values)
+            .map(|(tag, value)| sample(tag, now, value))
+            .collect::<Vec<Given>>()
+    };
+    driver.send(0.0, &scan(0.0, [11.0, 500.0, 99.0, -500.0]));
+    assert_eq!(driver.lines(), Vec::<String>::new());
+    let mut fresh = bed.driver("alarm", "");
+    driver.restore_into(&mut fresh);
+    // What is older than the newest before the restart moves nothing.
+    fresh.send(1.0, &scan(-1.0, [9.0, 500.0, 101.0, -500.0]));
+    assert_eq!(fresh.lines(), Vec::<String>::new());
+    fresh.send(2.0, &scan(2.0, [9.0, 500.0, 101.0, -500.0]));
+    assert_eq!(fresh.lines(), ["2s W.Q L 1 raised B 9 10 process 192", "2s W.P H 1 raised B 101 100 process 192"]);
+}
+
+#[test]
 fn a_delay_ends_with_the_first_row_after_it() {
     let mut driver = driver("W.P: {alarms: {H: {limit: 100, on_delay: 5s, off_delay: 3s}}}");
     feed(&mut driver, &[(0.0, 120.0), (6.0, 121.0)]);
