@@ -373,11 +373,12 @@ fn merge_without_exchange(errno: rustix::io::Errno) -> Site {
     let site = Site::new();
     let log = entries(1..=40);
     let (_folder, historian) = site.open();
+    // Before the first hour ends: its merge may begin at any time after that.
+    faults::arm(site.path(), Fault::Exchange(errno), 0);
     for entries in log[..12].chunks(3) {
         site.feed(&historian, entries);
         historian.commit().unwrap();
     }
-    faults::arm(site.path(), Fault::Exchange(errno), 0);
     site.feed(&historian, &log[12..]);
     // The first hour has ended long ago.
     historian.end_epoch(41, START + 10 * MINUTE);
