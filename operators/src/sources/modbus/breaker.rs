@@ -49,11 +49,6 @@ impl Backoff {
         pause
     }
 
-    /// Whether the last try failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.failures > 0
-    }
-
     /// Lets one try through before the pause is over; if it fails, pauses go on growing.
     pub(super) fn probe(&mut self) {
         self.until = None;

@@ -30,10 +30,6 @@ pub(super) struct Unit {
     breaker: Backoff,
     /// Its late answer may come until then, and could pass for the one to another request.
     rests_until: Option<Instant>,
-    /// It has answered the last time.
-    answers: bool,
-    /// The connection broke when it was asked, and it has not answered since.
-    breaks: bool,
 }
 
 impl Unit {
@@ -42,7 +38,7 @@ impl Unit {
         // One lost answer opens nothing: radios lose some.
         let name = format!("{endpoint} {id}");
         let breaker = Backoff::new(Duration::from_secs(1), Duration::from_secs(30), 1, &name);
-        Self { id, response_timeout, breaker, rests_until: None, answers: false, breaks: false }
+        Self { id, response_timeout, breaker, rests_until: None }
     }
 }
 
@@ -59,9 +55,6 @@ pub(super) struct Poller {
     next_request: Instant,
     /// Answers in a row that did not come.
     silent: u32,
-    /// When the last answer did not come, and until when nobody who fails is asked again: half of the line's time is for
-    /// those who answer.
-    silence: Option<(Instant, Instant)>,
     state: Arc<State>,
     quiet: Quiet,
 }
@@ -109,7 +102,6 @@ impl Poller {
             spacing,
             next_request: Instant::now(),
             silent: 0,
-            silence: None,
             quiet: Quiet::default(),
         }
     }
@@ -161,10 +153,9 @@ impl Poller {
                     over = self.link.endpoint().map(tracing::field::display),
                     "connected"
                 );
-                // What had to do without is read at once, and silence may have been the connection's fault; not so where
-                // the connection broke when that unit was asked.
-                self.groups.iter_mut().for_each(|group| group.timing.hurry(now));
-                self.units.iter_mut().filter(|unit| !unit.breaks).for_each(|unit| unit.breaker.probe());
+                // What had to do without is read at once, and silence may have been the connection's fault.
+                self.groups.iter_mut().for_each(|group| group.timing.hurry());
+                self.units.iter_mut().for_each(|unit| unit.breaker.probe());
             }
             Event::Returned => {
                 tracing::info!(endpoint = self.name, "the first endpoint works again and is returned to");
@@ -172,7 +163,7 @@ impl Poller {
             Event::Failed(error, pause) => {
                 if !self.link.was_ever_up() && self.state.lock().connects == 0 {
                     // Tags that still wait become those of an endpoint that cannot be reached.
-                    self.groups.iter_mut().for_each(|group| group.timing.hurry(now));
+                    self.groups.iter_mut().for_each(|group| group.timing.hurry());
                 }
                 if let Some(count) = self.quiet.count(0, "connect", now) {
                     tracing::warn!(endpoint = self.name, count, "{error}; tried again in {pause:.0?}");
@@ -197,8 +188,7 @@ impl Poller {
             let group = &mut self.groups[index];
             if group.is_at_work() {
                 // One that waits for a connection to be mended waits for less than its period.
-                let overdue = group.timing.is_overdue(now);
-                if !usable || (overdue && (!self.link.is_up() || self.units[group.unit].breaker.is_failing())) {
+                if !usable || (!self.link.is_up() && group.timing.is_overdue(now)) {
                     self.finish(index, now, intake)?;
                 }
                 continue;
@@ -234,24 +224,10 @@ impl Poller {
         if !self.link.is_up() || now < self.next_request {
             return None;
         }
-        let Self { groups, units, fair, silence, .. } = self;
-        let rests = |unit: usize| {
-            let unit = &units[unit];
-            let of_all = silence.map(|(_, until)| until).filter(|_| unit.breaker.is_failing());
-            unit.rests_until.max(of_all).is_some_and(|until| until > now)
-        };
-        let mut ready: Vec<usize> =
+        let Self { groups, units, fair, .. } = self;
+        let rests = |unit: usize| units[unit].rests_until.is_some_and(|until| until > now);
+        let ready: Vec<usize> =
             (0..groups.len()).filter(|index| groups[*index].is_at_work() && !rests(groups[*index].unit)).collect();
-        // Waiting in vain costs the line dearly: between two such waits whoever answers and is due has its turn.
-        if let Some((since, _)) = *silence {
-            let lives = |index: &usize| {
-                let group = &groups[*index];
-                units[group.unit].answers && group.timing.due() <= since
-            };
-            if ready.iter().any(lives) {
-                ready.retain(lives);
-            }
-        }
         let next = fair.next(ready.iter().map(|index| (groups[*index].flow(), groups[*index].timing.due())))?;
         Some(ready[next])
     }
@@ -262,11 +238,7 @@ impl Poller {
         let due = self.groups.iter().map(|group| match group.is_at_work() {
             false if group.timing.is_due(now) => now,
             false => group.timing.due(),
-            true if up => {
-                let unit = &self.units[group.unit];
-                let of_all = self.silence.map(|(_, until)| until).filter(|_| unit.breaker.is_failing());
-                self.next_request.max(unit.rests_until.max(of_all).unwrap_or(now))
-            }
+            true if up => self.next_request.max(self.units[group.unit].rests_until.unwrap_or(now)),
             true => group.timing.due() + group.timing.period(),
         });
         let told = self.tellings.iter().map(|telling| telling.timing.due());
@@ -350,17 +322,14 @@ impl Poller {
         }
         unit.breaker.worked();
         unit.rests_until = None;
-        (unit.answers, unit.breaks) = (true, false);
     }
 
     /// An answer did not come: the unit is left alone for a while if that happens again, and a connection over which
     /// nothing comes any more is given up.
     fn silent(&mut self, unit: usize, now: Instant) {
         let line = self.link.is_line();
-        let Unit { breaker, rests_until, response_timeout, answers, .. } = &mut self.units[unit];
+        let Unit { breaker, rests_until, response_timeout, .. } = &mut self.units[unit];
         breaker.failed(now);
-        *answers = false;
-        self.silence = Some((now, now + *response_timeout));
         *rests_until = line.then(|| now + *response_timeout);
         let alone = !breaker.allows(now);
         self.state.unit(unit, |state| (state.silent, state.alone) = (true, alone));
@@ -425,10 +394,6 @@ impl Poller {
                 ("garbage", Then::GiveUp)
             }
             _ => {
-                // Whoever was asked may be why the gateway hung up, so that it is not asked again at once.
-                let asked = &mut self.units[unit];
-                asked.breaker.failed(now);
-                (asked.answers, asked.breaks) = (false, true);
                 self.lost(now, true);
                 ("connection broken", if self.link.is_usable() { Then::Again } else { Then::GiveUp })
             }

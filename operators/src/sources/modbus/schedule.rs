@@ -100,13 +100,11 @@ pub(super) struct Timing {
     due: Instant,
     /// To be read out of turn: a connection is there again.
     at_once: bool,
-    /// When the last scan ended.
-    last: Option<Instant>,
 }
 
 impl Timing {
     pub(super) fn new(period: Duration, first: Instant) -> Self {
-        Self { period, due: first, at_once: false, last: None }
+        Self { period, due: first, at_once: false }
     }
 
     pub(super) fn period(&self) -> Duration {
@@ -126,15 +124,13 @@ impl Timing {
         self.due + self.period <= now
     }
 
-    /// Reads out of turn, but never more often than the period: a connection may come and go.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        self.at_once = self.last.is_none_or(|last| last + self.period <= now);
+    pub(super) fn hurry(&mut self) {
+        self.at_once = true;
     }
 
     /// A scan is done: moves on to the next time, and says how many were missed.
     pub(super) fn done(&mut self, now: Instant) -> u32 {
         self.at_once = false;
-        self.last = Some(now);
         let Some(late) = now.checked_duration_since(self.due) else { return 0 };
         let periods = late.as_nanos() / self.period.as_nanos().max(1);
         let periods = u32::try_from(periods).unwrap_or(u32::MAX).max(1);
@@ -234,15 +230,10 @@ mod tests {
         // A little late: the next one follows at once, and nothing is missed.
         assert_eq!((timing.done(start + 210 * MS), timing.due()), (0, start + 200 * MS));
         assert_eq!((timing.done(start + 450 * MS), timing.due()), (1, start + 400 * MS));
-        timing.hurry(start + 460 * MS);
-        assert!(!timing.is_due(start + 460 * MS), "it was read a moment ago");
-        assert_eq!((timing.done(start + 510 * MS), timing.due()), (0, start + 500 * MS));
-        let mut slow = Timing::new(10_000 * MS, start);
-        slow.done(start);
-        slow.hurry(start + 9_990 * MS);
-        assert!(!slow.is_due(start + 9_990 * MS));
-        slow.due += 10_000 * MS;
-        slow.hurry(start + 10_000 * MS);
-        assert!(slow.is_due(start + 10_000 * MS), "out of turn");
+        timing.hurry();
+        assert!(timing.is_due(start + 410 * MS));
+        assert_eq!((timing.done(start + 420 * MS), timing.due()), (0, start + 500 * MS));
+        timing.hurry();
+        assert_eq!((timing.done(start + 430 * MS), timing.due()), (0, start + 500 * MS), "out of turn");
     }
 }
