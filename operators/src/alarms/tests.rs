@@ -236,10 +236,7 @@ W.MODE: {as: int64, alarms: {discrete: {state: 3}}}
     for (second, value) in [(0.0, 0.0), (1.0, 2.0), (2.0, 5.0), (3.0, 6.0), (5.0, 6.5)] {
         driver.put(second, "W.P", value);
     }
-    assert_eq!(
-        driver.lines(),
-        ["2s W.P rate 1 raised B 3 2 process 192", "3s W.P rate 1 returned D 1 2 process 192"]
-    );
+    assert_eq!(driver.lines(), ["2s W.P rate 1 raised B 3 2 process 192", "3s W.P rate 1 returned D 1 2 process 192"]);
     // A step of the set-point and of the value at one time is no deviation, whichever comes first.
     driver.send(10.0, &[sample("W.PV", 10.0, 50.0), sample("W.SP", 10.0, 50.0)]);
     driver.send(11.0, &[sample("W.PV", 11.0, 90.0), sample("W.SP", 11.0, 90.0)]);
