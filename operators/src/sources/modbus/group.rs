@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ducto_record::{Layout, Micros, Quality, Samples, TagId};
-use modbus::{Exception, Holes, Item, Plan, Read, Response};
+use modbus::{Exception, Holes, Item, Limits, Plan, Read, Response};
 
 use super::schedule::{Priority, Timing, flow};
 use super::shape::{Scan, Shape};
 
-/// How long a range that the device refused is left alone before it is tried again.
+/// How long what the device refused, a range or a length, is left alone before it is tried again.
 const FORGET: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Group {
     layouts: Vec<Arc<Layout>>,
     /// What the device was found not to have.
     holes: Holes,
+    /// As configured, or less: what the device was found to answer.
+    limits: Limits,
     learned: Option<Instant>,
     plan: Arc<Plan>,
     work: Option<Work>,
@@ -39,6 +41,13 @@ struct Work {
     plan: Arc<Plan>,
     /// Reads to make before those: halves of one that was refused, or one that could not be sent.
     first: Vec<Read>,
+    /// An answer has come.
+    read: bool,
+    /// The shortest read that was refused although all of it is asked for, and the longest that was answered.
+    refused: Option<Item>,
+    longest: Option<Item>,
+    /// A hole was found.
+    found: bool,
 }
 
 impl Group {
@@ -51,6 +60,7 @@ impl Group {
             timing,
             layouts: shape.columns.iter().map(|(_, rows)| layout(rows)).collect(),
             holes: Holes::new(),
+            limits: shape.limits,
             learned: None,
             plan: shape.plan.clone(),
             shape,
@@ -82,16 +92,32 @@ impl Group {
         Scan::new(&self.shape, quality).samples(&self.layouts, time)
     }
 
+    /// A scan that has no chance and is not begun; also says how many scans were missed.
+    pub(super) fn pass(&mut self, quality: Quality, now: Instant, time: Micros) -> (Vec<Samples>, u32) {
+        let samples = if self.timing.is_told(now) { Vec::new() } else { self.without_values(quality, time) };
+        (samples, self.timing.done(now, false))
+    }
+
     /// Begins a scan. Tags that no request reads are a mistake of the configuration.
     pub(super) fn begin(&mut self, now: Instant) {
         if self.learned.is_some_and(|learned| now.duration_since(learned) >= FORGET) {
-            self.holes = Holes::new();
+            (self.holes, self.limits) = (Holes::new(), self.shape.limits);
             self.learned = None;
             self.plan = self.shape.plan.clone();
         }
         let mut scan = Scan::new(&self.shape, Quality::COMM_FAILURE);
         scan.fail(self.plan.refused.iter().map(|(index, _)| *index), Quality::CONFIG_ERROR);
-        self.work = Some(Work { scan, time: None, taken: 0, plan: self.plan.clone(), first: Vec::new() });
+        self.work = Some(Work {
+            scan,
+            time: None,
+            taken: 0,
+            plan: self.plan.clone(),
+            first: Vec::new(),
+            read: false,
+            refused: None,
+            longest: None,
+            found: false,
+        });
     }
 
     /// The next read of the scan under way; `None` where all are made.
@@ -125,6 +151,10 @@ impl Group {
     pub(super) fn store(&mut self, read: &Read, response: &Response) {
         if let Some(work) = &mut self.work {
             work.scan.store(read, response);
+            work.read = true;
+            if work.longest.is_none_or(|longest| longest.count < read.range.count) {
+                work.longest = Some(read.range);
+            }
         }
     }
 
@@ -143,34 +173,62 @@ impl Group {
                 // Whatever lies between the halves is not asked for, and may be what the device does not have.
                 let (end, start) = (left.range.offset + left.range.count, right.range.offset);
                 if start > end {
-                    self.learn(Item { table: read.range.table, offset: end, count: start - end }, now);
+                    self.learn_hole(Item { table: read.range.table, offset: end, count: start - end }, now);
                 }
                 if let Some(work) = &mut self.work {
                     work.first.extend([right, left]);
+                    work.refused = Some(read.range);
                 }
                 false
             }
             None => {
                 self.fail(read, Quality::CONFIG_ERROR);
-                self.learn(read.range, now);
+                self.learn_hole(read.range, now);
                 true
             }
         }
     }
 
-    fn learn(&mut self, hole: Item, now: Instant) {
+    fn learn_hole(&mut self, hole: Item, now: Instant) {
         self.holes.insert(hole);
+        if let Some(work) = &mut self.work {
+            work.found = true;
+        }
+        self.learn(now);
+    }
+
+    /// Where reads were refused in the scan under way, and all their parts were answered, the device takes no reads as
+    /// long as that: none is longer, from now on, than the longest that was answered. Says how long that is.
+    pub(super) fn learn_length(&mut self, now: Instant) -> Option<u16> {
+        let work = self.work.as_ref().filter(|_| self.is_done())?;
+        let (refused, longest) = (work.refused?, work.longest?);
+        let table = refused.table.is_bits();
+        if work.found || longest.table.is_bits() != table || longest.count >= refused.count {
+            return None;
+        }
+        // What one tag needs was answered, or is no question of length.
+        let items = self.shape.items.iter().filter(|item| item.table.is_bits() == table);
+        let longest = items.map(|item| item.count).max()?.max(longest.count);
+        match table {
+            true => self.limits.bits = longest,
+            false => self.limits.registers = longest,
+        }
+        self.learn(now);
+        Some(longest)
+    }
+
+    fn learn(&mut self, now: Instant) {
         self.learned.get_or_insert(now);
-        self.plan = Arc::new(Plan::new(&self.shape.items, self.shape.limits, &self.holes));
+        self.plan = Arc::new(Plan::new(&self.shape.items, self.limits, &self.holes));
     }
 
     /// Ends the scan under way: what was not read is a failure of communication. Also says how many scans were missed.
     pub(super) fn finish(&mut self, now: Instant, time: impl FnOnce() -> Micros) -> (Vec<Samples>, u32) {
-        let missed = self.timing.done(now);
-        match self.work.take() {
-            Some(work) => (work.scan.samples(&self.layouts, work.time.unwrap_or_else(time)), missed),
-            None => (Vec::new(), missed),
-        }
+        let Some(Work { scan, time: begun, read, .. }) = self.work.take() else { return (Vec::new(), 0) };
+        let is_news = read || !self.timing.is_told(now);
+        let missed = self.timing.done(now, read);
+        let samples = if is_news { scan.samples(&self.layouts, begun.unwrap_or_else(time)) } else { Vec::new() };
+        (samples, missed)
     }
 }
 

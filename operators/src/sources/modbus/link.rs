@@ -78,6 +78,17 @@ impl Drop for Opening {
     }
 }
 
+/// Why a connection was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Nothing comes over it, or nothing that makes sense.
+    Useless,
+    /// It broke.
+    Broke,
+    /// It breaks whenever one unit is asked, and the others answer.
+    Unit,
+}
+
 /// What has become of attempts to open the way.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -181,14 +192,14 @@ impl Link {
         }
     }
 
-    /// The connection is of no more use: it `broke`, or nothing comes over it. Where it broke although it had worked,
-    /// what wants to be read may wait until the next attempt is over.
-    pub(super) fn lost(&mut self, now: Instant, broke: bool) {
+    /// The connection is of no more use. Where it broke although it works, what wants to be read may wait until the next
+    /// attempt is over.
+    pub(super) fn lost(&mut self, now: Instant, why: Lost) {
         self.client = None;
         // An attempt to return to the first endpoint ends with what it was to replace.
         self.opening = None;
         self.round.clear();
-        if self.heard && broke {
+        if why == Lost::Unit || (why == Lost::Broke && self.heard) {
             self.mending = true;
         } else if let Some(way) = self.ways.get_mut(self.active) {
             way.barren = true;
@@ -422,7 +433,7 @@ mod tests {
         assert!(link.step(Instant::now()).await.is_none());
 
         drop(server);
-        link.lost(Instant::now(), false);
+        link.lost(Instant::now(), Lost::Useless);
         assert!(matches!(event(&mut link).await, Event::Connected));
         assert!(link.is_second());
     }

@@ -11,7 +11,7 @@ use modbus::{Exception, Read};
 use super::breaker::{Backoff, Quiet, hash};
 use super::figures::{State, Telling, exception_name};
 use super::group::{Group, quality_of};
-use super::link::{Event, Link};
+use super::link::{Event, Link, Lost};
 use super::schedule::Fair;
 
 /// Answers in a row that may fail to come before the connection is taken for dead; one more for every so many units,
@@ -29,7 +29,19 @@ pub(super) struct Unit {
     response_timeout: Duration,
     breaker: Backoff,
     /// Its late answer may come until then, and could pass for the one to another request.
-    rests_until: Option<Instant>,
+    late_until: Option<Instant>,
+    state: Answer,
+}
+
+/// What became of a unit's last answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Unknown,
+    Comes,
+    /// It did not come.
+    Fails,
+    /// The connection broke instead.
+    Breaks,
 }
 
 impl Unit {
@@ -38,7 +50,17 @@ impl Unit {
         // One lost answer opens nothing: radios lose some.
         let name = format!("{endpoint} {id}");
         let breaker = Backoff::new(Duration::from_secs(1), Duration::from_secs(30), 1, &name);
-        Self { id, response_timeout, breaker, rests_until: None }
+        Self { id, response_timeout, breaker, late_until: None, state: Answer::Unknown }
+    }
+
+    fn answers(&self) -> bool {
+        self.state == Answer::Comes
+    }
+
+    /// Until when it is not asked, were it its turn.
+    fn rests_until(&self, silence: Option<Silence>) -> Option<Instant> {
+        let failed = matches!(self.state, Answer::Fails | Answer::Breaks);
+        self.late_until.max(silence.filter(|_| failed).map(|silence| silence.rest_until))
     }
 }
 
@@ -55,8 +77,17 @@ pub(super) struct Poller {
     next_request: Instant,
     /// Answers in a row that did not come.
     silent: u32,
+    silence: Option<Silence>,
     state: Arc<State>,
     quiet: Quiet,
+}
+
+/// The last wait in vain.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    ended: Instant,
+    /// Until then nobody who failed to answer is asked again: half of the line's time is for those who answer.
+    rest_until: Instant,
 }
 
 /// The site is stopping.
@@ -102,6 +133,7 @@ impl Poller {
             spacing,
             next_request: Instant::now(),
             silent: 0,
+            silence: None,
             quiet: Quiet::default(),
         }
     }
@@ -153,9 +185,10 @@ impl Poller {
                     over = self.link.endpoint().map(tracing::field::display),
                     "connected"
                 );
-                // What had to do without is read at once, and silence may have been the connection's fault.
-                self.groups.iter_mut().for_each(|group| group.timing.hurry());
-                self.units.iter_mut().for_each(|unit| unit.breaker.probe());
+                // What had to do without is read at once, and silence may have been the connection's fault; not so where
+                // the connection broke when that unit was asked.
+                self.groups.iter_mut().for_each(|group| group.timing.hurry(now));
+                self.units.iter_mut().filter(|unit| unit.state != Answer::Breaks).for_each(|unit| unit.breaker.probe());
             }
             Event::Returned => {
                 tracing::info!(endpoint = self.name, "the first endpoint works again and is returned to");
@@ -163,7 +196,7 @@ impl Poller {
             Event::Failed(error, pause) => {
                 if !self.link.was_ever_up() && self.state.lock().connects == 0 {
                     // Tags that still wait become those of an endpoint that cannot be reached.
-                    self.groups.iter_mut().for_each(|group| group.timing.hurry());
+                    self.groups.iter_mut().for_each(|group| group.timing.hurry(now));
                 }
                 if let Some(count) = self.quiet.count(0, "connect", now) {
                     tracing::warn!(endpoint = self.name, count, "{error}; tried again in {pause:.0?}");
@@ -187,8 +220,10 @@ impl Poller {
         for index in 0..self.groups.len() {
             let group = &mut self.groups[index];
             if group.is_at_work() {
-                // One that waits for a connection to be mended waits for less than its period.
-                if !usable || (!self.link.is_up() && group.timing.is_overdue(now)) {
+                // One that waits for a connection to be mended, or for its turn after those that answer, waits for less
+                // than its period.
+                let waits_in_vain = !self.link.is_up() || !self.units[group.unit].answers();
+                if !usable || (waits_in_vain && group.timing.is_overdue(now)) {
                     self.finish(index, now, intake)?;
                 }
                 continue;
@@ -203,14 +238,14 @@ impl Poller {
                 continue;
             }
             let quality = if usable { Quality::COMM_FAILURE } else { self.link.quality() };
-            let samples = group.without_values(quality, intake.now());
-            self.passed(index, now);
+            let (samples, missed) = group.pass(quality, now, intake.now());
+            self.missed(index, missed, now);
             self.offer(samples, intake)?;
         }
         for index in 0..self.tellings.len() {
             let telling = &mut self.tellings[index];
             if telling.timing.is_due(now) {
-                telling.timing.done(now);
+                telling.timing.done(now, true);
                 let without = if self.link.is_up() { Quality::WAITING } else { self.link.quality() };
                 let samples = telling.samples(&self.state, without, intake.now());
                 self.offer(samples, intake)?;
@@ -224,10 +259,20 @@ impl Poller {
         if !self.link.is_up() || now < self.next_request {
             return None;
         }
-        let Self { groups, units, fair, .. } = self;
-        let rests = |unit: usize| units[unit].rests_until.is_some_and(|until| until > now);
-        let ready: Vec<usize> =
-            (0..groups.len()).filter(|index| groups[*index].is_at_work() && !rests(groups[*index].unit)).collect();
+        let Self { groups, units, fair, silence, .. } = self;
+        let rests = |unit: &Unit| unit.rests_until(*silence).is_some_and(|until| until > now);
+        let is_ready = |group: &Group| group.is_at_work() && !rests(&units[group.unit]);
+        let mut ready: Vec<usize> = (0..groups.len()).filter(|index| is_ready(&groups[*index])).collect();
+        // Waiting in vain costs the line dearly: between two such waits whoever answers and is due has its turn.
+        if let Some(Silence { ended, .. }) = *silence {
+            let lives = |index: &usize| {
+                let group = &groups[*index];
+                units[group.unit].answers() && group.timing.due() <= ended
+            };
+            if ready.iter().any(lives) {
+                ready.retain(lives);
+            }
+        }
         let next = fair.next(ready.iter().map(|index| (groups[*index].flow(), groups[*index].timing.due())))?;
         Some(ready[next])
     }
@@ -238,7 +283,7 @@ impl Poller {
         let due = self.groups.iter().map(|group| match group.is_at_work() {
             false if group.timing.is_due(now) => now,
             false => group.timing.due(),
-            true if up => self.next_request.max(self.units[group.unit].rests_until.unwrap_or(now)),
+            true if up => self.next_request.max(self.units[group.unit].rests_until(self.silence).unwrap_or(now)),
             true => group.timing.due() + group.timing.period(),
         });
         let told = self.tellings.iter().map(|telling| telling.timing.due());
@@ -321,32 +366,45 @@ impl Poller {
             tracing::info!(endpoint = self.name, unit = unit.id, "the unit answers again");
         }
         unit.breaker.worked();
-        unit.rests_until = None;
+        unit.late_until = None;
+        unit.state = Answer::Comes;
     }
 
     /// An answer did not come: the unit is left alone for a while if that happens again, and a connection over which
     /// nothing comes any more is given up.
     fn silent(&mut self, unit: usize, now: Instant) {
         let line = self.link.is_line();
-        let Unit { breaker, rests_until, response_timeout, .. } = &mut self.units[unit];
-        breaker.failed(now);
-        *rests_until = line.then(|| now + *response_timeout);
-        let alone = !breaker.allows(now);
-        self.state.unit(unit, |state| (state.silent, state.alone) = (true, alone));
+        let response_timeout = self.units[unit].response_timeout;
+        self.units[unit].late_until = line.then(|| now + response_timeout);
+        self.in_vain(unit, response_timeout, now);
         self.silent += 1;
         let patience = if self.link.is_doubtful() { 1 } else { SILENT };
         if self.silent >= patience + self.units.len() as u32 / UNITS_PER_SILENT {
-            self.lost(now, false);
+            self.lost(now, Lost::Useless);
         }
     }
 
-    fn lost(&mut self, now: Instant, broke: bool) {
+    /// The line has waited for a unit in vain.
+    fn in_vain(&mut self, unit: usize, waited: Duration, now: Instant) {
+        self.silence = Some(Silence { ended: now, rest_until: now + waited });
+        self.fails(unit, Answer::Fails, now);
+    }
+
+    fn fails(&mut self, index: usize, how: Answer, now: Instant) {
+        let unit = &mut self.units[index];
+        unit.state = how;
+        unit.breaker.failed(now);
+        let alone = !unit.breaker.allows(now);
+        self.state.unit(index, |state| (state.silent, state.alone) = (true, alone));
+    }
+
+    fn lost(&mut self, now: Instant, why: Lost) {
         self.silent = 0;
         if let Some(client) = self.link.client() {
             let counters = client.counters();
             tracing::debug!(endpoint = self.name, ?counters, "connection closed");
         }
-        self.link.lost(now, broke);
+        self.link.lost(now, why);
         self.state.lock().connects += 1;
         self.tell_link();
     }
@@ -390,11 +448,14 @@ impl Poller {
                 ("request", Then::Next)
             }
             Error::Garbage { .. } => {
-                self.lost(now, false);
+                self.lost(now, Lost::Useless);
                 ("garbage", Then::GiveUp)
             }
             _ => {
-                self.lost(now, true);
+                // Whoever was asked may be why the gateway hung up: twice in a row, and it is left alone for a while.
+                let again = self.units[unit].state == Answer::Breaks && self.units.iter().any(Unit::answers);
+                self.fails(unit, Answer::Breaks, now);
+                self.lost(now, if again { Lost::Unit } else { Lost::Broke });
                 ("connection broken", if self.link.is_usable() { Then::Again } else { Then::GiveUp })
             }
         };
@@ -425,13 +486,11 @@ impl Poller {
                 Then::Next
             }
             Exception::GatewayPathUnavailable | Exception::GatewayTargetFailedToRespond => {
-                // The gateway lives, and waited for the unit in our place.
+                // The gateway lives.
                 self.silent = 0;
                 self.groups[index].fail(read, quality_of(exception));
-                let breaker = &mut self.units[unit].breaker;
-                breaker.failed(now);
-                let alone = !breaker.allows(now);
-                self.state.unit(unit, |state| (state.silent, state.alone) = (true, alone));
+                // It waited for the unit in our place.
+                self.in_vain(unit, round_trip.unwrap_or_default(), now);
                 Then::GiveUp
             }
             _ => {
@@ -445,19 +504,23 @@ impl Poller {
 
     /// Ends a group's scan and offers it.
     fn finish(&mut self, index: usize, now: Instant, intake: &Arc<dyn Intake>) -> Result<(), Stopped> {
+        if let Some(longest) = self.groups[index].learn_length(now) {
+            let unit = self.units[self.groups[index].unit].id;
+            tracing::warn!(
+                endpoint = self.name,
+                unit,
+                "the device refuses long reads, and answered one of {longest}: none is longer for the next ten minutes; \
+                 set `max_registers: {longest}` (`max_bits` for coils and discrete inputs)"
+            );
+        }
         let (samples, missed) = self.groups[index].finish(now, || intake.now());
         self.missed(index, missed, now);
         self.offer(samples, intake)
     }
 
-    /// A scan is over of which nothing was read.
-    fn passed(&mut self, index: usize, now: Instant) {
-        let missed = self.groups[index].timing.done(now);
-        self.missed(index, missed, now);
-    }
-
+    /// Scans of a unit that answers were missed.
     fn missed(&mut self, index: usize, missed: u32, now: Instant) {
-        if missed == 0 {
+        if missed == 0 || !self.units[self.groups[index].unit].answers() {
             return;
         }
         let group = &self.groups[index];

@@ -92,19 +92,26 @@ impl Fair {
     }
 }
 
+/// How soon what could not be read is tried again before its time, at the earliest.
+const RETRY: Duration = Duration::from_secs(10);
+
 /// When a group is due. It keeps to a grid, so that a late scan does not make all later ones late; a scan that is less
 /// than a period late is still made, and what is later is missed.
 #[derive(Clone, Debug)]
 pub(super) struct Timing {
     period: Duration,
     due: Instant,
-    /// To be read out of turn: a connection is there again.
-    at_once: bool,
+    /// Before its time: a connection is there again.
+    early: Option<Instant>,
+    /// When the last scan ended.
+    last: Option<Instant>,
+    /// It brought nothing.
+    in_vain: bool,
 }
 
 impl Timing {
     pub(super) fn new(period: Duration, first: Instant) -> Self {
-        Self { period, due: first, at_once: false }
+        Self { period, due: first, early: None, last: None, in_vain: false }
     }
 
     pub(super) fn period(&self) -> Duration {
@@ -112,11 +119,11 @@ impl Timing {
     }
 
     pub(super) fn due(&self) -> Instant {
-        self.due
+        self.early.map_or(self.due, |early| early.min(self.due))
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.at_once || self.due <= now
+        self.due() <= now
     }
 
     /// Whether the next scan is due before this one is made.
@@ -124,13 +131,26 @@ impl Timing {
         self.due + self.period <= now
     }
 
-    pub(super) fn hurry(&mut self) {
-        self.at_once = true;
+    /// Whether it is no news that this scan brings nothing either: it is one before its time, or the one before it was
+    /// given up a moment ago.
+    pub(super) fn is_told(&self, now: Instant) -> bool {
+        let before_its_time = self.early.is_some() && now < self.due;
+        let just_now = self.last.is_some_and(|last| now < last + self.period / 2);
+        self.in_vain && (before_its_time || just_now)
     }
 
-    /// A scan is done: moves on to the next time, and says how many were missed.
-    pub(super) fn done(&mut self, now: Instant) -> u32 {
-        self.at_once = false;
+    /// Reads before its time what was not read last time, but never more often than its period: a connection may come
+    /// and go.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.early = match self.last {
+            None => Some(now),
+            Some(last) => self.in_vain.then(|| now.max(last + self.period.min(RETRY))),
+        };
+    }
+
+    /// A scan is over, which has `read` something or not: moves on to the next time, and says how many were missed.
+    pub(super) fn done(&mut self, now: Instant, read: bool) -> u32 {
+        (self.early, self.last, self.in_vain) = (None, Some(now), !read);
         let Some(late) = now.checked_duration_since(self.due) else { return 0 };
         let periods = late.as_nanos() / self.period.as_nanos().max(1);
         let periods = u32::try_from(periods).unwrap_or(u32::MAX).max(1);
@@ -171,7 +191,7 @@ mod tests {
             fair.charge(flow, takes);
             used[index] += takes;
             waiting[index] = false;
-            timing[index].done(now);
+            timing[index].done(now, true);
         }
         used
     }
@@ -225,15 +245,36 @@ mod tests {
         let start = Instant::now();
         let mut timing = Timing::new(100 * MS, start);
         assert!(timing.is_due(start));
-        assert_eq!((timing.done(start + 20 * MS), timing.due()), (0, start + 100 * MS));
+        assert_eq!((timing.done(start + 20 * MS, true), timing.due()), (0, start + 100 * MS));
         assert!(!timing.is_due(start + 99 * MS));
         // A little late: the next one follows at once, and nothing is missed.
-        assert_eq!((timing.done(start + 210 * MS), timing.due()), (0, start + 200 * MS));
-        assert_eq!((timing.done(start + 450 * MS), timing.due()), (1, start + 400 * MS));
-        timing.hurry();
-        assert!(timing.is_due(start + 410 * MS));
-        assert_eq!((timing.done(start + 420 * MS), timing.due()), (0, start + 500 * MS));
-        timing.hurry();
-        assert_eq!((timing.done(start + 430 * MS), timing.due()), (0, start + 500 * MS), "out of turn");
+        assert_eq!((timing.done(start + 210 * MS, true), timing.due()), (0, start + 200 * MS));
+        assert_eq!((timing.done(start + 450 * MS, true), timing.due()), (1, start + 400 * MS));
+        assert_eq!((timing.done(start + 510 * MS, false), timing.due()), (0, start + 500 * MS));
+        assert!(timing.is_told(start + 510 * MS) && !timing.is_told(start + 600 * MS));
+    }
+
+    #[test]
+    fn what_was_not_read_is_read_before_its_time_but_no_more_often_than_its_period() {
+        let start = Instant::now();
+        let mut slow = Timing::new(60_000 * MS, start);
+        slow.done(start, true);
+        slow.hurry(start + MS);
+        assert_eq!(slow.due(), start + 60_000 * MS, "it was read");
+        slow.done(start + 60_000 * MS, false);
+        slow.hurry(start + 60_500 * MS);
+        assert_eq!(slow.due(), start + 70_000 * MS);
+        assert!(slow.is_told(start + 70_000 * MS));
+        slow.done(start + 70_001 * MS, true);
+        assert_eq!(slow.due(), start + 120_000 * MS, "the grid stays");
+        let mut quick = Timing::new(1000 * MS, start);
+        quick.done(start + 10 * MS, false);
+        for at in [20, 400, 999] {
+            quick.hurry(start + at * MS);
+            assert_eq!(quick.due(), start + 1000 * MS);
+        }
+        let mut first = Timing::new(1000 * MS, start + 700 * MS);
+        first.hurry(start + 5 * MS);
+        assert!(first.is_due(start + 5 * MS) && !first.is_told(start + 5 * MS), "it has said nothing yet");
     }
 }

@@ -9,6 +9,7 @@ use ducto_record::{Directory, Part, Tag, Value};
 use modbus::value::Value as Raw;
 use modbus::{Address, Exception, Fault, Framing, Registers, Server, Table, ValueType};
 
+mod dead;
 mod sharing;
 mod ways;
 
