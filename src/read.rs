@@ -74,6 +74,9 @@ fn chosen(site: &Site, names: &[String]) -> Result<Vec<u32>, Failure> {
             Some((pipeline, node)) => {
                 format!("`{name}` is computed by `{node}` of the pipeline `{pipeline}`, not read")
             }
+            None if is_asset(site, name) => {
+                format!("`{name}` is an asset; write `'{name}.*'` for all its tags, or name one of them")
+            }
             None if known.is_some() => format!("no connection reads `{name}`; `ducto explain` shows its settings"),
             None => {
                 let help = suggestion(name, site.directory.tags().iter().map(|tag| &*tag.name));
@@ -85,6 +88,10 @@ fn chosen(site: &Site, names: &[String]) -> Result<Vec<u32>, Failure> {
     }
     chosen.dedup();
     Ok(chosen)
+}
+
+fn is_asset(site: &Site, name: &str) -> bool {
+    site.assets.iter().any(|asset| asset.name.as_str() == name)
 }
 
 /// One tag and what came of reading it.
