@@ -160,9 +160,8 @@ impl Simulation {
         if !scenario.separators.get(separator)?.test {
             return None;
         }
-        let on_test = |(index, plan): &(usize, &WellPlan)| {
-            plan.flows_to != separator && self.field.routes[*index] == separator
-        };
+        let on_test =
+            |(index, plan): &(usize, &WellPlan)| plan.flows_to != separator && self.field.routes[*index] == separator;
         scenario.wells.iter().enumerate().find(on_test).map(|(_, plan)| plan.name.clone())
     }
 

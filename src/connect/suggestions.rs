@@ -180,7 +180,8 @@ mod tests {
     use super::*;
 
     fn open(tag: TagId, now: &str, may_be_right: bool) -> Finding {
-        let way = Possible { changes: Vec::new(), text: "as it is set".to_owned(), value: 290.0, registers: vec![1, 2] };
+        let way =
+            Possible { changes: Vec::new(), text: "as it is set".to_owned(), value: 290.0, registers: vec![1, 2] };
         let outcome = Outcome::Open { possible: vec![way], doubt: Doubt::Several };
         Finding { tag, now: now.to_owned(), may_be_right, outcome }
     }

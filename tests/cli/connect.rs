@@ -73,6 +73,8 @@ fn a_tag_is_read_with_everything_on_the_way() {
     assert_eq!((&json["first"], &json["last"], &json["function"]), (&"40003".into(), &"40004".into(), &3.into()));
     assert_eq!(json["registers"], serde_json::json!([0x4416, 0]));
     assert!(json["round_trip_ms"].as_f64().unwrap() > 0.0 && json["time"].as_str().unwrap().ends_with('Z'), "{json:#}");
+    let finished = run(site.path(), &["read", "site", "WELL-001"]).expect(2);
+    assert!(finished.stderr.contains("`WELL-001` is an asset; write `'WELL-001.*'`"), "{finished:?}");
     let finished = run(site.path(), &["read", "site", "WELL-001.TPH"]).expect(2);
     assert!(finished.stderr.contains("did you mean `WELL-001.THP`?"), "{finished:?}");
     // A register that the device does not have.

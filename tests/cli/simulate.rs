@@ -133,15 +133,15 @@ fn a_recording_fits_the_site_that_it_is_of() {
         run(folder.path(), &arguments).expect(0).json()
     };
     assert_eq!(record(demo, "demo.parquet")["tags"], 276);
-    let replay = |pipeline: &str, site: &str, file: &str| {
-        let arguments = ["replay", pipeline, "--site", site, "--input", file, "--data", pipeline, "--json"];
+    let replay = |pipeline: &str, data: &str, site: &str, file: &str| {
+        let arguments = ["replay", pipeline, "--site", site, "--input", file, "--data", data, "--json"];
         run(folder.path(), &arguments).expect(0).json()
     };
-    for (pipeline, dataset) in [("well-monitoring", "history"), ("separators", "history")] {
-        let replayed = replay(pipeline, demo, "demo.parquet");
+    for (pipeline, data) in [("well-monitoring", "d1"), ("separators", "d2")] {
+        let replayed = replay(pipeline, data, demo, "demo.parquet");
         assert_eq!((&replayed["samples"], &replayed["rejected"]), (&(276 * 300).into(), &0.into()));
-        let count = format!("SELECT count(*) AS n FROM {dataset}");
-        let rows = run(folder.path(), &["query", &count, "--data", pipeline, "--json"]).expect(0).json();
+        let count = "SELECT count(*) AS n FROM history";
+        let rows = run(folder.path(), &["query", count, "--data", data, "--json"]).expect(0).json();
         assert!(rows[0]["n"].as_u64().unwrap() > 1_000, "{pipeline}: {rows}");
     }
     // Registers of whole numbers are tags of whole numbers in the site that is written, and take no fraction.

@@ -37,7 +37,9 @@ pub enum QueryError {
     Damaged { path: PathBuf },
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("queries cannot do that here: {0}; say it with other functions, or write the rows to a file and go on there")]
+    #[error(
+        "queries cannot do that here: {0}; say it with other functions, or write the rows to a file and go on there"
+    )]
     Unsupported(String),
     #[error("the query failed: {0}")]
     Failed(String),

@@ -135,9 +135,8 @@ fn gas_lock_heats_the_motor_and_fills_the_annulus() {
     for (seed, severity) in (0..100).flat_map(|seed| [(seed, 1.0), (seed, 0.6)]) {
         let mut well = well(seed);
         run(&mut well, 60, 1.0);
-        let figures = |well: &Well| {
-            [well.motor_temperature(), well.intake_pressure(), well.current(), well.rates().liquid()]
-        };
+        let figures =
+            |well: &Well| [well.motor_temperature(), well.intake_pressure(), well.current(), well.rates().liquid()];
         let [heat, intake, current, rate] = figures(&well);
         well.set_gas(severity);
         let mut heats = vec![heat];

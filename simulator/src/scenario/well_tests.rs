@@ -79,7 +79,8 @@ pub(super) fn check(scenario: &Scenario, events: &[(Event, Place)], found: &mut 
             continue;
         }
         let Some(name) = names.first().copied() else { continue };
-        let taken = tests.iter().find(|(other, at, _, _): &&(Times, usize, _, _)| *at == separator && times.meet(other));
+        let taken =
+            tests.iter().find(|(other, at, _, _): &&(Times, usize, _, _)| *at == separator && times.meet(other));
         if let Some((_, _, other, there)) = taken {
             let message = format!("`{name}` would go to `{}` while `{other}` is tested there", plan.name);
             found.push(refusal(message).at(*place).note_at(*there, format!("the test of `{other}` is here")));

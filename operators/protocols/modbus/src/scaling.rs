@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn says_what_was_written() {
-        let text = |kind, scaling, sentinels: &[Value]| Conversion::new(kind, scaling, sentinels).unwrap_err().to_string();
+        let text =
+            |kind, scaling, sentinels: &[Value]| Conversion::new(kind, scaling, sentinels).unwrap_err().to_string();
         let sentinel = text(ValueType::I16, None, &[Int(65535)]);
         assert!(sentinel.starts_with("the sentinel 65535 is nothing that `i16` can hold: "), "{sentinel}");
         let empty = text(ValueType::U16, range((5.0, 5.0), (0.0, 1.0), true), &[]);

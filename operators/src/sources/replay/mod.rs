@@ -321,12 +321,10 @@ impl Feeder for ReplayFeeder {
         self.log_rejected(&recording, logged);
         let rejected = recording.rejected();
         if rejected.total > 0 {
-            let causes = &rejected.causes;
             tracing::warn!(
                 node = self.name(),
                 rejected = rejected.total,
-                ?causes,
-                "samples were left out of the replay"
+                "samples were left out of the replay: {rejected}"
             );
         }
         Ok(())
