@@ -10,7 +10,7 @@ pub(crate) fn cause(language: Language, cause: &str) -> String {
     }
     let spanish = match cause {
         "connect" => "al conectar",
-        "timeout" => "sin respuesta a tiempo",
+        "timeout" => "tiempo agotado",
         "crc" => "CRC",
         "foreign frame" => "trama ajena",
         "another exception" => "otra excepción",
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn causes_are_words() {
         assert_eq!(cause(Language::Spanish, "exception 2"), "excepción 2");
-        assert_eq!(cause(Language::Spanish, "timeout"), "sin respuesta a tiempo");
+        assert_eq!(cause(Language::Spanish, "timeout"), "tiempo agotado");
         assert_eq!(cause(Language::English, "out_of_order"), "out of order");
     }
 }

@@ -381,12 +381,17 @@ impl Drawing<'_> {
             ]);
         }
         let [tag, value, unit, quality, age] = words.values;
+        let quality_width = match self.width {
+            0..70 => 16,
+            70..100 => 24,
+            _ => 40,
+        };
         let columns = [
             Column::left(tag, 40, 0),
             Column::right(value, 16, 0),
             Column::left(unit, 10, 2),
             // The age is worth more than the third check that failed.
-            Column::left(quality, if self.width < 100 { 24 } else { 40 }, 0),
+            Column::left(quality, quality_width, 0),
             Column::right(age, 11, 3),
         ];
         let Grid { head, rows } = grid(&columns, &rows, self.width);
