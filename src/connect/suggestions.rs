@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::load::counted;
 use crate::reading::registers_text;
+use crate::screen;
 use crate::table::{number, wrapped};
 
 /// Assets of one template with the same proposal from which on the template is the better place for it.
@@ -28,16 +29,16 @@ pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> 
                     proposals.push_str(&format!("  {name};{field};{value}\n"));
                 }
                 let reason = format!("{reason} ({})", registers_text(&possible.registers));
-                wrapped(&reason, 74).iter().for_each(|line| proposals.push_str(&format!("      {line}\n")));
+                proposals.push_str(&set_in(&reason, 6));
             }
             Outcome::Open { possible, doubt } => {
                 let (count, open) = &mut left[usize::from(finding.may_be_right)];
                 *count += 1;
-                open.push_str(&format!("  {name}  {}\n", finding.now));
+                open.push_str(&set_in(&format!("{name}  {}", finding.now), 2));
                 for way in possible {
-                    open.push_str(&format!("      {}\n", possible_text(way)));
+                    open.push_str(&set_in(&possible_text(way), 6));
                 }
-                open.push_str(&format!("      {}\n", doubt_text(*doubt)));
+                open.push_str(&set_in(doubt_text(*doubt), 6));
             }
         }
     }
@@ -63,6 +64,20 @@ pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> 
     }
     text.push('\n');
     text
+}
+
+/// A text so far in from the left as lines of the terminal, each behind the first a little further in.
+fn set_in(text: &str, depth: usize) -> String {
+    let room = usize::from(screen::size().0).saturating_sub(depth + 4).max(20);
+    // Only the first break is of spaces that mean something: a name and what is said of it.
+    let (name, rest) = text.split_once("  ").map_or(("", text), |(name, rest)| (name, rest));
+    let name = if name.is_empty() { String::new() } else { format!("{name}  ") };
+    let parts = wrapped(rest, room.saturating_sub(name.chars().count()).max(20));
+    let lines = parts.iter().enumerate().map(|(at, part)| match at {
+        0 => format!("{}{name}{part}\n", " ".repeat(depth)),
+        _ => format!("{}{part}\n", " ".repeat(depth + 4)),
+    });
+    lines.collect()
 }
 
 /// What is the same on many assets of a template belongs into the template.
@@ -201,6 +216,6 @@ mod tests {
         assert!(wrong.contains("nothing is proposed for 2 tags whose values are "), "{text}");
         assert!(doubtful.starts_with(", but may be right\n  W.B  290.00, inside [0, 5000]\n"), "{text}");
         assert!(doubtful.contains("as it is set: reads 290.0 (") && doubtful.contains("W.C"), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }
