@@ -134,7 +134,8 @@ pub enum LogFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Ctrl-C or SIGTERM stops the site cleanly; a second one ends the process at once.
-RUST_LOG sets what is logged: `RUST_LOG=debug`, `RUST_LOG=ducto_operators=debug,warn`.")]
+RUST_LOG sets what is logged: `RUST_LOG=debug` for Ducto itself, `RUST_LOG=ducto_operators=debug,warn` for a part of it,
+`RUST_LOG=info,datafusion=debug` for a library too.")]
 pub struct RunArgs {
     /// Folder of the site, or its `site.yaml`.
     pub site: PathBuf,
@@ -344,7 +345,8 @@ pub struct SimulateArgs {
     /// Print the register maps of the devices.
     #[arg(long, conflicts_with_all = ["scenario", "record", "load", "write_site"])]
     pub map: bool,
-    /// Write a recording, Parquet or CSV, on a virtual clock and without Modbus.
+    /// Write a recording, Parquet or CSV, on a virtual clock and without Modbus: of a folder that has a site too, the
+    /// tags of the site.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["load", "write_site"])]
     pub record: Option<PathBuf>,
     /// Of a recording: time from one row of a tag to the next; 10s where it is not given.

@@ -56,7 +56,11 @@ fn only_one() -> Result<PathBuf, Failure> {
     folders.sort();
     match folders.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Failure::new(Exit::Usage, "there is no data folder in `./data`; name one with `--data`")),
+        [] => {
+            let message = "there is no data folder in `./data`: start a site here with `ducto run SITE` or `ducto demo`, \
+                           go to where one was started, or name its folder with `--data`";
+            Err(Failure::new(Exit::Usage, message))
+        }
         several => {
             let names: Vec<String> = several.iter().map(|path| format!("`{}`", path.display())).collect();
             let message = format!("there are several data folders: {}; name one with `--data`", names.join(", "));

@@ -8,6 +8,33 @@ use crate::output::{Exit, Failure};
 /// Signals within this time are one.
 const SAME: Duration = Duration::from_millis(500);
 
+/// What a signal asks for, after those that came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    Stop,
+    /// It belongs to the first.
+    Nothing,
+    EndAtOnce,
+}
+
+/// The signals so far.
+#[derive(Debug, Default)]
+struct Asked(Option<Instant>);
+
+impl Asked {
+    fn again(&mut self, now: Instant) -> Asks {
+        match self.0 {
+            // One press may come twice: `timeout`, for one, signals the process and then its group.
+            Some(first) if now.saturating_duration_since(first) < SAME => Asks::Nothing,
+            Some(_) => Asks::EndAtOnce,
+            None => {
+                self.0 = Some(now);
+                Asks::Stop
+            }
+        }
+    }
+}
+
 /// Waits for signals on a thread of its own.
 pub(crate) struct Interrupts {
     signals: Receiver<&'static str>,
@@ -36,19 +63,17 @@ impl Interrupts {
         let (sender, signals) = channel();
         let listen = move || {
             runtime.block_on(async move {
-                let mut asked: Option<Instant> = None;
+                let mut asked = Asked::default();
                 loop {
                     let name = tokio::select! {
                         _ = interrupt.recv() => "Ctrl-C",
                         _ = terminate.recv() => "SIGTERM",
                     };
-                    match asked {
-                        // One press may come twice: `timeout`, for one, signals the process and then its group.
-                        Some(first) if first.elapsed() < SAME => {}
+                    match asked.again(Instant::now()) {
+                        Asks::Nothing => {}
                         // What is half written lies in a staging folder and is never read.
-                        Some(_) => std::process::exit(i32::from(Exit::Interrupted.code())),
-                        None => {
-                            asked = Some(Instant::now());
+                        Asks::EndAtOnce => std::process::exit(i32::from(Exit::Interrupted.code())),
+                        Asks::Stop => {
                             let _ = sender.send(name);
                         }
                     }
@@ -74,5 +99,20 @@ impl Interrupts {
                 Woken::Time
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_signals_within_half_a_second_are_one() {
+        let (start, mut asked) = (Instant::now(), Asked::default());
+        let mut at = |milliseconds| asked.again(start + Duration::from_millis(milliseconds));
+        assert_eq!([at(0), at(1), at(499)], [Asks::Stop, Asks::Nothing, Asks::Nothing]);
+        // What belongs to the first does not put off that a second ends it.
+        assert_eq!(at(500), Asks::EndAtOnce);
+        assert_eq!(at(90_000), Asks::EndAtOnce);
     }
 }

@@ -5,6 +5,7 @@ pub mod cli;
 mod alarms;
 mod ask;
 mod bench;
+mod causes;
 mod check;
 mod complete;
 mod connect;

@@ -62,8 +62,17 @@ fn format(args: &QueryArgs, output: &Output) -> Result<Format, Failure> {
         (None, Some("csv")) => QueryFormat::Csv,
         (None, Some("json")) => QueryFormat::Json,
         (None, Some("parquet" | "pq")) => QueryFormat::Parquet,
+        (None, Some("txt")) => QueryFormat::Table,
         (None, None) if output.is_json() => QueryFormat::Json,
-        (None, _) => QueryFormat::Table,
+        (None, None) if args.output.is_none() => QueryFormat::Table,
+        (None, _) => {
+            let file = args.output.as_deref().unwrap_or_else(|| Path::new("")).display();
+            let message = format!(
+                "`{file}` does not say by its ending how the rows are to be written: name it `.parquet`, `.csv`, `.json` \
+                 or `.txt`, or add `--format`"
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
     };
     if chosen == QueryFormat::Parquet && args.output.is_none() && std::io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Usage, "Parquet is not for a terminal; name a file with `--output`"));

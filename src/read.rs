@@ -9,12 +9,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use crate::causes;
 use crate::cli::ReadArgs;
 use crate::connect::site::{self, Selected};
 use crate::load::Loading;
 use crate::output::{Exit, Failure, Output};
 use crate::pattern::matches;
 use crate::reading;
+use crate::screen;
+use crate::table::wrapped;
 use crate::words::Language;
 
 pub(crate) fn run(args: &ReadArgs, output: &Output) -> Result<Exit, Failure> {
@@ -74,6 +77,9 @@ fn chosen(site: &Site, names: &[String]) -> Result<Vec<u32>, Failure> {
             Some((pipeline, node)) => {
                 format!("`{name}` is computed by `{node}` of the pipeline `{pipeline}`, not read")
             }
+            None if is_asset(site, name) => {
+                format!("`{name}` is an asset; write `'{name}.*'` for all its tags, or name one of them")
+            }
             None if known.is_some() => format!("no connection reads `{name}`; `ducto explain` shows its settings"),
             None => {
                 let help = suggestion(name, site.directory.tags().iter().map(|tag| &*tag.name));
@@ -85,6 +91,10 @@ fn chosen(site: &Site, names: &[String]) -> Result<Vec<u32>, Failure> {
     }
     chosen.dedup();
     Ok(chosen)
+}
+
+fn is_asset(site: &Site, name: &str) -> bool {
+    site.assets.iter().any(|asset| asset.name.as_str() == name)
 }
 
 /// One tag and what came of reading it.
@@ -126,23 +136,33 @@ impl Shown<'_> {
             }
             None => format!("{name}  {}\n", language.no_answer()),
         };
+        let mut rows: Vec<(&str, String)> = Vec::new();
         if let Some(reading) = self.reading.filter(|reading| !reading.registers.is_empty()) {
-            text.push_str(&format!("  registers   {}\n", reading::registers_text(&reading.registers)));
+            rows.push((language.pick("registers", "registros"), reading::registers_text(&reading.registers)));
         }
+        let [unit, function, to] = language.request_words();
         let request = read.map_or_else(String::new, |read| {
-            let to = if read.count > 1 { format!(" to {}", read.last) } else { String::new() };
-            format!(", function {}: {}{to}", read.function, read.first)
+            let last = if read.count > 1 { format!(" {to} {}", read.last) } else { String::new() };
+            format!(", {function} {}: {}{last}", read.function, read.first)
         });
-        text.push_str(&format!("  request     {}, unit {}{request}\n", self.endpoint, self.config.unit_id()));
+        let request = format!("{}, {unit} {}{request}", self.endpoint, self.config.unit_id());
+        rows.push((language.pick("request", "petición"), request));
         if let Some(time) = self.time {
             let trip = self.reading.and_then(|reading| reading.round_trip);
             let trip = trip.map(|trip| format!(", {:.1} ms", trip.as_secs_f64() * 1e3)).unwrap_or_default();
             let local = zone.to_datetime(time);
             let (local, offset) = (local.strftime("%Y-%m-%d %H:%M:%S%.3f"), zone.to_offset(time));
-            text.push_str(&format!("  time        {local} {offset}{trip}\n"));
+            rows.push((language.pick("time", "hora"), format!("{local} {offset}{trip}")));
         }
         if let Some(error) = self.reading.and_then(|reading| reading.error.as_ref()).or(self.error) {
-            text.push_str(&format!("  error       {error}\n"));
+            rows.push(("error", causes::error(language, error)));
+        }
+        let (width, _) = screen::size();
+        for (label, words) in rows {
+            for (index, part) in wrapped(&words, usize::from(width).saturating_sub(14).max(20)).iter().enumerate() {
+                let label = if index == 0 { label } else { "" };
+                text.push_str(&format!("  {label:<10}  {part}\n"));
+            }
         }
         output.print(&text);
     }

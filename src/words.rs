@@ -1,6 +1,6 @@
 //! What people in the field are told, in the language of their site.
 
-use ducto_record::{Quality, QualityClass};
+use ducto_record::{Checks, Quality, QualityClass};
 
 /// A language of texts for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,36 @@ impl Language {
         self.pick(english, spanish)
     }
 
+    /// The checks that failed: `pico, congelado`.
+    pub(crate) fn checks(self, checks: Checks) -> String {
+        let word = |name: &'static str| match (self, name) {
+            (Self::English, name) => name,
+            (_, "range") => "rango",
+            (_, "envelope") => "envolvente",
+            (_, "jump") => "salto",
+            (_, "spike") => "pico",
+            (_, "rate") => "tasa",
+            (_, "cross_check") => "contraste",
+            (_, "frozen") => "congelado",
+            (_, "stale") => "atrasado",
+            (_, "gap") => "hueco",
+            (_, "future") => "futuro",
+            (_, "out_of_order") => "fuera de orden",
+            (_, other) => other,
+        };
+        checks.names().map(word).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A quality with the checks behind it: `falla del sensor: rango`.
+    pub(crate) fn judgement(self, quality: Quality, checks: Checks) -> String {
+        let (word, failed) = (self.quality(quality), self.checks(checks));
+        if failed.is_empty() { word.to_owned() } else { format!("{word}: {failed}") }
+    }
+
+    pub(crate) fn site_stopped(self) -> &'static str {
+        self.pick("the site has stopped", "el sitio se ha detenido")
+    }
+
     /// Heads of the columns of samples: time, tag, value, unit, quality.
     pub(crate) fn sample_columns(self) -> [&'static str; 5] {
         match self {
@@ -134,6 +164,14 @@ impl Language {
         match self {
             Self::English => ["TAG", "VALUE", "UNIT", "QUALITY", "REGISTERS"],
             Self::Spanish => ["TAG", "VALOR", "UNIDAD", "CALIDAD", "REGISTROS"],
+        }
+    }
+
+    /// Of a request to a device: unit, function, to.
+    pub(crate) fn request_words(self) -> [&'static str; 3] {
+        match self {
+            Self::English => ["unit", "function", "to"],
+            Self::Spanish => ["unidad", "función", "a"],
         }
     }
 
@@ -223,6 +261,18 @@ mod tests {
             }
         }
         assert_eq!(Language::Spanish.quality(Quality::COMM_FAILURE), "sin comunicación");
+    }
+
+    #[test]
+    fn every_check_has_a_word_in_spanish() {
+        for (bit, name) in Checks::NAMES.iter().enumerate() {
+            let checks = Checks(1 << bit);
+            assert_eq!(Language::English.checks(checks), *name);
+            assert_ne!(Language::Spanish.checks(checks), *name);
+        }
+        let both = Language::Spanish.judgement(Quality::SENSOR_FAILURE, Checks(0b100_0001));
+        assert_eq!(both, "falla del sensor: rango, congelado");
+        assert_eq!(Language::Spanish.judgement(Quality::GOOD, Checks(0)), "buena");
     }
 
     #[test]

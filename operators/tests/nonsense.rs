@@ -10,6 +10,11 @@ use ducto_graph::source::Sources;
 
 /// What is found in a site with one tag and one pipeline, and the text at each place.
 fn found(tag: &str, nodes: &str) -> Vec<(Diagnostic, String)> {
+    found_over(tag, nodes, "")
+}
+
+/// The same with a table of overrides.
+fn found_over(tag: &str, nodes: &str, overrides: &str) -> Vec<(Diagnostic, String)> {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("assets.csv", "asset;template\nW1;t\nW2;t\nW3;t\n");
@@ -21,6 +26,11 @@ fn found(tag: &str, nodes: &str) -> Vec<(Diagnostic, String)> {
              tags:\n      THP: {{address: 40001, as: f32, unit: psig, {tag}}}\n"
         ),
     );
+    if !overrides.is_empty() {
+        write("overrides.csv", overrides);
+        let site = fs::read_to_string(folder.path().join("site.yaml")).unwrap();
+        write("site.yaml", &site.replace("pipelines: [", "overrides: [overrides.csv]\npipelines: ["));
+    }
     fs::create_dir(folder.path().join("pipelines")).unwrap();
     let pipeline = format!("pipeline: p\nsources:\n  field: {{type: tags}}\n{nodes}");
     write("pipelines/p.yaml", &pipeline);
@@ -133,4 +143,17 @@ fn one_mistake_of_a_template_is_told_once() {
     assert!(overlap.message.contains("W1.CHP"), "{}", overlap.message);
     let notes: Vec<&str> = overlap.notes.iter().map(|note| note.message.as_str()).collect();
     assert!(notes.contains(&"the same holds for 2 other assets: `W2`, `W3`"), "{notes:?}");
+}
+
+/// Tags that share a definition are as wrong as those that an override gave one of their own.
+#[test]
+fn a_mistake_of_a_template_counts_every_tag_behind_overrides() {
+    let all = found_over(
+        "alarms: {H: 10 Hz}",
+        "sinks:\n  log: {type: log, inputs: [field]}\n",
+        "tag;field;value\nW2.THP;scan;2s\n",
+    );
+    let [(wrong, _)] = &all[..] else { panic!("{all:#?}") };
+    let notes: Vec<&str> = wrong.notes.iter().map(|note| note.message.as_str()).collect();
+    assert!(notes.contains(&"the same holds for 2 other tags: `W3.THP`, `W2.THP`"), "{notes:?}");
 }

@@ -6,8 +6,8 @@
 //! | --- | --- |
 //! | `time` | timestamp in µs, UTC |
 //! | `tag` | `WELL-001.THP` |
-//! | `value` | what was received, in the tag's unit; null where nothing came |
-//! | `quality` | OPC quality code of the reading: 192 good, 12 device failure, 24 no answer |
+//! | `value` | what was received, in the tag's unit and as the registers hold it; null where nothing came |
+//! | `quality` | OPC quality code of the reading: 192 good, 12 device failure, 16 the device has no reading, 24 no answer |
 //! | `true_value` | what was there to be measured |
 //! | `fault` | what is wrong with transmitter or device: `spike`, `freeze`, `dead`, …; null for nothing |
 //! | `event` | what happens to the well or separator itself: `gas_lock`, `choke`, …; null for nothing |
@@ -22,15 +22,17 @@ use arrow::array::{
     UInt16Array,
 };
 use arrow::datatypes::{DataType, Field as Column, Int32Type, Schema, SchemaRef, TimeUnit};
-use ducto_record::Micros;
+use ducto_record::{Micros, Quality};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use thiserror::Error;
 
+use crate::device::Point;
 use crate::scenario::{EventName, Scenario};
 use crate::simulation::{Asset, Simulation};
+use crate::variables::Kind;
 
 /// Rows that go to the file at a time.
 const CHUNK: usize = 1 << 16;
@@ -41,6 +43,8 @@ const FAULTS: [&str; 7] = ["spike", "freeze", "drift", "fail", "dead", "slow", "
 pub enum RecordError {
     #[error("`{}` is neither Parquet nor CSV by its name; give it the ending .parquet or .csv", .0.display())]
     Kind(PathBuf),
+    #[error("no tag of the site beside the scenario is in the field; name the scenario's file to record all there is")]
+    Nothing,
     #[error("`{}` cannot be written: {source}; name another file, or make room on the disk", path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
@@ -63,21 +67,25 @@ pub struct Pace {
     pub time: Micros,
 }
 
-/// Writes a scenario's tags to a file, Parquet or CSV by its ending. `go_on` is told how much time is recorded, now and
+/// Writes those of a scenario's tags that are wanted to a file, Parquet or CSV by its ending. `go_on` is told how much time is recorded, now and
 /// then; where it says no, the file is closed with what it has.
 ///
 /// # Errors
-/// When the file is of no kind that is known, or cannot be written.
+/// When the file is of no kind that is known, or cannot be written, or no tag is wanted.
 pub fn record(
     scenario: Arc<Scenario>,
     path: &Path,
     pace: Pace,
+    wanted: &dyn Fn(&str) -> bool,
     mut go_on: impl FnMut(Micros) -> bool,
 ) -> Result<Recorded, RecordError> {
     let start = scenario.start;
     let mut simulation = Simulation::new(scenario);
-    let mut rows = Rows::new(&simulation);
-    let mut sink = Sink::open(path, &rows)?;
+    let mut rows = Rows::new(&simulation, wanted);
+    if rows.tags.is_empty() {
+        return Err(RecordError::Nothing);
+    }
+    let mut sink = Sink::open(path)?;
     let mut recorded = Recorded { tags: rows.tags.len(), ..Recorded::default() };
     loop {
         rows.add(start + simulation.elapsed(), simulation.assets());
@@ -101,8 +109,8 @@ pub fn record(
 /// Rows on their way to the file, column by column. Names are numbers.
 struct Rows {
     names: Arc<StringArray>,
-    /// For each tag its asset and its place there.
-    tags: Vec<(usize, usize)>,
+    /// For each tag its asset, its place there, and where the device has it.
+    tags: Vec<(usize, usize, &'static Point)>,
     time: Vec<Micros>,
     value: Vec<Option<f64>>,
     quality: Vec<u16>,
@@ -113,13 +121,16 @@ struct Rows {
 
 impl Rows {
     /// For what the devices show; what a model has no register for nobody can record.
-    fn new(simulation: &Simulation) -> Self {
+    fn new(simulation: &Simulation, wanted: &dyn Fn(&str) -> bool) -> Self {
         let mut tags = Vec::new();
         let mut names = Vec::new();
         for (index, asset) in simulation.assets().iter().enumerate() {
-            for tag in &asset.points {
-                tags.push((index, *tag));
-                names.push(asset.tags[*tag].name.to_string());
+            for (tag, point) in asset.points.iter().zip(asset.model.points) {
+                let name = &asset.tags[*tag].name;
+                if wanted(name) {
+                    tags.push((index, *tag, point));
+                    names.push(name.to_string());
+                }
             }
         }
         Self {
@@ -140,12 +151,15 @@ impl Rows {
 
     fn add(&mut self, time: Micros, assets: &[Asset]) {
         let place = |list: &[&str], name: &str| list.iter().position(|known| *known == name).map(|at| at as i32);
-        for (asset, tag) in &self.tags {
+        for (asset, tag, point) in &self.tags {
             let asset = &assets[*asset];
             let tag = &asset.tags[*tag];
             let (value, quality) = asset.received(tag);
+            let is_measured = tag.variable.kind == Kind::Analogue;
+            let held = value.and_then(|value| point.received(value, is_measured));
+            let quality = if value.is_some() && held.is_none() { Quality::SENSOR_FAILURE } else { quality };
             self.time.push(time);
-            self.value.push(value);
+            self.value.push(held);
             self.quality.push(quality.0);
             self.truth.push(tag.truth);
             self.fault.push(asset.wrong(tag).and_then(|name| place(&FAULTS, name)));
@@ -213,7 +227,7 @@ enum Form {
 }
 
 impl Sink {
-    fn open(path: &Path, rows: &Rows) -> Result<Self, RecordError> {
+    fn open(path: &Path) -> Result<Self, RecordError> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         if !matches!(ending.as_str(), "parquet" | "pq" | "csv") {
             return Err(RecordError::Kind(path.to_owned()));
@@ -252,7 +266,6 @@ impl Sink {
                 events: Arc::new(StringArray::from(names)),
             }
         };
-        debug_assert!(!rows.tags.is_empty(), "a scenario has a well at least");
         Ok(Self { path: path.to_owned(), part, form })
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ducto_record::Micros;
 
 use crate::field::{Design, Field, Random, Separator, Volumes, Well};
-use crate::scenario::{Action, EventName, Scenario, Target};
+use crate::scenario::{Action, EventName, Scenario, Target, WellPlan};
 use crate::variables::Around;
 use agenda::{Agenda, What};
 
@@ -125,6 +125,11 @@ impl Simulation {
                     let Some(what) = scenario.events.get(event) else { continue };
                     let Some(target_of) = what.targets.get(target).copied() else { continue };
                     let id = self.agenda.began(event, target, at, &scenario);
+                    if let Some(other) = self.test_in_the_way(what.action, target_of) {
+                        let text = format!("no well test: {other} is tested there");
+                        self.tell(at, target_of, what.name, false, text);
+                        continue;
+                    }
                     let text = what.action.text(self, target_of);
                     let undo = self.begin(id, what.action, target_of);
                     self.tell(at, target_of, what.name, true, text);
@@ -145,6 +150,19 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    /// The well that is on a test separator already. The check of the scenario refuses tests that are sure to meet;
+    /// those at random times may, and a separator takes one well at a time.
+    fn test_in_the_way(&self, action: Action, target: Target) -> Option<Arc<str>> {
+        let (Action::WellTest { separator }, Target::Well(_)) = (action, target) else { return None };
+        let scenario = &self.scenario;
+        if !scenario.separators.get(separator)?.test {
+            return None;
+        }
+        let on_test =
+            |(index, plan): &(usize, &WellPlan)| plan.flows_to != separator && self.field.routes[*index] == separator;
+        scenario.wells.iter().enumerate().find(on_test).map(|(_, plan)| plan.name.clone())
     }
 
     fn tell(&mut self, at: Micros, target: Target, event: EventName, begins: bool, text: String) {

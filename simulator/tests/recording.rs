@@ -35,7 +35,7 @@ events:
 }
 
 fn hour(path: &Path) -> Recorded {
-    record(scenario(), path, Pace { every: 60 * SECOND, time: 3_600 * SECOND }, |_| true).unwrap()
+    record(scenario(), path, Pace { every: 60 * SECOND, time: 3_600 * SECOND }, &|_| true, |_| true).unwrap()
 }
 
 fn read(path: &Path) -> RecordBatch {
@@ -117,7 +117,7 @@ fn a_recording_that_is_stopped_keeps_what_it_has() {
     let path = folder.path().join("stopped.parquet");
     let pace = Pace { every: SECOND, time: 30 * 86_400 * SECOND };
     let mut asked = 0;
-    let recorded = record(scenario(), &path, pace, |_| {
+    let recorded = record(scenario(), &path, pace, &|_| true, |_| {
         asked += 1;
         asked < 2
     });
@@ -129,7 +129,7 @@ fn a_recording_that_is_stopped_keeps_what_it_has() {
 #[test]
 fn files_that_cannot_be_are_refused() {
     let pace = Pace { every: SECOND, time: SECOND };
-    let wrong = |path: &str| record(scenario(), Path::new(path), pace, |_| true).unwrap_err();
+    let wrong = |path: &str| record(scenario(), Path::new(path), pace, &|_| true, |_| true).unwrap_err();
     assert!(matches!(wrong("field.xlsx"), RecordError::Kind(_)));
     let text = wrong("/nowhere/field.csv").to_string();
     assert!(text.contains("/nowhere/field.csv") && text.contains("another file"), "{text}");

@@ -8,12 +8,12 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use serde_json::Value as Json;
 
-use super::texts::{BACK, DETAILS, HELP, LIST};
+use super::texts::{BACK, DETAILS, HELP, LIST, SHORT_LIST};
 use super::{
     FIRST, Row, Verb, action, columns, is_active, is_first, limit, marked_name, name, needs_somebody, sort, text, time,
     value,
 };
-use crate::screen::{Cell, Grid, Key, Page, Scroll, ends, grid};
+use crate::screen::{Cell, Grid, Key, Page, Scroll, ends, grid, hanging};
 use crate::times::Zone;
 use crate::words::Language;
 
@@ -218,8 +218,8 @@ impl Board {
             Mode::Help => Page {
                 head: self.head(now, width),
                 columns: None,
-                body: HELP.pick(language).lines().map(Line::from).collect(),
-                foot: Line::from(BACK.pick(language)),
+                body: hanging(HELP.pick(language), width),
+                foot: vec![Line::from(BACK.pick(language))],
                 chosen: None,
             },
             Mode::Details => {
@@ -229,7 +229,7 @@ impl Board {
                     head: self.head(now, width),
                     columns: None,
                     body: row.map(|row| self.details(row, width)).unwrap_or_default(),
-                    foot: Line::from(DETAILS.pick(language)),
+                    foot: vec![Line::from(DETAILS.pick(language))],
                     chosen: None,
                 }
             }
@@ -270,12 +270,12 @@ impl Board {
             true => (None, vec![Line::from(language.no_alarms())]),
             false => (Some(columns), rows),
         };
-        let mut foot = LIST.pick(language).to_owned();
-        if let Mode::Reason { verb, alarms, reason } = &self.mode {
-            foot = self.question(*verb, alarms, reason, width);
-        }
+        let foot = match &self.mode {
+            Mode::Reason { verb, alarms, reason } => vec![Line::from(self.question(*verb, alarms, reason, width))],
+            _ => [LIST, SHORT_LIST].map(|keys| Line::from(keys.pick(language))).to_vec(),
+        };
         let head = self.head(now, width);
-        Page { head, columns, chosen: self.position(&shown), body, foot: Line::from(foot) }
+        Page { head, columns, chosen: self.position(&shown), body, foot }
     }
 
     /// The line in which a reason is typed; its end is always in sight.
@@ -414,6 +414,15 @@ mod tests {
         insta::assert_snapshot!("list_80x24", drawn(&mut board(Language::English), 80, 24));
         insta::assert_snapshot!("list_es_80x24", drawn(&mut board(Language::Spanish), 80, 24));
         insta::assert_snapshot!("list_40x12", drawn(&mut board(Language::English), 40, 12));
+    }
+
+    #[test]
+    fn keys_fit_60_columns_in_both_languages() {
+        for (language, last) in [(Language::English, "Enter  n"), (Language::Spanish, "r rest.  n")] {
+            // A low window, so that the place in the list needs room too.
+            let text = drawn(&mut board(language), 60, 6);
+            assert!(text.lines().last().unwrap_or_default().contains(last), "{text}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use serde_json::{Value as Json, json};
 use super::{Row, for_programs, name, text, time, value};
 use crate::cli::AlarmsArgs;
 use crate::output::{Exit, Failure, Output};
-use crate::table::{Align, layout};
+use crate::screen::{self, Cell, Column, Grid, grid};
+use crate::table::wrapped;
 use crate::times::{self, Zone};
 use crate::words::Language;
 use crate::{ask, data, query};
@@ -45,7 +46,8 @@ pub(super) fn run(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
         if !runs {
             output.remark("times are in UTC: the site does not run, and its files do not say its time zone");
         }
-        output.print(&table(&rows, language, &zone));
+        let (width, _) = screen::size();
+        output.print(&table(&rows, language, &zone, usize::from(width)));
     }
     Ok(Exit::Done)
 }
@@ -83,29 +85,88 @@ fn manners(folder: &Path) -> (Language, Zone, bool) {
     }
 }
 
-fn table(rows: &[Row], language: Language, zone: &Zone) -> String {
+/// What somebody who did something said of it.
+fn remark(row: &Row) -> String {
+    // What was typed stays on its line.
+    let said: Vec<&str> =
+        ["user", "reason"].map(|field| text(row, field)).into_iter().filter(|t| !t.is_empty()).collect();
+    said.join(": ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The events as a table; who did something and why stands behind the row, or below it where there is no room.
+fn table(rows: &[Row], language: Language, zone: &Zone, width: usize) -> String {
+    const INDENT: usize = 4;
     let now = times::now();
-    let cells: Vec<Vec<String>> = rows
+    let cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
             vec![
-                zone.since(time(row), now),
-                name(row),
-                language.event(text(row, "event")).to_owned(),
-                value(row),
-                text(row, "user").to_owned(),
-                text(row, "reason").to_owned(),
+                zone.since(time(row), now).into(),
+                name(row).into(),
+                language.event(text(row, "event")).into(),
+                value(row).into(),
             ]
         })
         .collect();
     let [time, alarm, event, value, who, why] = language.event_columns();
     let columns = [
-        (time, Align::Left, 14),
-        (alarm, Align::Left, 22),
-        (event, Align::Left, 12),
-        (value, Align::Right, 10),
-        (who, Align::Left, 8),
-        (why, Align::Left, 20),
+        Column::left(time, 14, 0),
+        Column::left(alarm, 40, 0).naming(),
+        Column::left(event, 12, 0),
+        Column::right(value, 16, 1),
     ];
-    layout(&columns, &cells)
+    let Grid { head, rows: lines } = grid(&columns, &cells, width);
+    let room = width.saturating_sub(head.width() + 2);
+    let mut table = String::new();
+    let all = std::iter::once((head, format!("{who}: {why}")));
+    for (at, (line, remark)) in all.chain(lines.into_iter().zip(rows.iter().map(remark))).enumerate() {
+        let line = line.to_string();
+        if remark.chars().count() <= room {
+            table.push_str(format!("{line}  {remark}").trim_end());
+            table.push('\n');
+            continue;
+        }
+        table.push_str(line.trim_end());
+        table.push('\n');
+        if at > 0 {
+            let parts = wrapped(&remark, width.saturating_sub(INDENT).max(8));
+            parts.iter().for_each(|part| table.push_str(&format!("{}{part}\n", " ".repeat(INDENT))));
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(of: &str, event: &str, reason: Option<&str>) -> Row {
+        let value = json!({"tag": of, "alarm": "deviation", "event": event, "time": "2026-01-01T05:00:00Z",
+            "value": 1234.5, "unit": "psig", "user": reason.map(|_| "maria"), "reason": reason});
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn events_fit_a_terminal_and_reasons_are_told_wholly() {
+        let reason = "vista desde la sala; se espera la cuadrilla, que llega por la tarde con el repuesto del choke";
+        let rows = [
+            row("WELL-001.ESP_MOTOR_TEMPERATURE", "acknowledged", Some(reason)),
+            row("WELL-001.ESP_MOTOR_TEMPERATURE", "acknowledged", Some("vista")),
+            row("W.P", "raised", None),
+        ];
+        for (language, width) in [Language::English, Language::Spanish].into_iter().flat_map(|l| [(l, 60), (l, 80)]) {
+            let text = table(&rows, language, &Zone::named("America/Bogota"), width);
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+            assert!(widest <= width, "{widest}: {text}");
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let said: Vec<&str> = reason.split_whitespace().collect();
+            assert!(words.windows(said.len()).any(|part| part == said), "{text}");
+            assert!(text.contains("01-01 00:00:00") && text.contains(language.event("raised")), "{text}");
+        }
+        let wide = table(&rows[1..], Language::Spanish, &Zone::named("UTC"), 120);
+        assert!(wide.lines().next().unwrap_or_default().ends_with("QUIÉN: POR QUÉ"), "{wide}");
+        assert_eq!(wide.lines().count(), 3, "{wide}");
+    }
 }

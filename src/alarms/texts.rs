@@ -15,6 +15,9 @@ pub(super) const LIST: Both = Both(
     "? help  q quit  a acknowledge  A all  r reset  Enter details  n normal too",
     "? ayuda  q salir  a reconocer  A todas  r restablecer  Enter detalle  n normales",
 );
+/// The same for a narrow window.
+pub(super) const SHORT_LIST: Both =
+    Both("? help  q quit  a ack  A all  r reset  Enter  n", "? ayuda  q salir  a rec.  A todas  r rest.  n");
 pub(super) const DETAILS: Both = Both("Esc back  a acknowledge  r reset", "Esc volver  a reconocer  r restablecer");
 pub(super) const BACK: Both = Both("Esc back", "Esc volver");
 pub(super) const HELP: Both = Both(

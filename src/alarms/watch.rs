@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use ducto_site::Client;
 use ducto_site::protocol::{Answer, Ask};
-use ducto_site::{Client, ClientError};
 
 use super::board::{Board, Manners, Wish};
 use super::{Row, VIEW, acted_on, for_programs, limit, name, outcome, text, time, value};
@@ -68,7 +68,7 @@ fn lines(following: &Following, all: bool, manners: &Manners, output: &Output) -
             }
             Some(Heard::Answer(_)) => {}
             Some(Heard::Ended(_)) => {
-                output.remark("the site has stopped");
+                output.remark(manners.language.site_stopped());
                 return Ok(Exit::Done);
             }
             Some(Heard::Failed(error)) => return Err(ask::failure(error)),
@@ -143,6 +143,7 @@ fn act(folder: &Path, asks: Vec<Ask>, language: Language) -> Result<(bool, Strin
 fn watch(folder: &Path, following: Following, all: bool, manners: Manners) -> Result<Exit, Failure> {
     let hands = Hands::new(folder.to_owned(), manners.language)?;
     let mut screen = Screen::open()?;
+    let stopped = manners.language.site_stopped();
     let mut board = Board::new(manners, all);
     let mut following = Some(following);
     let mut tried = Instant::now();
@@ -156,7 +157,7 @@ fn watch(folder: &Path, following: Following, all: bool, manners: Manners) -> Re
                 Heard::Answer(Answer::Row(row)) => board.take(row),
                 Heard::Answer(_) => {}
                 Heard::Ended(_) => {
-                    board.say(false, ClientError::Stopped.to_string());
+                    board.say(false, stopped.to_owned());
                     following = None;
                 }
                 Heard::Failed(error) => {

@@ -15,13 +15,15 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{overrides, suggestions};
+use crate::causes;
 use crate::cli::{ConnectArgs, DataArgs};
 use crate::data;
-use crate::load::{Loading, counted};
+use crate::load::{Loading, counted, grouped};
 use crate::output::{Exit, Failure, Output};
 use crate::pattern::matches;
 use crate::reading;
-use crate::table::{Align, layout, wrapped};
+use crate::screen::{self, Cell, Column, Grid, grid};
+use crate::table::wrapped;
 use crate::words::Language;
 
 /// Endpoints that are read at the same time.
@@ -240,13 +242,20 @@ impl Shown<'_> {
         let mut text = String::new();
         for answer in self.answered {
             if let Some(error) = &answer.error {
-                text.push_str(&format!("{}\n  {error}\n", answer.endpoint.name));
+                let error = causes::error(self.language, error);
+                text.push_str(&format!("{}\n{}", answer.endpoint.name, planned(&error)));
                 continue;
             }
             for (member, of) in answer.endpoint.members.iter().zip(&answer.members) {
                 let unit = member.unit();
                 if let Some(error) = &of.error {
-                    text.push_str(&format!("{}  {}, unit {unit}\n  {error}\n", member.asset, answer.endpoint.name));
+                    let error = causes::error(self.language, error);
+                    text.push_str(&format!(
+                        "{}  {}, unit {unit}\n{}",
+                        member.asset,
+                        answer.endpoint.name,
+                        planned(&error)
+                    ));
                     continue;
                 }
                 let bad = member.tags.iter().zip(&of.readings);
@@ -263,48 +272,74 @@ impl Shown<'_> {
                     text.push_str(&format!("  plan: {head}\n{}", planned(reads)));
                 }
                 match refused(&of.readings) {
-                    Some(error) => text.push_str(&planned(error)),
+                    Some(error) => text.push_str(&planned(&causes::error(self.language, error))),
                     None => text.push_str(&self.values(member, of, whole)),
                 }
             }
         }
         let Counts { assets, answering, tags, bad } = counts;
-        text.push_str(&format!(
-            "{}: {answering} of {} answer{}, {} of {} good\n",
-            self.site.name,
-            counted(assets, "asset"),
-            if assets == 1 { "s" } else { "" },
-            tags - bad,
-            counted(tags, "tag"),
-        ));
+        let (site, good) = (&self.site.name, tags - bad);
+        let (of_assets, of_tags) = (grouped(assets as u64), grouped(tags as u64));
+        let one = assets == 1;
+        text.push_str(&match self.language {
+            Language::English => {
+                let (asset, answer) = if one { ("asset", "answers") } else { ("assets", "answer") };
+                format!(
+                    "{site}: {answering} of {of_assets} {asset} {answer}, {good} of {} good\n",
+                    counted(tags, "tag")
+                )
+            }
+            Language::Spanish => {
+                let (asset, answer) = if one { ("activo", "responde") } else { ("activos", "responden") };
+                format!(
+                    "{site}: {answering} de {of_assets} {asset} {answer}, {good} de {of_tags} tags con calidad buena\n"
+                )
+            }
+        });
         text
     }
 
+    /// The tags of an asset as a table; why one has no reading stands below it.
     fn values(&self, member: &probe::Member, of: &probe::MemberAnswer, whole: bool) -> String {
-        let rows: Vec<Vec<String>> = member
+        const INDENT: usize = 2;
+        let shown: Vec<_> = member
             .tags
             .iter()
             .zip(&of.readings)
             .filter(|(tag, reading)| whole || !reading::judged(tag, reading).is_good())
+            .collect();
+        let cells: Vec<Vec<Cell>> = shown
+            .iter()
             .map(|(tag, reading)| {
                 vec![
-                    tag.name.value.clone(),
-                    reading::value_text(tag, &reading.value),
-                    reading::unit_text(tag),
-                    self.language.quality(reading::judged(tag, reading)).to_owned(),
-                    reading.error.clone().unwrap_or_else(|| reading::registers_text(&reading.registers)),
+                    tag.name.as_str().into(),
+                    reading::value_text(tag, &reading.value).into(),
+                    reading::unit_text(tag).into(),
+                    self.language.quality(reading::judged(tag, reading)).into(),
+                    reading::registers_text(&reading.registers).into(),
                 ]
             })
             .collect();
         let [tag, value, unit, quality, registers] = self.language.reading_columns();
         let columns = [
-            (tag, Align::Left, 32),
-            (value, Align::Right, 16),
-            (unit, Align::Left, 8),
-            (quality, Align::Left, 22),
-            (registers, Align::Left, 60),
+            Column::left(tag, 40, 0),
+            Column::right(value, 24, 0),
+            Column::left(unit, 8, 2),
+            Column::left(quality, 22, 0),
+            Column::left(registers, 24, 1),
         ];
-        indented(&layout(&columns, &rows))
+        let width = width().saturating_sub(INDENT);
+        let Grid { head, rows } = grid(&columns, &cells, width);
+        let mut text = format!("  {}\n", head.to_string().trim_end());
+        for (row, (_, reading)) in rows.into_iter().zip(shown) {
+            text.push_str(&format!("  {}\n", row.to_string().trim_end()));
+            if let Some(error) = &reading.error {
+                let error = causes::error(self.language, error);
+                let parts = wrapped(&error, width.saturating_sub(4).max(20));
+                parts.iter().for_each(|part| text.push_str(&format!("      {part}\n")));
+            }
+        }
+        text
     }
 
     fn json(&self) -> serde_json::Value {
@@ -366,20 +401,21 @@ fn refused(readings: &[TagReading]) -> Option<&str> {
     readings.iter().all(|reading| reading.error.as_deref() == Some(error)).then_some(error)
 }
 
+/// Columns of the terminal.
+fn width() -> usize {
+    usize::from(screen::size().0)
+}
+
 /// Lines that may be long, with what does not fit a terminal further in.
 fn planned(text: &str) -> String {
-    const WIDTH: usize = 80;
+    let width = width();
     let lines = text.lines().flat_map(|line| {
         let depth = 2 + line.len() - line.trim_start().len();
-        let parts = wrapped(line, WIDTH - depth - 4);
+        let parts = wrapped(line, width.saturating_sub(depth + 4).max(20));
         parts.into_iter().enumerate().map(move |(at, part)| {
             let depth = if at == 0 { depth } else { depth + 4 };
             format!("{}{part}\n", " ".repeat(depth))
         })
     });
     lines.collect()
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
 }

@@ -9,14 +9,17 @@ use serde_json::{Value as Json, json};
 
 use crate::load::counted;
 use crate::reading::registers_text;
+use crate::screen;
 use crate::table::{number, wrapped};
 
 /// Assets of one template with the same proposal from which on the template is the better place for it.
 const SHARED: usize = 3;
 
 pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> String {
-    let (mut proposals, mut open) = (String::new(), String::new());
-    let (mut proposed, mut left) = (0, 0);
+    let mut proposals = String::new();
+    let mut proposed = 0;
+    // Those whose values cannot be right, and those whose values may be.
+    let mut left = [(0, String::new()), (0, String::new())];
     for finding in findings {
         let name = name(site, finding);
         match &finding.outcome {
@@ -26,15 +29,16 @@ pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> 
                     proposals.push_str(&format!("  {name};{field};{value}\n"));
                 }
                 let reason = format!("{reason} ({})", registers_text(&possible.registers));
-                wrapped(&reason, 74).iter().for_each(|line| proposals.push_str(&format!("      {line}\n")));
+                proposals.push_str(&set_in(&reason, 6));
             }
             Outcome::Open { possible, doubt } => {
-                left += 1;
-                open.push_str(&format!("  {name}  {}\n", finding.now));
+                let (count, open) = &mut left[usize::from(finding.may_be_right)];
+                *count += 1;
+                open.push_str(&set_in(&format!("{name}  {}", finding.now), 2));
                 for way in possible {
-                    open.push_str(&format!("      {}\n", possible_text(way)));
+                    open.push_str(&set_in(&possible_text(way), 6));
                 }
-                open.push_str(&format!("      {}\n", doubt_text(*doubt)));
+                open.push_str(&set_in(doubt_text(*doubt), 6));
             }
         }
     }
@@ -47,19 +51,33 @@ pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> 
         text.push_str(&proposals);
         text.push_str(&shared(site, findings, answered));
     }
-    if left > 0 {
-        text.push_str(&format!(
-            "\nnothing is proposed for {} that cannot be right as {} set\n",
-            counted(left, "tag"),
-            if left == 1 { "it is" } else { "they are" }
-        ));
-        text.push_str(&open);
+    let whose = [
+        ["that reads nothing that can be right", "that read nothing that can be right"],
+        ["whose value is in doubt, but may be right", "whose values are in doubt, but may be right"],
+    ];
+    for ((count, open), whose) in left.into_iter().zip(whose).filter(|((count, _), _)| *count > 0) {
+        let whose = whose[usize::from(count != 1)];
+        text.push_str(&format!("\nnothing is proposed for {} {whose}\n{open}", counted(count, "tag")));
     }
     if findings.is_empty() {
         text.push_str("\nevery tag reads as what it is said to be\n");
     }
     text.push('\n');
     text
+}
+
+/// A text so far in from the left as lines of the terminal, each behind the first a little further in.
+fn set_in(text: &str, depth: usize) -> String {
+    let room = usize::from(screen::size().0).saturating_sub(depth + 4).max(20);
+    // Only the first break is of spaces that mean something: a name and what is said of it.
+    let (name, rest) = text.split_once("  ").map_or(("", text), |(name, rest)| (name, rest));
+    let name = if name.is_empty() { String::new() } else { format!("{name}  ") };
+    let parts = wrapped(rest, room.saturating_sub(name.chars().count()).max(20));
+    let lines = parts.iter().enumerate().map(|(at, part)| match at {
+        0 => format!("{}{name}{part}\n", " ".repeat(depth)),
+        _ => format!("{}{part}\n", " ".repeat(depth + 4)),
+    });
+    lines.collect()
 }
 
 /// What is the same on many assets of a template belongs into the template.
@@ -98,8 +116,8 @@ fn name<'a>(site: &'a Site, finding: &Finding) -> &'a str {
 }
 
 fn possible_text(way: &Possible) -> String {
-    let value =
-        if way.value.is_finite() { format!("would read {}", number(way.value)) } else { "no number".to_owned() };
+    let reads = if way.changes.is_empty() { "reads" } else { "would read" };
+    let value = if way.value.is_finite() { format!("{reads} {}", number(way.value)) } else { "no number".to_owned() };
     format!("{}: {value} ({})", way.text, registers_text(&way.registers))
 }
 
@@ -164,5 +182,40 @@ const fn cause_text(cause: &Cause) -> &'static str {
         Cause::Device { .. } => "device",
         Cause::Template { .. } => "template",
         Cause::Values => "values",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use ducto_record::TagId;
+
+    use super::*;
+
+    fn open(tag: TagId, now: &str, may_be_right: bool) -> Finding {
+        let way =
+            Possible { changes: Vec::new(), text: "as it is set".to_owned(), value: 290.0, registers: vec![1, 2] };
+        let outcome = Outcome::Open { possible: vec![way], doubt: Doubt::Several };
+        Finding { tag, now: now.to_owned(), may_be_right, outcome }
+    }
+
+    #[test]
+    fn a_value_inside_its_span_is_not_said_to_be_wrong() {
+        let site = Arc::new(Site::bare(["W.A", "W.B", "W.C"]));
+        let id = |name: &str| site.tags.iter().find(|tag| tag.name.value == name).map(|tag| tag.id).unwrap();
+        let findings = [
+            open(id("W.A"), "1.2e33, which no sensor of [0, 5000] gives", false),
+            open(id("W.B"), "290.00, inside [0, 5000]", true),
+            open(id("W.C"), "0", true),
+        ];
+        let text = text(&site, &findings, &[]);
+        let (wrong, doubtful) = text.split_once("in doubt").unwrap();
+        assert!(wrong.contains("1 tag that reads nothing that can be right\n  W.A"), "{text}");
+        assert!(wrong.contains("nothing is proposed for 2 tags whose values are "), "{text}");
+        assert!(doubtful.starts_with(", but may be right\n  W.B  290.00, inside [0, 5000]\n"), "{text}");
+        assert!(doubtful.contains("as it is set: reads 290.0 (") && doubtful.contains("W.C"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

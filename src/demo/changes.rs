@@ -8,6 +8,7 @@ use ducto_runtime::TapReader;
 use serde_json::json;
 
 use crate::table::number;
+use crate::words::Language;
 
 /// The newest sample of each tag, and what has changed since it was last asked.
 #[derive(Default)]
@@ -118,13 +119,14 @@ fn asset_of(tag: &str) -> &str {
 }
 
 impl Change {
-    /// `WELL-002.THP: SENSOR_FAILURE (16), range: 6554 psig`.
-    pub(super) fn text(&self) -> String {
+    /// `WELL-002.THP: SENSOR_FAILURE (16), range: 6554 psig`; in Spanish with words for the names.
+    pub(super) fn text(&self, language: Language) -> String {
         let Newest { value, quality, checks } = &self.newest;
         let of = if self.tags > 1 { format!("{}, {} tags", self.of, self.tags) } else { self.of.clone() };
-        let mut text = format!("{of}: {} ({quality})", quality.name());
-        for check in checks.names() {
-            text.push_str(&format!(", {check}"));
+        let name = language.pick(quality.name(), language.quality(*quality));
+        let mut text = format!("{of}: {name} ({quality})");
+        if checks.names().next().is_some() {
+            text.push_str(&format!(", {}", language.checks(*checks)));
         }
         if let Some(value) = value.as_f64() {
             text.push_str(format!(": {} {}", number(value), self.unit).trim_end());

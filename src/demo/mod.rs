@@ -96,7 +96,8 @@ values, `alarm` is what operators are told. Within a minute:
   WELL-004  a transmitter is stuck: uncertain
   WELL-005  its device is silent for a while; WELL-020's is dead for ever, and
             nobody else notices
-  WELL-006  gas gets into the pump: its current falls, and the alarm waits for you
+  WELL-006  gas gets into the pump: its current falls, its motor warms up, and
+            the alarm waits for you
   SEP-01    an outlet is blocked: the level rises
 
 Try in another terminal, in this folder:

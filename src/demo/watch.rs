@@ -42,6 +42,7 @@ pub(super) fn until(
         bar
     });
     let zone = hosted.site.time_zone.zone().clone();
+    let language = Language::of(&hosted.site.language);
     let told = Told { output, bar: bar.as_ref(), zone };
     let taps: Vec<_> = TAPS.iter().filter_map(|(pipeline, node)| hosted.live.tap(pipeline, node, "main")).collect();
     let (mut changes, mut seen, mut shift) = (Changes::default(), Seen::default(), Shift::default());
@@ -63,7 +64,7 @@ pub(super) fn until(
             changes.take(tap);
         }
         for change in changes.news(&hosted.site) {
-            told.tell("data", &change.text(), || change.json());
+            told.tell("data", &change.text(language), || change.json());
         }
         let alarms = hosted.live.view("alarms");
         for row in seen.news(&alarms) {
@@ -71,7 +72,7 @@ pub(super) fn until(
             if is_shifts && text(&row, "event") == "raised" {
                 shift.called();
             }
-            let line = sentence(&row, Language::of(&hosted.site.language));
+            let line = sentence(&row, language);
             told.tell("alarm", &line, || json!({"event": "alarm", "alarm": row}));
         }
         shift.look(&hosted.data);
@@ -160,10 +161,10 @@ fn sentence(row: &Row, language: Language) -> String {
     let number_of = |field: &str| row.get(field).and_then(Json::as_f64).map(number);
     let mut sentence = format!("{} {}", alarms::name(row), language.event(text(row, "event")));
     if let Some(value) = number_of("value") {
-        sentence.push_str(&format!(": {value} {}", text(row, "unit")));
+        sentence.push_str(format!(": {value} {}", text(row, "unit")).trim_end());
     }
     if let Some(limit) = number_of("limit") {
-        sentence.push_str(&format!(" (limit {limit})"));
+        sentence.push_str(&format!(" ({} {limit})", language.pick("limit", "límite")));
     }
     let by: Vec<&str> = [text(row, "user"), text(row, "reason")].into_iter().filter(|text| !text.is_empty()).collect();
     if !by.is_empty() {

@@ -3,7 +3,7 @@
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use crate::table::{Align, shorten, shorten_middle};
+use crate::table::{Align, shorten, shorten_middle, wrapped};
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -13,15 +13,21 @@ pub(crate) struct Column {
     widest: usize,
     /// Columns with the highest number are left out first; those with 0 never are.
     rank: u8,
+    names: bool,
 }
 
 impl Column {
     pub(crate) const fn left(head: &'static str, widest: usize, rank: u8) -> Self {
-        Self { head, align: Align::Left, widest, rank }
+        Self { head, align: Align::Left, widest, rank, names: false }
+    }
+
+    /// It names the row, so that it is shortened first, and in its middle. Where no column is said to, the first does.
+    pub(crate) const fn naming(self) -> Self {
+        Self { names: true, ..self }
     }
 
     pub(crate) const fn right(head: &'static str, widest: usize, rank: u8) -> Self {
-        Self { head, align: Align::Right, widest, rank }
+        Self { head, align: Align::Right, widest, rank, names: false }
     }
 }
 
@@ -60,8 +66,10 @@ pub(crate) struct Grid {
 /// Columns are two spaces apart.
 const GAP: usize = 2;
 
-/// Lays rows out for a window of so many columns. The first column is shortened before others are left out entirely.
+/// Lays rows out for a window of so many columns. The column that names the rows is shortened before
+/// others are left out entirely.
 pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Grid {
+    let naming = columns.iter().position(|column| column.names).unwrap_or(0);
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -80,8 +88,8 @@ pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Grid
             break;
         }
         // A third of the window is enough for a name, if that saves a column.
-        let least = (width / 3).max(8).min(widths.first().copied().unwrap_or(0));
-        if let Some(first) = widths.first_mut().filter(|first| **first >= least + excess) {
+        let least = (width / 3).max(8).min(widths.get(naming).copied().unwrap_or(0));
+        if let Some(first) = widths.get_mut(naming).filter(|first| **first >= least + excess) {
             *first -= excess;
             break;
         }
@@ -90,7 +98,7 @@ pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Grid
             (columns[index].rank, index)
         }) else {
             // Lines that are too long all the same are cut where they are drawn.
-            if let Some(first) = widths.first_mut() {
+            if let Some(first) = widths.get_mut(naming) {
                 *first = least.max(first.saturating_sub(excess));
             }
             break;
@@ -103,8 +111,7 @@ pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Grid
         let mut spans = Vec::with_capacity(2 * shown.len());
         for (position, &index) in shown.iter().enumerate() {
             let Some(cell) = cells.get(index) else { continue };
-            // The first column names the row.
-            let shorten = if index == 0 { shorten_middle } else { shorten };
+            let shorten = if index == naming { shorten_middle } else { shorten };
             let text = shorten(&cell.text, widths[index]);
             let pad = " ".repeat(widths[index] - text.chars().count());
             if position > 0 {
@@ -143,11 +150,34 @@ pub(crate) fn wrap(parts: Vec<Span<'static>>, width: usize) -> Vec<Line<'static>
     lines.into_iter().map(Line::from).collect()
 }
 
-/// What stands at both ends of a line; below each other where there is no room for both.
+/// Lines of a text that fit a window: what is longer goes on below, under the word behind the first wide gap, as in a
+/// list of keys.
+pub(crate) fn hanging(text: &str, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let gap = line.find("  ").map_or(0, |at| at + line[at..].len() - line[at..].trim_start().len());
+        let (start, rest) = line.split_at(gap);
+        let depth = start.chars().count();
+        let parts = wrapped(rest, width.saturating_sub(depth).max(8));
+        if parts.is_empty() {
+            lines.push(Line::from(line.to_owned()));
+        }
+        for (index, part) in parts.into_iter().enumerate() {
+            let start = if index == 0 { start.to_owned() } else { " ".repeat(depth) };
+            lines.push(Line::from(start + &part));
+        }
+    }
+    lines
+}
+
+/// What stands at both ends of a line. Where there is no room for both, the right end is its first word alone (a clock
+/// without its zone), and where there is no room for that, nothing.
 pub(crate) fn ends(left: Vec<Span<'static>>, right: String, width: usize) -> Vec<Line<'static>> {
     let used: usize = left.iter().map(|span| span.content.chars().count()).sum();
-    match width.checked_sub(used + right.chars().count()).filter(|gap| *gap >= 2) {
-        Some(gap) => {
+    let first = right.split(' ').next().unwrap_or_default().to_owned();
+    let gap = |right: &str| width.checked_sub(used + right.chars().count()).filter(|gap| *gap >= 2);
+    match [right, first].into_iter().find_map(|right| Some((gap(&right)?, right))) {
+        Some((gap, right)) => {
             let line: Vec<_> = left.into_iter().chain([Span::raw(" ".repeat(gap)), Span::raw(right)]).collect();
             vec![Line::from(line)]
         }
@@ -171,6 +201,23 @@ mod tests {
         let rows = [row(["well-monitoring.checked", "160.0", "1.2 %", "nothing"]), row(["x", "2", "", "\u{1b}"])];
         let Grid { head, rows } = grid(&COLUMNS, &rows, width);
         std::iter::once(head).chain(rows).map(|line| line.to_string().trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_list_of_keys_hangs_under_its_words() {
+        let text = "o   overview: load, connections\nq   quit\n\nPgUp, PgDn   scroll\nno gap at all here";
+        let lines: Vec<String> = hanging(text, 20).iter().map(ToString::to_string).collect();
+        let expected =
+            ["o   overview: load,", "    connections", "q   quit", "", "PgUp, PgDn   scroll", "no gap at all here"];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn the_column_that_names_is_shortened() {
+        let columns = [Column::left("TIME", 8, 0), Column::left("ALARM", 30, 0).naming(), Column::left("EVENT", 12, 0)];
+        let row = ["10:15:32", "WELL-003.ESP_CURRENT.HH", "acknowledged"].map(Cell::from).to_vec();
+        let Grid { rows, .. } = grid(&columns, &[row], 40);
+        assert_eq!(rows[0].to_string(), "10:15:32  WELL-003…RENT.HH  acknowledged");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Stdout, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-pub(crate) use grid::{Cell, Column, Grid, ends, grid, wrap};
+pub(crate) use grid::{Cell, Column, Grid, ends, grid, hanging, wrap};
 pub(crate) use page::{Page, Scroll};
 use ratatui::backend::TermionBackend;
 pub(crate) use ratatui::termion::event::Key;

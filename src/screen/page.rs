@@ -15,7 +15,8 @@ pub(crate) struct Page {
     /// The heads of the body's columns: they stay above it.
     pub(crate) columns: Option<Line<'static>>,
     pub(crate) body: Vec<Line<'static>>,
-    pub(crate) foot: Line<'static>,
+    /// The longest first; the first that fits the window is shown.
+    pub(crate) foot: Vec<Line<'static>>,
     /// The line of the body that the keys are about.
     pub(crate) chosen: Option<usize>,
 }
@@ -111,7 +112,10 @@ impl Page {
         let width = area.width as usize;
         let place = if place.len() + 8 > width { String::new() } else { place };
         let keys = u16::try_from(width - place.len()).unwrap_or(area.width);
-        buffer.set_line(area.left(), y, &self.foot, keys);
+        let fitting = self.foot.iter().find(|line| line.width() <= usize::from(keys)).or(self.foot.last());
+        if let Some(line) = fitting {
+            buffer.set_line(area.left(), y, line, keys);
+        }
         buffer.set_string(area.left() + keys, y, &place, style);
     }
 
@@ -144,7 +148,7 @@ mod tests {
             head: (0..head).map(|number| Line::from(format!("head {number}"))).collect(),
             columns: None,
             body: (0..body).map(|number| Line::from(format!("body {number}"))).collect(),
-            foot: Line::from("q quit"),
+            foot: vec![Line::from("q quit  and much more than there is room for"), Line::from("q quit")],
             chosen: None,
         }
     }

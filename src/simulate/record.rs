@@ -1,9 +1,11 @@
 //! `ducto simulate --record`: a scenario on a virtual clock, into a file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ducto_graph::load::load_site_in_part;
 use ducto_graph::scalar::Duration as Span;
 use ducto_simulator::Scenario;
 use ducto_simulator::record::{Pace, RecordError, Recorded, record};
@@ -12,7 +14,7 @@ use serde_json::json;
 
 use crate::cli::SimulateArgs;
 use crate::interrupt::{Interrupts, Woken};
-use crate::load::grouped;
+use crate::load::{Loading, grouped};
 use crate::output::{Exit, Failure, Output};
 
 /// Steps of the field where none are asked for.
@@ -42,7 +44,9 @@ pub(super) fn run(
     });
     let started = Instant::now();
     let mut interrupted = false;
-    let recorded = record(scenario.clone(), path, Pace { every, time }, |done| {
+    let names = args.scenario.as_deref().and_then(|folder| names_of_site(folder, output));
+    let wanted = |name: &str| names.as_ref().is_none_or(|names| names.contains(name));
+    let recorded = record(scenario.clone(), path, Pace { every, time }, &wanted, |done| {
         if let Some(bar) = &bar {
             bar.set_position(u64::try_from(done).unwrap_or(0));
             bar.set_message(Span::from_micros(done / 3_600_000_000 * 3_600_000_000).to_string());
@@ -54,12 +58,31 @@ pub(super) fn run(
         bar.finish_and_clear();
     }
     let recorded = recorded.map_err(|error| {
-        let exit = if matches!(error, RecordError::Kind(_)) { Exit::Usage } else { Exit::Data };
+        let usage = matches!(error, RecordError::Kind(_) | RecordError::Nothing);
+        let exit = if usage { Exit::Usage } else { Exit::Data };
         Failure::new(exit, error.to_string())
     })?;
     let seconds = started.elapsed().as_secs_f64();
     say(&recorded, path, seconds, interrupted, output);
     Ok(if interrupted { Exit::Interrupted } else { Exit::Done })
+}
+
+/// The tags of the site in a scenario's folder: a recording of that field is for this site. `None` where there is none.
+fn names_of_site(folder: &Path, output: &Output) -> Option<BTreeSet<String>> {
+    if !folder.join("site.yaml").is_file() {
+        return None;
+    }
+    let mut loading = Loading::new();
+    let Loading { registry, sources, diagnostics } = &mut loading;
+    let site = load_site_in_part(folder, registry, sources, diagnostics);
+    if site.is_none() && !output.is_json() {
+        let folder = folder.display();
+        output.remark(&format!(
+            "the site in `{folder}` cannot be read, so all that its devices have is recorded; `ducto check {folder}` \
+             says what is wrong"
+        ));
+    }
+    site.map(|site| site.tags.iter().map(|tag| tag.name.to_string()).collect())
 }
 
 fn say(recorded: &Recorded, path: &Path, seconds: f64, interrupted: bool, output: &Output) {

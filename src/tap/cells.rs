@@ -77,7 +77,7 @@ impl Column {
         match self.kind {
             Kind::Time => self.time(row).map_or_else(|| self.plain(row), |time| zone.clock(time)),
             Kind::Quality => self.quality(row).map_or_else(String::new, |quality| language.quality(quality).to_owned()),
-            Kind::Checks => self.checks(row).map_or_else(String::new, join),
+            Kind::Checks => self.checks(row).map_or_else(String::new, |checks| language.checks(checks)),
             Kind::Number => match self.values.as_primitive_opt::<Float64Type>() {
                 Some(values) => number(values.value(row)),
                 None => self.plain(row),
@@ -92,9 +92,4 @@ impl Column {
         let formatter = ArrayFormatter::try_new(self.values.as_ref(), &options);
         formatter.map(|formatter| formatter.value(row).to_string()).unwrap_or_default()
     }
-}
-
-/// `spike, frozen`.
-pub(crate) fn join(checks: Checks) -> String {
-    checks.names().collect::<Vec<_>>().join(", ")
 }

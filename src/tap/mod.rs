@@ -2,6 +2,7 @@
 
 pub(crate) mod cells;
 mod printer;
+mod texts;
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -13,12 +14,12 @@ use serde_json::json;
 use crate::ask::{self, Following, Heard};
 use crate::cli::{TapArgs, TapFormat};
 use crate::interrupt::{Interrupts, Woken};
-use crate::load::grouped;
 use crate::output::{Exit, Failure, Output};
-use crate::table::{Align, layout};
+use crate::screen::{Cell, Column, Grid, grid};
+use crate::table::wrapped;
 use crate::times::Zone;
 use crate::words::Language;
-use printer::{Look, Printer};
+use printer::{Look, Printer, WIDTH};
 
 /// Rows in a second that a person can do something with.
 const READABLE: u32 = 200;
@@ -66,6 +67,10 @@ struct Shown {
 }
 
 impl Shown {
+    fn language(&self) -> Language {
+        self.printer.look.language
+    }
+
     fn follow(
         mut self,
         following: &Following,
@@ -94,14 +99,14 @@ impl Shown {
                 Some(Heard::Ended(End { rows, left_out })) => {
                     self.left_out = left_out;
                     if limit.is_none_or(|limit| rows < limit) {
-                        output.remark("the site has stopped");
+                        output.remark(self.language().site_stopped());
                     }
                     break;
                 }
                 Some(Heard::Failed(error)) => return Err(refused(error, output)),
             }
         }
-        if let Some(text) = left_out_text(self.left_out, true) {
+        if let Some(text) = self.language().left_out(self.left_out, true) {
             output.remark(&text);
         }
         Ok(Exit::Done)
@@ -130,7 +135,7 @@ impl Shown {
             Answer::LeftOut(left_out) => {
                 // The first time at once, so that nobody believes to see everything; the sum at the end.
                 if self.left_out == LeftOut::default()
-                    && let Some(text) = left_out_text(left_out, false)
+                    && let Some(text) = self.language().left_out(left_out, false)
                 {
                     output.remark(&text);
                 }
@@ -143,35 +148,9 @@ impl Shown {
 }
 
 fn introduce(tapping: &Tapping, look: &Look, output: &Output) {
-    let Tapping { name, raw, .. } = tapping;
-    let zone = look.zone.name();
-    if *raw {
-        output.remark(&format!("{name} as it enters the site, before any check; times in {zone}; Ctrl-C ends"));
-    } else {
-        output.remark(&format!("{name}; times in {zone}; Ctrl-C ends"));
-    }
-}
-
-/// What was not shown, and what can be done about it.
-fn left_out_text(left_out: LeftOut, at_the_end: bool) -> Option<String> {
-    let LeftOut { slow, thinned, failed } = left_out;
-    let rows = |count: u64| if at_the_end { format!("{} rows", grouped(count)) } else { "rows".to_owned() };
-    let mut parts = Vec::new();
-    if thinned > 0 {
-        parts.push(format!("{} are not shown: more than {READABLE} a second came", rows(thinned)));
-    }
-    if slow > 0 {
-        parts.push(format!("{} are missing: they came faster than they were read", rows(slow)));
-    }
-    if failed > 0 {
-        parts.push(format!("{} are left out: the condition could not be computed for them", rows(failed)));
-    }
-    let help = match (thinned, slow) {
-        (0, 0) => "",
-        (0, _) => "; narrow them with `--where`",
-        _ => "; narrow them with `--where`, or write all with `--format csv`",
-    };
-    (!parts.is_empty()).then(|| format!("{}{help}", parts.join("; ")))
+    let text = look.language.tapped(&tapping.name, look.zone.name(), tapping.raw);
+    let width = look.window.map_or(WIDTH, |(columns, _)| usize::from(columns));
+    wrapped(&text, width).iter().for_each(|line| output.remark(line));
 }
 
 fn refused(error: ducto_site::ClientError, output: &Output) -> Failure {
@@ -201,38 +180,30 @@ fn list(status: &Status, output: &Output) {
         output.object(&json!({"site": status.site, "ports": nodes}));
         return;
     }
+    let language = Language::of(&status.language);
     let several = status.pipelines.len() > 1;
-    let mut rows = Vec::new();
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
     for pipeline in &status.pipelines {
         for node in &pipeline.nodes {
             for (index, port) in node.ports.iter().enumerate() {
                 let name = if several { format!("{}.{}", pipeline.id, node.id) } else { node.id.clone() };
                 rows.push(vec![
-                    if index == 0 { name } else { format!("{name}.{}", port.name) },
-                    node.operator.clone(),
-                    if port.samples { "samples" } else { "rows" }.to_owned(),
-                    node.inputs.join(", "),
+                    if index == 0 { name } else { format!("{name}.{}", port.name) }.into(),
+                    node.operator.as_str().into(),
+                    language.stream(port.samples).into(),
+                    node.inputs.join(", ").into(),
                 ]);
             }
         }
     }
+    let [node, kind, gives, reads] = language.port_columns();
     let columns =
-        [("NODE", Align::Left, 32), ("TYPE", Align::Left, 16), ("GIVES", Align::Left, 7), ("READS", Align::Left, 18)];
-    output.print(&layout(&columns, &rows));
-    output.line("\n`ducto tap NODE` shows what passes; a tag or an asset in its place, what enters.");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_shown_is_said_with_what_can_be_done() {
-        assert_eq!(left_out_text(LeftOut::default(), true), None);
-        let thinned = LeftOut { thinned: 9_800, ..LeftOut::default() };
-        let text = left_out_text(thinned, true).unwrap();
-        assert!(text.starts_with("9,800 rows are not shown") && text.contains("--where"), "{text}");
-        let failed = LeftOut { failed: 3, ..LeftOut::default() };
-        assert!(!left_out_text(failed, false).unwrap().contains("--where"));
+        [Column::left(node, 40, 0), Column::left(kind, 16, 1), Column::left(gives, 8, 0), Column::left(reads, 18, 2)];
+    let (width, _) = crate::screen::size();
+    let Grid { head, rows } = grid(&columns, &rows, usize::from(width));
+    for line in std::iter::once(head).chain(rows) {
+        output.line(line.to_string().trim_end());
     }
+    output.line("");
+    wrapped(language.how_to_tap(), usize::from(width)).iter().for_each(|line| output.line(line));
 }

@@ -6,7 +6,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use ducto_record::{Quality, QualityClass};
 use jiff::civil::Date;
 
-use super::cells::{Column, Kind, join};
+use super::cells::{Column, Kind};
 use crate::cli::TapFormat;
 use crate::table::{shorten, shorten_middle};
 use crate::times::Zone;
@@ -24,7 +24,7 @@ pub(super) struct Look {
 }
 
 /// Columns of a table that nobody watches.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 /// Columns that samples have in CSV, whatever the kind of their values.
 const SAMPLES: [&str; 7] = ["time", "tag", "value", "unit", "quality", "checks", "state"];
 /// Narrowest and widest that names of tags are shown.
@@ -114,11 +114,8 @@ impl Printer {
                 shorten(&unit, UNIT),
                 name = self.name_width,
             );
-            let failed = columns.checks.and_then(|checks| checks.checks(row)).map(join).unwrap_or_default();
-            let mut words = look.language.quality(quality).to_owned();
-            if !failed.is_empty() {
-                words.push_str(&format!(": {failed}"));
-            }
+            let failed = columns.checks.and_then(|checks| checks.checks(row)).unwrap_or_default();
+            let words = look.language.judgement(quality, failed);
             text.push_str(&line);
             text.push_str(&self.of_quality(&shorten(&words, rest), quality));
             text.push('\n');

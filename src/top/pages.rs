@@ -7,7 +7,8 @@ use super::figures::{Connection, Dataset, Figures, Node, Pipeline};
 use super::texts::{bytes, count, gauge, percent, rate, share, short_time};
 use super::values::Values;
 use super::words::Words;
-use crate::screen::{Cell, Column, Grid, ends, grid, wrap};
+use crate::causes;
+use crate::screen::{Cell, Column, Grid, ends, grid, hanging, wrap};
 use crate::table::wrapped;
 use crate::times::{Zone, span};
 use crate::words::Language;
@@ -205,7 +206,8 @@ impl Drawing<'_> {
             parts.push(format!("{} {} {} {}", connection.silent, words.of, connection.devices, words.silent));
         }
         let causes = connection.errors_by_cause.iter().filter(|(_, errors)| **errors > 0);
-        parts.extend(causes.map(|(cause, errors)| format!("{cause}: {}", count(*errors))));
+        let cause = |cause: &str| causes::cause(self.language, cause);
+        parts.extend(causes.map(|(name, errors)| format!("{}: {}", cause(name), count(*errors))));
         for (number, text) in [
             (connection.overruns, words.overruns),
             (connection.refused_rows, words.refused),
@@ -217,6 +219,7 @@ impl Drawing<'_> {
         }
         let mut lines = indented(parts, self.width);
         if let Some(error) = &connection.last_error {
+            let error = causes::error(self.language, error);
             lines.extend(indented(vec![format!("{} {error}", words.last)], self.width));
         }
         lines
@@ -290,7 +293,8 @@ impl Drawing<'_> {
         }
         parts.extend(node.why.clone());
         if wanted {
-            parts.extend(node.drops.iter().map(|(cause, rows)| format!("{cause}: {}", count(*rows))));
+            let cause = |cause: &str| causes::cause(self.language, cause);
+            parts.extend(node.drops.iter().map(|(name, rows)| format!("{}: {}", cause(name), count(*rows))));
         }
         parts
     }
@@ -316,7 +320,9 @@ impl Drawing<'_> {
                 bytes(dataset.buffered_bytes as u64).into(),
                 bytes(dataset.bytes).into(),
                 count(dataset.files as u64).into(),
-                committed.unwrap_or_else(|| words.never.to_owned()).into(),
+                committed
+                    .unwrap_or_else(|| if dataset.files == 0 { words.never } else { words.before }.to_owned())
+                    .into(),
                 Cell::styled(count(dataset.errors), errors),
             ]
         };
@@ -333,9 +339,9 @@ impl Drawing<'_> {
     }
 
     /// Where the values come from, for the head of their page.
-    pub(super) fn source(&self, values: &Values) -> Option<Line<'static>> {
-        let from = values.from()?;
-        Some(Line::styled(format!("{} {from}", self.words().values_of), QUIET))
+    pub(super) fn source(&self, values: &Values) -> Option<Vec<Line<'static>>> {
+        let text = format!("{} {}", self.words().values_of, values.from()?);
+        Some(wrapped(&text, self.width).into_iter().map(|line| Line::styled(line, QUIET)).collect())
     }
 
     pub(super) fn values(&self, values: &Values) -> Body {
@@ -375,11 +381,17 @@ impl Drawing<'_> {
             ]);
         }
         let [tag, value, unit, quality, age] = words.values;
+        let quality_width = match self.width {
+            0..70 => 16,
+            70..100 => 24,
+            _ => 40,
+        };
         let columns = [
             Column::left(tag, 40, 0),
             Column::right(value, 16, 0),
             Column::left(unit, 10, 2),
-            Column::left(quality, 30, 0),
+            // The age is worth more than the third check that failed.
+            Column::left(quality, quality_width, 0),
             Column::right(age, 11, 3),
         ];
         let Grid { head, rows } = grid(&columns, &rows, self.width);
@@ -394,7 +406,7 @@ impl Drawing<'_> {
     }
 
     pub(super) fn help(&self) -> Body {
-        Body { columns: None, lines: self.words().help.lines().map(Line::from).collect() }
+        Body { columns: None, lines: hanging(self.words().help, self.width) }
     }
 }
 

@@ -10,7 +10,7 @@ use ducto_site::protocol::{Answer, Ask, RowFormat, Status, TapAsk};
 
 use crate::ask::{self, Following, Heard};
 use crate::output::Failure;
-use crate::tap::cells::{Column, join};
+use crate::tap::cells::Column;
 use crate::times::Zone;
 use crate::words::Language;
 
@@ -34,9 +34,7 @@ pub(super) struct Value {
 impl Value {
     /// `sub-normal: spike`.
     pub(super) fn words(&self, language: Language) -> String {
-        let word = language.quality(self.quality);
-        let failed = join(self.checks);
-        if failed.is_empty() { word.to_owned() } else { format!("{word}: {failed}") }
+        language.judgement(self.quality, self.checks)
     }
 }
 
@@ -65,10 +63,10 @@ impl Values {
         }
     }
 
-    /// Closes the taps: what nobody looks at costs nothing.
+    /// Closes the taps: what nobody looks at costs nothing. What they gave is forgotten, since by the time somebody looks
+    /// again it is old.
     pub(super) fn close(&mut self) {
-        self.taps.clear();
-        self.tried = None;
+        *self = Self::default();
     }
 
     /// Where the values are from, or why there are none.
@@ -194,6 +192,21 @@ fn ports(status: &Status) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_seen_before_is_not_shown_as_new() {
+        let value = Value {
+            time: 1,
+            text: "1800".to_owned(),
+            unit: "psig".to_owned(),
+            quality: Quality::GOOD,
+            checks: Checks::default(),
+        };
+        let mut values = Values::of(&[("WELL-001.THP", value)]);
+        assert_eq!(values.sorted(false).len(), 1);
+        values.close();
+        assert!(values.sorted(false).is_empty() && values.from().is_none());
+    }
 
     #[test]
     fn values_are_those_that_the_site_stores() {

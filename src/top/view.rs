@@ -95,7 +95,7 @@ impl View {
         let words = Words::of(language);
         let mut head = drawing.head(problem);
         if self.name == Name::Values {
-            head.extend(drawing.source(values));
+            head.extend(drawing.source(values).unwrap_or_default());
         }
         let body = match self.name {
             Name::Overview => drawing.overview(),
@@ -104,12 +104,12 @@ impl View {
             Name::Values => drawing.values(values),
             Name::Help => drawing.help(),
         };
-        let mut foot = words.keys.to_owned();
-        if !self.name.orders().is_empty() {
-            // Before the pages, where it is seen in a narrow window too.
-            foot = format!("{} {}  {foot}", words.sort, order.name(words));
-        }
-        Page { head, columns: body.columns, body: body.lines, foot: Line::from(foot), chosen: None }
+        let sorted = match self.name.orders().is_empty() {
+            true => String::new(),
+            false => format!("{} {}  ", words.sort, order.name(words)),
+        };
+        let foot = [words.keys, words.few_keys].map(|keys| Line::from(format!("{sorted}{keys}"))).to_vec();
+        Page { head, columns: body.columns, body: body.lines, foot, chosen: None }
     }
 }
 
@@ -167,6 +167,33 @@ mod tests {
             view.key(Key::Char(key));
             insta::assert_snapshot!(format!("{name}_40x12"), drawn(&mut view, &figures(), 40, 12));
         }
+    }
+
+    /// What the keys are stands at the foot of every page, wholly.
+    #[test]
+    fn keys_fit_60_columns_in_both_languages() {
+        for (language, last) in [("en", "pages"), ("es", "pág.")] {
+            let figures = Figures { language: language.to_owned(), ..figures() };
+            for key in ['o', 'p', 'c', 't', '?'] {
+                let mut view = View::default();
+                view.key(Key::Char(key));
+                // A low window, so that the place in the page needs room too.
+                let text = drawn(&mut view, &figures, 60, 10);
+                let foot = text.lines().last().unwrap_or_default();
+                let whole = foot.contains(last) || foot.contains("valores") || foot.contains("values");
+                assert!(whole, "{language}, {key}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_on_a_spanish_page_is_english() {
+        let figures = Figures { language: "es".to_owned(), ..figures() };
+        let mut view = View::default();
+        view.key(Key::Char('c'));
+        insta::assert_snapshot!("connections_es", drawn(&mut view, &figures, 80, 24));
+        view.key(Key::Char('p'));
+        insta::assert_snapshot!("pipelines_es", drawn(&mut view, &figures, 80, 24));
     }
 
     #[test]

@@ -36,11 +36,15 @@ pub(super) struct Words {
     pub(super) waits: &'static str,
     pub(super) last: &'static str,
     pub(super) never: &'static str,
+    /// Of files that are there, of which nothing was written since the start.
+    pub(super) before: &'static str,
     pub(super) no_connections: &'static str,
     pub(super) no_values: &'static str,
     pub(super) values_of: &'static str,
     pub(super) no_answer: &'static str,
     pub(super) keys: &'static str,
+    /// The same for a narrow window.
+    pub(super) few_keys: &'static str,
     pub(super) sort: &'static str,
     /// As configured, by rate, by CPU, what has errors, drops or a bad quality first.
     pub(super) orders: [&'static str; 4],
@@ -99,11 +103,13 @@ const ENGLISH: Words = Words {
     waits: "waits for its disk",
     last: "last:",
     never: "never",
+    before: "before start",
     no_connections: "no connection: nothing is read from devices",
     no_values: "no value has come yet",
     values_of: "newest values of",
     no_answer: "the site does not answer; tried again",
     keys: "? help  q quit  o overview  p nodes  c connections  t values",
+    few_keys: "? help  q quit  o p c t pages",
     sort: "s sort:",
     orders: ["default", "rate", "CPU", "trouble"],
     help: "\
@@ -154,11 +160,13 @@ const SPANISH: Words = Words {
     waits: "espera su disco",
     last: "último:",
     never: "nunca",
+    before: "antes",
     no_connections: "ninguna conexión: no se lee ningún equipo",
     no_values: "aún no ha llegado ningún valor",
     values_of: "últimos valores de",
     no_answer: "el sitio no responde; se reintenta",
     keys: "? ayuda  q salir  o resumen  p nodos  c conexiones  t valores",
+    few_keys: "? ayuda  q salir  o p c t pág.",
     sort: "s orden:",
     orders: ["normal", "tasa", "CPU", "fallas"],
     help: "\

@@ -20,8 +20,9 @@ fn settled(text: &str, port: u16) -> String {
     let text = text.replace(&port.to_string(), "PORT");
     let mut settled = String::new();
     for line in text.lines() {
-        let line = match line.split_once("  time        ") {
-            Some((before, _)) => format!("{before}  time        TIME"),
+        let time = ["  time        ", "  hora        "].into_iter().find(|label| line.starts_with(label));
+        let line = match time {
+            Some(label) => format!("{label}TIME"),
             None if line.starts_with("unit ") => line.split("  ").next().unwrap_or_default().to_owned() + "  TIME",
             None => line.to_owned(),
         };
@@ -55,7 +56,10 @@ fn a_connection_shows_its_plan_and_its_values() {
 fn a_device_that_is_not_there_is_no_answer() {
     let site = TestSite::new(free_port());
     let finished = run(site.path(), &["connect", "site"]).expect(5);
-    assert!(finished.stdout.contains("cannot connect") && finished.stdout.contains("0 of 1 asset"), "{finished:?}");
+    assert!(
+        finished.stdout.contains("no se puede conectar") && finished.stdout.contains("0 de 1 activo responde"),
+        "{finished:?}"
+    );
     let finished = run(site.path(), &["read", "site", "WELL-001.THP"]).expect(5);
     assert!(finished.stdout.contains("sin respuesta"), "{finished:?}");
     let endpoint = format!("tcp://127.0.0.1:{}", free_port());
@@ -73,6 +77,8 @@ fn a_tag_is_read_with_everything_on_the_way() {
     assert_eq!((&json["first"], &json["last"], &json["function"]), (&"40003".into(), &"40004".into(), &3.into()));
     assert_eq!(json["registers"], serde_json::json!([0x4416, 0]));
     assert!(json["round_trip_ms"].as_f64().unwrap() > 0.0 && json["time"].as_str().unwrap().ends_with('Z'), "{json:#}");
+    let finished = run(site.path(), &["read", "site", "WELL-001"]).expect(2);
+    assert!(finished.stderr.contains("`WELL-001` is an asset; write `'WELL-001.*'`"), "{finished:?}");
     let finished = run(site.path(), &["read", "site", "WELL-001.TPH"]).expect(2);
     assert!(finished.stderr.contains("did you mean `WELL-001.THP`?"), "{finished:?}");
     // A register that the device does not have.

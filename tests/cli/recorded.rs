@@ -55,13 +55,38 @@ fn ask(folder: &Path, query: &str) -> Option<String> {
 const STORED: &str = "SELECT count(*), count(DISTINCT tag), count(DISTINCT time), max(time) FROM history";
 const MINUTES: &str = "SELECT count(*), min(count), max(count), min(percent_good) FROM minutes";
 
-/// Runs the site until the minutes are these, and stops it.
-fn run_until(folder: &Path, minutes: &str) {
+/// Runs the site until the minutes are these, and stops it; gives its log.
+fn run_until(folder: &Path, minutes: &str) -> String {
     let mut running = Background::start(folder, &["run", "site", "--data", "out", "--json"]);
     running.line("started");
     eventually("the last window", || ask(folder, MINUTES).filter(|found| found == minutes));
     running.signal(Signal::INT);
-    running.wait().expect(0);
+    running.wait().expect(0).stderr
+}
+
+/// What begins anew where a recording goes on is said with where that is, and not where it begins.
+#[test]
+fn a_recording_that_goes_on_says_what_begins_anew() {
+    let folder = folder();
+    let said = run_until(folder.path(), "10,60,60,100.0");
+    assert!(!said.contains("goes on where it was"), "{said}");
+    for variable in ["THP", "CHP"] {
+        let path = folder.path().join("site").join(format!("{}.csv", variable.to_lowercase()));
+        fs::write(path, recording(variable, 0..360)).unwrap();
+    }
+    let said = run_until(folder.path(), "12,60,60,100.0");
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains("goes on where it was")).collect();
+    assert_eq!(warnings.len(), 2, "{said}");
+    for source in ["recorded.thp", "recorded.chp"] {
+        assert!(warnings.iter().any(|line| line.contains(source)), "{said}");
+    }
+    for line in warnings {
+        assert!(line.contains("WARN"), "{line}");
+        assert!(line.contains("behind=\"2026-01-01T00:04:59Z\"") && line.contains("`--data`"), "{line}");
+    }
+    // Into a new folder nothing goes on.
+    let said = run(folder.path(), &["run", "site", "--data", "other", "--for", "1s"]).expect(0).stderr;
+    assert!(!said.contains("goes on where it was"), "{said}");
 }
 
 #[test]

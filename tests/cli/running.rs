@@ -57,6 +57,21 @@ fn an_interrupted_site_leaves_whole_files() {
     }
 }
 
+/// `timeout` signals the process and then its group: that is one wish to stop, and not the second one that ends at once.
+#[test]
+fn two_signals_at_once_stop_a_site_cleanly() {
+    let device = Device::start();
+    let site = TestSite::new(device.port());
+    let mut running = Background::start(site.path(), &["run", "site"]);
+    running.line("Ctrl-C");
+    eventually("values", || counted(&site, "count(value)").filter(|count| *count > 0));
+    running.signal(Signal::INT);
+    running.signal(Signal::TERM);
+    let finished = running.wait().expect(0);
+    assert!(finished.stderr.contains("stopping"), "{finished:?}");
+    assert!(site.data().join("tags.parquet").exists() && !site.data().join("ducto.sock").exists());
+}
+
 #[test]
 fn a_wrong_configuration_starts_nothing() {
     let site = TestSite::new(502);

@@ -123,6 +123,41 @@ fn a_recording_goes_through_a_graph() {
     assert!(text.starts_with("m.csv: 540 rows, 45 tags, 2m; took "), "{text}");
 }
 
+/// Through the site beside the scenario, and through the one that `--write-site` makes: nothing is left out.
+#[test]
+fn a_recording_fits_the_site_that_it_is_of() {
+    let folder = folder();
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/site-configs/demo");
+    let record = |scenario: &str, file: &str| {
+        let arguments = ["simulate", scenario, "--record", file, "--for", "5m", "--every", "1s", "--json"];
+        run(folder.path(), &arguments).expect(0).json()
+    };
+    assert_eq!(record(demo, "demo.parquet")["tags"], 276);
+    let replay = |pipeline: &str, data: &str, site: &str, file: &str| {
+        let arguments = ["replay", pipeline, "--site", site, "--input", file, "--data", data, "--json"];
+        run(folder.path(), &arguments).expect(0).json()
+    };
+    for (pipeline, data) in [("well-monitoring", "d1"), ("separators", "d2")] {
+        let replayed = replay(pipeline, data, demo, "demo.parquet");
+        assert_eq!((&replayed["samples"], &replayed["rejected"]), (&(276 * 300).into(), &0.into()));
+        let count = "SELECT count(*) AS n FROM history";
+        let rows = run(folder.path(), &["query", count, "--data", data, "--json"]).expect(0).json();
+        assert!(rows[0]["n"].as_u64().unwrap() > 1_000, "{pipeline}: {rows}");
+    }
+    // Registers of whole numbers are tags of whole numbers in the site that is written, and take no fraction.
+    std::fs::write(
+        folder.path().join("rtu.yaml"),
+        "simulation: rtu\nwells: {count: 2, all: {device: well-rtu}}\nevents:\n  - {at: 1m, well: WELL-001, tag: OIL_RATE, event: drift, by: 33, over: 1m}\n",
+    )
+    .unwrap();
+    let written = ["simulate", "rtu.yaml", "--listen", "127.0.0.1:0", "--write-site", "rtu", "--for", "1s"];
+    run(folder.path(), &written).expect(0);
+    record("rtu.yaml", "rtu.parquet");
+    let arguments = ["replay", "well-monitoring", "--site", "rtu", "--input", "rtu.parquet", "--data", "r", "--json"];
+    let replayed = run(folder.path(), &arguments).expect(0).json();
+    assert_eq!(replayed["rejected"], 0, "{replayed}");
+}
+
 #[test]
 fn load_is_read_by_the_site_that_was_written() {
     let folder = folder();

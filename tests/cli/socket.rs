@@ -46,7 +46,11 @@ fn an_alarm_is_listed_acknowledged_and_gone() {
     eventually("the alarm's end", || state(&site).filter(|state| state == "A"));
     assert!(run(site.path(), &["alarms"]).expect(0).stdout.contains("ninguna"));
     running.signal(Signal::INT);
-    running.wait().expect(0);
+    // Who did what to which alarm stands in the log, in words.
+    let log = running.wait().expect(0).stderr;
+    let line = log.lines().find(|line| line.contains("action acknowledge")).unwrap_or_default();
+    assert!(line.contains("alarm \"H\", tag \"WELL-001.THP\"") && line.contains("maria"), "{log}");
+    assert!(!line.contains("Text(") && !line.contains("String(") && !line.contains('{'), "{line}");
     let sql = "SELECT event, \"user\" FROM alarm_events ORDER BY time";
     let events = run(site.path(), &["query", sql, "--format", "csv"]).expect(0).stdout;
     assert_eq!(events, "event,user\nraised,\nacknowledged,maria\nreturned,\n");
@@ -71,6 +75,17 @@ fn a_query_sees_what_is_not_on_disk_yet_and_the_files_afterwards() {
     let arguments = ["query", "SELECT * FROM history", "--output", "rows.parquet"];
     assert!(run(site.path(), &arguments).expect(0).stdout.contains("rows in rows.parquet"));
     assert!(std::fs::read(site.path().join("rows.parquet")).unwrap().starts_with(b"PAR1"));
+    // A name that does not say how is refused, before anything is written.
+    for name in ["rows.foo", "rows"] {
+        let finished = run(site.path(), &["query", "SELECT * FROM history", "--output", name]).expect(2);
+        for part in [name, "`.parquet`", "`.csv`", "`.json`", "`.txt`", "--format"] {
+            assert!(finished.stderr.contains(part), "{part}: {finished:?}");
+        }
+        assert!(!site.path().join(name).exists());
+        let arguments = ["query", "SELECT * FROM history", "--output", name, "--format", "csv"];
+        run(site.path(), &arguments).expect(0);
+        assert!(std::fs::read_to_string(site.path().join(name)).unwrap().starts_with("time,"));
+    }
 }
 
 fn parquet_files(site: &TestSite) -> usize {

@@ -95,7 +95,7 @@ fn a_tap_ends_with_its_reader_and_with_its_site() {
     tap.line("WELL-001");
     end(running);
     let finished = tap.wait().expect(0);
-    assert!(finished.stderr.contains("the site has stopped"), "{finished:?}");
+    assert!(finished.stderr.contains("el sitio se ha detenido"), "{finished:?}");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn alarms_are_watched_line_by_line_and_their_history_listed() {
     assert!(lines[0].starts_with("HORA") && lines[1].contains("normalizada"), "{history}");
     assert!(lines[2].contains("maria") && lines[3].contains("activada") && widest(&history) <= 80, "{history}");
     end(running);
-    assert!(watch.wait().expect(0).stderr.contains("the site has stopped"));
+    assert!(watch.wait().expect(0).stderr.contains("el sitio se ha detenido"));
     programs.wait().expect(0);
     // Out of the files, where no site runs: in English, and in UTC.
     let events = run(site.path(), &["alarms", "--history", "--limit", "2", "--json"]).expect(0).json();

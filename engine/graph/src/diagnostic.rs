@@ -155,24 +155,32 @@ impl Diagnostics {
 #[derive(Debug, Default)]
 pub(crate) struct Alike {
     found: Vec<(Diagnostic, Vec<String>)>,
-    index: HashMap<(Code, Place, Vec<Option<Place>>), usize>,
+    /// By what they have in common, and which of the findings of one asset that have that in common it is.
+    index: HashMap<(AlikeKey, usize), usize>,
 }
 
+type AlikeKey = (Code, Place, Vec<Option<Place>>);
+
 impl Alike {
-    /// Adds what was found of one of them.
-    pub(crate) fn add(&mut self, of: &str, found: Diagnostics) {
+    /// Adds what was found of one of them, or of several that have one definition.
+    pub(crate) fn add(&mut self, of: &[&str], found: Diagnostics) {
+        let names = || of.iter().map(|name| (*name).to_owned());
+        // Two findings of one asset at one place are two mistakes.
+        let mut seen: HashMap<AlikeKey, usize> = HashMap::new();
         for diagnostic in found {
             let Some(place) = diagnostic.place else {
-                self.found.push((diagnostic, vec![of.to_owned()]));
+                self.found.push((diagnostic, names().collect()));
                 continue;
             };
-            let key = (diagnostic.code, place, diagnostic.notes.iter().map(|note| note.place).collect());
+            let key: AlikeKey = (diagnostic.code, place, diagnostic.notes.iter().map(|note| note.place).collect());
+            let count = seen.entry(key.clone()).or_default();
+            *count += 1;
+            let key = (key, *count);
             match self.index.get(&key).and_then(|at| self.found.get_mut(*at)) {
-                // Two findings of one asset at one place are two mistakes.
-                Some((_, all)) if all.last().is_some_and(|last| last != of) => all.push(of.to_owned()),
-                _ => {
+                Some((_, all)) => all.extend(names()),
+                None => {
                     self.index.insert(key, self.found.len());
-                    self.found.push((diagnostic, vec![of.to_owned()]));
+                    self.found.push((diagnostic, names().collect()));
                 }
             }
         }

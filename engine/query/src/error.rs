@@ -37,6 +37,10 @@ pub enum QueryError {
     Damaged { path: PathBuf },
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(
+        "queries cannot do that here: {0}; say it with other functions, or write the rows to a file and go on there"
+    )]
+    Unsupported(String),
     #[error("the query failed: {0}")]
     Failed(String),
     #[error("the answer cannot be written: {0}")]
@@ -93,6 +97,7 @@ impl QueryError {
                 DataFusionError::ResourcesExhausted(detail) => {
                     Self::Memory { limit, detail: detail.lines().next().unwrap_or_default().to_owned() }
                 }
+                DataFusionError::NotImplemented(text) => Self::Unsupported(without_hint(text)),
                 root => Self::Failed(root.strip_backtrace()),
             },
         }
@@ -111,6 +116,15 @@ impl QueryError {
         }
         Self::Plan(text.to_owned())
     }
+}
+
+/// What it says of the features that a build of DataFusion may have is no help to whoever asks.
+fn without_hint(text: &str) -> String {
+    let text = text.split("Hint:").next().unwrap_or(text);
+    let text = text.split("\n\nbacktrace").next().unwrap_or(text);
+    let text = text.strip_suffix(" by registered expr planner").unwrap_or(text).trim().trim_end_matches('.');
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn plain(text: &str, prefix: &str) -> String {

@@ -16,6 +16,8 @@ pub const UNIT: &str = "ducto.unit";
 /// Metadata key of a field that says what its numbers stand for: `tag` and `asset` columns hold numbers of the
 /// [`Directory`](crate::Directory) in flight and become names where rows leave the engine.
 pub const ROLE: &str = "ducto.role";
+/// Key of field metadata for the time by which the unit of each row's tag is divided.
+const PER: &str = "ducto.per";
 
 /// One packet of an edge.
 #[derive(Clone, Debug, PartialEq)]
@@ -375,6 +377,16 @@ pub fn with_unit(field: Field, unit: &str) -> Field {
 #[must_use]
 pub fn with_role(field: Field, role: &str) -> Field {
     with_metadata(field, ROLE, role)
+}
+
+/// The field with the time named in its metadata by which the unit of each row's tag is divided: a slope per `min`.
+#[must_use]
+pub fn with_per(field: Field, time: &str) -> Field {
+    with_metadata(field, PER, time)
+}
+
+pub fn per_of(field: &Field) -> Option<&str> {
+    field.metadata().get(PER).map(String::as_str)
 }
 
 pub fn field_unit(field: &Field) -> Option<&str> {

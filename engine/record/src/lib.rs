@@ -13,8 +13,8 @@ mod unit;
 mod value;
 
 pub use batch::{
-    Batch, Layout, ROLE, RowType, SampleColumns, Samples, StreamType, Times, UNIT, field_unit, role_of, samples_schema,
-    with_role, with_unit,
+    Batch, Layout, ROLE, RowType, SampleColumns, Samples, StreamType, Times, UNIT, field_unit, per_of, role_of,
+    samples_schema, with_per, with_role, with_unit,
 };
 pub use dense::{CHUNK, Dense};
 pub use directory::{Asset, AssetId, Directory, DirectoryBuilder, Tag, TagId};

@@ -118,6 +118,11 @@ impl Unit {
         Ok(Conversion { scale: self.scale / other.scale, offset: (self.offset + shift - other.offset) / other.scale })
     }
 
+    /// Gauge and absolute pressures and temperatures: a difference of two is not one of them.
+    pub fn has_zero_of_its_own(&self) -> bool {
+        self.offset != 0.0 || matches!(self.reference, Reference::Gauge | Reference::Absolute)
+    }
+
     /// The same quantity, whatever the scale: can the two be compared or converted?
     pub fn same_quantity(&self, other: &Self) -> bool {
         self.to(other, Some(101_325.0)).is_ok()
@@ -165,6 +170,19 @@ impl Units {
     /// Every unit once, by its symbol.
     pub fn all(&self) -> impl Iterator<Item = &Unit> {
         self.by_name.iter().filter(|(name, unit)| **name == *unit.symbol).map(|(_, unit)| unit)
+    }
+
+    /// The unit in which differences of a unit are measured, where it is another one: of psig it is psi.
+    pub fn difference(&self, of: &Unit) -> Option<&Unit> {
+        if !of.has_zero_of_its_own() {
+            return None;
+        }
+        self.all().find(|unit| {
+            unit.dimension == of.dimension
+                && unit.reference == Reference::Differential
+                && unit.offset == 0.0
+                && (unit.scale - of.scale).abs() <= of.scale.abs() * 1e-12
+        })
     }
 
     /// The unit of the size of one and the reference of another: of `bar` and `psig` it is `barg`.

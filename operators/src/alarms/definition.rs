@@ -13,6 +13,7 @@ use ducto_record::{Micros, Quality, TagId, Unit, UnitError, Units, ValueKind};
 use super::classes::{AlarmClass, DEFAULT_CLASS, classes};
 use super::machine::{Behaviour, Truth};
 use super::settings::{Accept, AlarmSettings, AlarmType, OnBadQuality, StateValue, TagAlarms};
+use super::shown;
 use crate::quality::{DifferenceError, difference};
 
 /// When an alarm is raised and cleared.
@@ -43,6 +44,8 @@ pub(super) enum Setpoint {
 pub(super) struct Alarm {
     pub(super) name: Arc<str>,
     pub(super) condition: Condition,
+    /// Of its value and its limit.
+    pub(super) unit: Option<Arc<str>>,
     pub(super) behaviour: Behaviour,
     pub(super) class: Arc<str>,
     pub(super) rows: Rows,
@@ -188,6 +191,7 @@ impl<'a> Definer<'a> {
         let condition = condition?;
         Some(Alarm {
             name: name.as_str().into(),
+            unit: shown::of_condition(&condition, tag, self.units),
             condition,
             behaviour,
             class,

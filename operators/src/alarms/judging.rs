@@ -244,6 +244,7 @@ impl Cold {
             state: to,
             value: state.value,
             limit: alarm.condition.limit(),
+            unit: alarm.unit.clone(),
             quality: Quality(state.quality),
             class: alarm.class.clone(),
             user: by.map(|action| action.user.clone()),

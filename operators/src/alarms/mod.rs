@@ -8,6 +8,7 @@ mod judging;
 mod machine;
 mod samples;
 mod settings;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod verb;
@@ -40,6 +41,7 @@ use definition::{Definer, Rows};
 use events::{Key, row_type};
 use machine::Behaviour;
 use samples::TagAlarmsTransform;
+use shown::Shown;
 use verb::Verb;
 use when::{Compiled, Definition, Expressions, WhenTransform, comparison};
 
@@ -48,7 +50,7 @@ use when::{Compiled, Definition, Expressions, WhenTransform, comparison};
 ///
 /// Each transition gives one row: time, tag (or asset), alarm, occurrence, event (`raised`, `returned`,
 /// `acknowledged`, `reset`), state (A normal, B unacknowledged, C acknowledged, D returned, E and F latched), value
-/// (what is compared with the limit), limit, class, user, first, quality, reason. Samples older than the newest of
+/// (what is compared with the limit), limit, unit (of both), class, user, first, quality, reason. Samples older than the newest of
 /// their tag change nothing. The actions `acknowledge` and `reset` name a `tag` or an `asset`, and an `alarm`.
 ///
 /// Of n conditions at least k: `when: "CAST(a > 1 AS INT) + CAST(b > 1 AS INT) + CAST(c > 1 AS INT) >= 2"`.
@@ -268,6 +270,21 @@ impl AlarmConfig {
             return Err(cx.error("the input has neither an asset nor a tag; `ducto check` shows the place"));
         };
         let micros = |delay: &Option<Spanned<Duration>>| delay.as_ref().map_or(0, |delay| delay.micros());
+        let expressions = match stream {
+            StreamType::Rows(rows) => Expressions::Rows(Box::new(self.compile(when, &rows.schema, cx)?)),
+            StreamType::Samples(_) => Expressions::Samples(
+                schemas(stream, &cx.directory)
+                    .into_iter()
+                    .filter_map(|(kind, schema)| Some((kind?, self.compile(when, &schema, cx).ok()?)))
+                    .collect(),
+                Box::new(SampleView::new(&cx.directory)),
+            ),
+        };
+        let value = match &expressions {
+            Expressions::Rows(compiled) => compiled.shown.as_ref(),
+            Expressions::Samples(kinds, _) => kinds.iter().find_map(|(_, compiled)| compiled.shown.as_ref()),
+        };
+        let shown = value.map(|(value, _)| Shown::of(value, key, &cx.site, &cx.units)).unwrap_or_default();
         let definition = Definition {
             name: name.into(),
             class,
@@ -280,16 +297,7 @@ impl AlarmConfig {
             },
             rows: self.rows(),
             key,
-        };
-        let expressions = match stream {
-            StreamType::Rows(rows) => Expressions::Rows(Box::new(self.compile(when, &rows.schema, cx)?)),
-            StreamType::Samples(_) => Expressions::Samples(
-                schemas(stream, &cx.directory)
-                    .into_iter()
-                    .filter_map(|(kind, schema)| Some((kind?, self.compile(when, &schema, cx).ok()?)))
-                    .collect(),
-                Box::new(SampleView::new(&cx.directory)),
-            ),
+            shown,
         };
         Ok(Box::new(WhenTransform::new(cx.directory.clone(), definition, expressions)))
     }

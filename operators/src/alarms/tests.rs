@@ -246,7 +246,7 @@ W.MODE: {as: int64, alarms: {discrete: {state: 3}}}
     driver.send(14.0, &[sample("W.PV", 14.0, 86.0).quality(68)]);
     assert_eq!(
         driver.lines(),
-        ["12s W.PV deviation 1 raised B 11 10 process 192", "14s W.PV deviation 1 returned D 7 10 process 68"]
+        ["12s W.PV deviation 1 raised B 11 10 psi process 192", "14s W.PV deviation 1 returned D 7 10 psi process 68"]
     );
     for (second, running) in [(20.0, true), (21.0, false), (22.0, true)] {
         driver.put(second, "W.RUN", running);

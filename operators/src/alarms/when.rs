@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::definition::{Counts, Rows};
 use super::events::{EventRow, Key, batch, row_type};
 use super::machine::{Behaviour, Machine, Truth};
+use super::shown::Shown;
 use super::verb::Verb;
 use crate::quality::CLOCK_TOLERANCE;
 
@@ -38,6 +39,7 @@ pub(super) struct Definition {
     pub(super) behaviour: Behaviour,
     pub(super) rows: Rows,
     pub(super) key: Key,
+    pub(super) shown: Shown,
 }
 
 /// For what the expressions are compiled.
@@ -233,6 +235,7 @@ impl WhenTransform {
             state: state.machine.state,
             value: state.value,
             limit: state.limit,
+            unit: self.definition.shown.unit(key),
             quality: Quality(state.quality),
             class: self.definition.class.clone(),
             user: by.map(|action| action.user.clone()),

@@ -17,7 +17,8 @@ use ducto_graph::operator::{
 use ducto_graph::scalar::Duration;
 use ducto_graph::tree::Spanned;
 use ducto_record::{
-    Batch, Checks, Dense, Directory, Micros, Quality, RowType, SavedState, StateError, StreamType, ValueKind, with_role,
+    Batch, Checks, Dense, Directory, Micros, Quality, RowType, SavedState, StateError, StreamType, ValueKind, with_per,
+    with_role,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,12 +70,23 @@ pub fn operator() -> Operator {
     }
 }
 
-fn row_type() -> RowType {
+/// A time as units name it: `min`; an odd one as it was written, `5m`.
+fn time_unit(per: Duration) -> String {
+    match per.micros() {
+        1_000_000 => "s".to_owned(),
+        60_000_000 => "min".to_owned(),
+        3_600_000_000 => "h".to_owned(),
+        86_400_000_000 => "d".to_owned(),
+        _ => per.to_string(),
+    }
+}
+
+fn row_type(per: Duration) -> RowType {
     RowType::new(
         vec![
             with_role(Field::new("tag", DataType::UInt32, false), "tag"),
             // Each row is in its tag's unit per `per`, so the column has none.
-            Field::new("rate", DataType::Float64, true),
+            with_per(Field::new("rate", DataType::Float64, true), &time_unit(per)),
         ],
         &["tag"],
     )
@@ -113,7 +125,7 @@ impl TransformConfig for RateOfChangeConfig {
                     .help("write 2 or more, or leave it out"),
             );
         }
-        Some(vec![Port::main(StreamType::Rows(row_type()))])
+        Some(vec![Port::main(StreamType::Rows(row_type(*self.per)))])
     }
 
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Transform>, BuildError> {
@@ -122,7 +134,7 @@ impl TransformConfig for RateOfChangeConfig {
             per: self.per.micros().max(1) as f64,
             mask: self.accept.mask(),
             min_samples: (*self.min_samples).max(2) as usize,
-            row: row_type(),
+            row: row_type(*self.per),
             directory: cx.directory.clone(),
             state: Dense::new(),
         }))

@@ -88,12 +88,19 @@ impl Point {
     /// The registers, or the bit, of a value. What is larger than the type can say is the largest it can say, as
     /// converters do it; NaN is the sentinel.
     pub(crate) fn registers(&self, value: f64, order: Order) -> Vec<u16> {
+        let mut registers = vec![0; self.kind.registers().into()];
+        // The value is made for the type.
+        let _ = self.kind.encode(order, &self.raw(value), &mut registers);
+        registers
+    }
+
+    fn raw(&self, value: f64) -> Value {
         let raw = match self.scale {
             Scale::One => value,
             Scale::Times(step) => value / step,
             Scale::Range(raw, engineering) => value / engineering * raw,
         };
-        let value = match self.kind.integers() {
+        match self.kind.integers() {
             _ if self.kind == ValueType::Bool => Value::Bool(raw != 0.0),
             None => Value::Float(raw),
             Some(_) if raw.is_nan() => Value::Int(self.sentinel().unwrap_or(0)),
@@ -101,11 +108,26 @@ impl Point {
                 let (low, high) = (*range.start() as f64, *range.end() as f64);
                 Value::Int(raw.round().clamp(low, high) as i64)
             }
+        }
+    }
+
+    /// What a connection makes of the registers of a value: whole numbers where the map has them. `None` where the
+    /// device says that it has no reading, which only what is measured knows.
+    pub(crate) fn received(&self, value: f64, is_measured: bool) -> Option<f64> {
+        let raw = match self.raw(value) {
+            Value::Int(raw) if is_measured && Some(raw) == self.sentinel() => return None,
+            Value::Int(raw) => raw as f64,
+            Value::Float(raw) if self.kind == ValueType::F32 => f64::from(raw as f32),
+            Value::Float(raw) => raw,
+            Value::Bool(raw) => f64::from(u8::from(raw)),
+            // No point is a text, and none has 64 bits.
+            Value::Uint(_) | Value::Text(_) => return None,
         };
-        let mut registers = vec![0; self.kind.registers().into()];
-        // The value was made for the type just above.
-        let _ = self.kind.encode(order, &value, &mut registers);
-        registers
+        Some(match self.scale {
+            Scale::One => raw,
+            Scale::Times(step) => raw * step,
+            Scale::Range(full, engineering) => raw / full * engineering,
+        })
     }
 }
 
@@ -231,5 +253,19 @@ mod tests {
         let nan = point(F32, One).registers(f64::NAN, Order::Abcd);
         assert!(f32::from_bits(u32::from(nan[0]) << 16 | u32::from(nan[1])).is_nan());
         assert_eq!(point(ValueType::Bool, One).registers(1.0, Order::Abcd), [1]);
+    }
+
+    #[test]
+    fn what_is_received_is_what_the_registers_can_hold() {
+        let point = |kind, scale| Point { variable: "X", table: Table::HoldingRegisters, offset: 0, kind, scale };
+        assert_eq!(point(U16, One).received(606.4, true), Some(606.0));
+        assert_eq!(point(U32, One).received(412.7, false), Some(413.0));
+        assert_eq!(point(U16, Times(0.5)).received(245.1, true), Some(245.0));
+        assert_eq!(point(U16, Range(4_095.0, 8_190.0)).received(2_501.0, true), Some(2_502.0));
+        assert_eq!(point(F32, One).received(0.1, true), Some(f64::from(0.1f32)));
+        assert_eq!(point(ValueType::Bool, One).received(1.0, false), Some(1.0));
+        assert_eq!(point(I16, Times(0.1)).received(f64::NAN, true), None);
+        // A count has no "no reading": the device shows the largest.
+        assert_eq!(point(U16, One).received(f64::NAN, false), Some(65_535.0));
     }
 }

@@ -71,8 +71,13 @@ impl Motor {
         if frequency < 1.0 {
             return 0.0;
         }
+        self.current * self.losses(power, frequency).sqrt()
+    }
+
+    /// Heat that it makes, as a share of that at full load: with the square of the current, so that it never idles cold.
+    pub fn losses(&self, power: f64, frequency: f64) -> f64 {
         let load = self.load(power, frequency);
-        self.current * (MAGNETISING.powi(2) + (1.0 - MAGNETISING.powi(2)) * load * load).sqrt()
+        MAGNETISING.powi(2) + (1.0 - MAGNETISING.powi(2)) * load * load
     }
 }
 

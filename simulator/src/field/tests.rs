@@ -129,6 +129,49 @@ fn gas_lock_makes_the_current_fall_and_swing() {
     }
 }
 
+/// The whole signature: less current and rate, and yet a motor that gets hot, since nothing that cools passes by.
+#[test]
+fn gas_lock_heats_the_motor_and_fills_the_annulus() {
+    for (seed, severity) in (0..100).flat_map(|seed| [(seed, 1.0), (seed, 0.6)]) {
+        let mut well = well(seed);
+        run(&mut well, 60, 1.0);
+        let figures =
+            |well: &Well| [well.motor_temperature(), well.intake_pressure(), well.current(), well.rates().liquid()];
+        let [heat, intake, current, rate] = figures(&well);
+        well.set_gas(severity);
+        let mut heats = vec![heat];
+        for minute in 1..=15 {
+            run(&mut well, 60, 1.0);
+            heats.push(well.motor_temperature());
+            let [heat_now, intake_now, current_now, rate_now] = figures(&well);
+            let text = format!("seed {seed}, severity {severity}, minute {minute}: {heats:?}");
+            assert!(heat_now > heat, "{text}");
+            assert!(intake_now > intake, "{text}: {intake_now} psig after {intake}");
+            assert!(current_now < current && rate_now < rate, "{text}: {current_now} A, {rate_now} stb/d");
+        }
+        let risen = heats.last().unwrap() - heat;
+        let least = if severity == 1.0 { 15.0 } else { 3.0 };
+        assert!(risen > least && risen < 260.0, "seed {seed}, severity {severity}: {heats:?}");
+        well.set_gas(0.0);
+        run(&mut well, 3_600, 1.0);
+        assert!((well.motor_temperature() - heat).abs() < 10.0, "seed {seed}: it stays hot");
+    }
+}
+
+#[test]
+fn a_well_that_is_choked_back_heats_its_motor_and_one_that_stands_cools() {
+    for seed in 0..50 {
+        let mut well = well(seed);
+        let heat = well.motor_temperature();
+        well.set_choke(0.0, 10.0);
+        run(&mut well, 1_200, 1.0);
+        assert!(well.motor_temperature() > heat, "seed {seed}: {} after {heat}", well.motor_temperature());
+        well.stop();
+        run(&mut well, 3_600, 1.0);
+        assert!(well.motor_temperature() < heat, "seed {seed}: {} after {heat}", well.motor_temperature());
+    }
+}
+
 #[test]
 fn a_stop_and_a_start_take_their_time() {
     for seed in 0..20 {

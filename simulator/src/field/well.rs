@@ -337,16 +337,15 @@ impl Well {
     }
 
     fn motor_heat_target(&self) -> f64 {
-        let load = self.load();
         let around = self.design.tubing.temperatures[1];
-        // What cools it is the liquid that passes by.
-        let cooling = 0.25 + 0.75 * (self.rate / self.design.rate).min(1.5);
-        around + if self.frequency > 1.0 { 12.0 + (34.0 * load * load / cooling).min(240.0) } else { 0.0 }
-    }
-
-    /// Share of the motor's torque that is used.
-    fn load(&self) -> f64 {
-        self.design.motor.load(self.power, self.frequency)
+        if self.frequency <= 1.0 {
+            return around;
+        }
+        // What cools it is the liquid that passes by; the gas around a locked pump takes up next to nothing.
+        let passes = 0.25 + 0.75 * (self.rate / self.design.rate).min(1.5);
+        let cooling = passes * (1.0 - 0.85 * self.gas_lock);
+        let losses = self.design.motor.losses(self.power, self.frequency);
+        around + 12.0 + (34.0 * losses / cooling).min(240.0)
     }
 
     fn behind_choke(&self) -> f64 {

@@ -9,6 +9,7 @@ mod quantity;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod well_tests;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::events::Reader;
 use super::fields::{EventFields, SeparatorFields, SimulationFields, WellFields, WellsFields};
 use super::quantity::Wanted;
+use super::well_tests;
 use super::{DEFAULT_START, Overrides, Scenario, SeparatorPlan, WellPlan};
 use crate::device::{Equipment, MODELS, Model};
 use crate::field::{ATMOSPHERE, Known};
@@ -61,9 +62,11 @@ pub(super) fn scenario(node: &Node, over: &Overrides, units: &Units, found: &mut
     let mut events = Vec::new();
     for node in part::<Vec<Node>>(node, "events", found).unwrap_or_default() {
         let Some(event) = decode::<EventFields>(&node, found) else { continue };
-        events.extend(Reader { scenario: &scenario, known, units, found }.event(event, node.place));
+        let event = Reader { scenario: &scenario, known, units, found }.event(event, node.place);
+        events.extend(event.map(|event| (event, node.place)));
     }
-    scenario.events = events;
+    well_tests::check(&scenario, &events, found);
+    scenario.events = events.into_iter().map(|(event, _)| event).collect();
     (fields.is_some() && found.len() == before).then_some(scenario)
 }
 

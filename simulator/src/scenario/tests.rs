@@ -159,6 +159,29 @@ events:
 }
 
 #[test]
+fn tests_that_meet_on_one_separator_are_refused() {
+    let text = "\
+simulation: s
+wells: {count: 12}
+separators: {A: {}, T: {test: true}, U: {test: true}}
+events:
+  - {at: 1h, well: WELL-001, event: well_test, for: 4h}
+  - {at: 4h, well: WELL-002, event: well_test, for: 4h}
+  - {at: 4h, well: WELL-003, event: well_test, separator: U, for: 4h}
+  - {at: 9h, every: 8h, well: WELL-004, event: well_test, separator: U, for: 2h}
+  - {at: 12h, every: 12h, well: WELL-005, event: well_test, separator: U, for: 2h}
+  - {at: 1h, well: WELL-01*, event: well_test, separator: A}
+  - {at: 10d, well: WELL-01*, event: well_test, for: 1h}
+  - {well: \"*\", event: well_test, random_every: 1d, for: 1h}
+";
+    insta::assert_snapshot!(read(text).unwrap_err());
+    let one_after_the_other = "
+  - {at: 1h, every: 8h, well: WELL-001, event: well_test, for: 4h}
+  - {at: 5h, every: 8h, well: WELL-002, event: well_test, for: 4h}";
+    assert_eq!(events(one_after_the_other).len(), 2);
+}
+
+#[test]
 fn numbers_that_make_no_field_are_refused() {
     let text = "\
 simulation: s

@@ -137,6 +137,22 @@ events:
 }
 
 #[test]
+fn a_test_separator_has_one_well_at_a_time() {
+    let mut simulation = Simulation::new(built_in(5, 40));
+    let mut tested = 0;
+    for _ in 0..6 * 24 * 60 {
+        simulation.step(600 * SECOND);
+        let routes = &simulation.field().routes;
+        let on_test = routes.iter().filter(|route| **route == 1).count();
+        assert!(on_test <= 1, "{on_test} wells on test after {} s", simulation.elapsed() / SECOND);
+        tested += on_test;
+    }
+    let happenings = simulation.happenings();
+    let left_out = happenings.iter().filter(|happening| happening.text.starts_with("no well test: WELL-")).count();
+    assert!(tested > 1_000 && left_out > 10, "{tested}, {left_out}");
+}
+
+#[test]
 fn transmitters_go_wrong_and_the_truth_does_not() {
     let scenario = scenario(
         "

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ducto_record::{Reference, Unit, Units};
+use ducto_record::Units;
 
 /// What is known of the unit of a part of an expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +84,7 @@ impl Measures<'_> {
         }
         let alike = self.alike(&[left.clone(), right.clone()])?;
         Ok(match self.units.get(a) {
-            Some(unit) if has_zero_of_its_own(unit) => self.difference(a).map_or(Measure::Unknown, Measure::Known),
+            Some(unit) if unit.has_zero_of_its_own() => self.difference(a).map_or(Measure::Unknown, Measure::Known),
             _ => alike,
         })
     }
@@ -104,24 +104,6 @@ impl Measures<'_> {
 
     /// The unit in which differences of `unit` are measured, where it is another one.
     fn difference(&self, unit: &str) -> Option<Arc<str>> {
-        let unit = self.units.get(unit)?;
-        if !has_zero_of_its_own(unit) {
-            return None;
-        }
-        self.units
-            .names()
-            .filter_map(|name| self.units.get(name))
-            .find(|other| {
-                other.dimension == unit.dimension
-                    && other.reference == Reference::Differential
-                    && other.offset == 0.0
-                    && (other.scale - unit.scale).abs() <= unit.scale.abs() * 1e-12
-            })
-            .map(|other| other.symbol.clone())
+        self.units.difference(self.units.get(unit)?).map(|other| other.symbol.clone())
     }
-}
-
-/// Gauge and absolute pressures and temperatures: a difference of two is not one of them.
-fn has_zero_of_its_own(unit: &Unit) -> bool {
-    unit.offset != 0.0 || matches!(unit.reference, Reference::Gauge | Reference::Absolute)
 }

@@ -13,7 +13,7 @@ use crate::interpolate::{Parameters, interpolate};
 use crate::operator::{CheckContext, ConnectionConfig, ConnectionTag};
 use crate::registry::{Scope, SectionCheck};
 use crate::scalar::Name;
-use crate::site::{AssetSettings, ConnectionSettings, ContractDay, SectionValue, Site};
+use crate::site::{AssetSettings, ConnectionSettings, ContractDay, SectionValue, Site, TagSettings};
 use crate::source::Place;
 use crate::tree::{Node, Spanned, shorten};
 
@@ -326,12 +326,19 @@ impl Loader<'_> {
     }
 
     pub(super) fn check_tag_sections(&mut self, site: &Site) {
-        let mut seen: HashSet<*const BTreeMap<&'static str, SectionValue>> = HashSet::new();
-        let mut alike = Alike::default();
-        for tag in &site.tags {
-            if tag.sections.is_empty() || !seen.insert(Arc::as_ptr(&tag.sections)) {
-                continue;
+        // Tags with one definition are looked at once; with overrides some have another.
+        let mut index: HashMap<*const BTreeMap<&'static str, SectionValue>, usize> = HashMap::new();
+        let mut groups: Vec<Vec<&TagSettings>> = Vec::new();
+        for tag in site.tags.iter().filter(|tag| !tag.sections.is_empty()) {
+            let at = *index.entry(Arc::as_ptr(&tag.sections)).or_insert(groups.len());
+            match groups.get_mut(at) {
+                Some(group) => group.push(tag),
+                None => groups.push(vec![tag]),
             }
+        }
+        let mut alike = Alike::default();
+        for group in groups {
+            let Some(tag) = group.first().copied() else { continue };
             let mut found = Diagnostics::new();
             for (name, value) in tag.sections.iter() {
                 if let (Some(section), Some(node)) = (self.registry.section(Scope::Tag, name), tag.definition.get(name))
@@ -341,7 +348,9 @@ impl Loader<'_> {
                     (section.check)(&check, &mut found);
                 }
             }
-            alike.add(&tag.name, found);
+            if !found.is_empty() {
+                alike.add(&group.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(), found);
+            }
         }
         alike.finish("tag", self.diagnostics);
     }
@@ -367,7 +376,7 @@ impl Loader<'_> {
                 diagnostics: &mut found,
             };
             connection.config.check(&tags, &mut cx);
-            alike.add(&connection.asset, found);
+            alike.add(&[&connection.asset], found);
         }
         alike.finish("asset", self.diagnostics);
     }

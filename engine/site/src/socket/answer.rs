@@ -120,7 +120,8 @@ fn act(
         };
         values.insert(name.clone(), value);
     }
-    tracing::info!(verb, ?arguments, user, system_user, reason, "action");
+    let told: Vec<String> = arguments.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    tracing::info!(user, system_user, reason, "action {verb}: {}", told.join(", "));
     let replies = shared.with(|running| running.act(verb, values, user, reason, ACTION)).ok_or_else(stopping)?;
     replies.map_err(|error| Refusal::new(RefusalKind::Unavailable, error.to_string()))
 }

@@ -18,12 +18,14 @@ pub enum Scaling {
 pub enum ScalingError {
     #[error("`{0}` is no number and cannot be scaled: remove the scale or change the type")]
     NotANumber(ValueType),
+    #[error("with the scale {scale} no value can be computed both ways: give a finite number other than 0")]
+    Scale { scale: f64 },
+    #[error("the offset {offset} is not finite: give a number")]
+    Offset { offset: f64 },
+    #[error("`{name}` [{low}, {high}] is no range: give two finite numbers that differ")]
+    Range { name: &'static str, low: f64, high: f64 },
     #[error(
-        "a scale or range holds {0}, with which no value can be computed both ways: give finite numbers, a scale other than 0, and ranges that are not empty"
-    )]
-    Degenerate(f64),
-    #[error(
-        "the sentinel {sentinel:?} is nothing that `{kind}` can hold: write it as the type reads it, such as -1 for an i16 of 0xffff"
+        "the sentinel {sentinel} is nothing that `{kind}` can hold: write it as the type reads it, such as -1 for an i16 of 0xffff"
     )]
     Sentinel { kind: ValueType, sentinel: Value },
     #[error(transparent)]
@@ -106,16 +108,19 @@ impl Conversion {
 
 impl Scaling {
     fn check(&self) -> Result<(), ScalingError> {
-        let numbers = match *self {
-            Self::Linear { scale, offset } => [scale, 1.0 / scale, offset, 0.0],
+        // Both ways: what is divided by must not be 0, nor so small that the quotient is infinite.
+        let divides = |x: f64| x.is_finite() && (1.0 / x).is_finite();
+        match *self {
+            Self::Linear { scale, .. } if !divides(scale) => Err(ScalingError::Scale { scale }),
+            Self::Linear { offset, .. } if !offset.is_finite() => Err(ScalingError::Offset { offset }),
+            Self::Linear { .. } => Ok(()),
             Self::Range { raw, engineering, .. } => {
-                let (raw, engineering) = (raw.1 - raw.0, engineering.1 - engineering.0);
-                [raw, 1.0 / raw, engineering, 1.0 / engineering]
+                let named = [("raw", raw), ("engineering", engineering)];
+                match named.into_iter().find(|(_, (low, high))| !divides(high - low)) {
+                    Some((name, (low, high))) => Err(ScalingError::Range { name, low, high }),
+                    None => Ok(()),
+                }
             }
-        };
-        match numbers.into_iter().find(|x| !x.is_finite()) {
-            Some(bad) => Err(ScalingError::Degenerate(bad)),
-            None => Ok(()),
         }
     }
 
@@ -215,5 +220,27 @@ mod tests {
         assert!(Conversion::new(ValueType::Bool, linear(1.0), &[]).is_err());
         assert!(Conversion::new(ValueType::I16, None, &[Int(65535)]).is_err());
         assert!(Conversion::new(ValueType::I16, None, &[Float(0.5)]).is_err());
+    }
+
+    #[test]
+    fn says_what_was_written() {
+        let text =
+            |kind, scaling, sentinels: &[Value]| Conversion::new(kind, scaling, sentinels).unwrap_err().to_string();
+        let sentinel = text(ValueType::I16, None, &[Int(65535)]);
+        assert!(sentinel.starts_with("the sentinel 65535 is nothing that `i16` can hold: "), "{sentinel}");
+        let empty = text(ValueType::U16, range((5.0, 5.0), (0.0, 1.0), true), &[]);
+        assert_eq!(empty, "`raw` [5, 5] is no range: give two finite numbers that differ");
+        let none = text(ValueType::U16, Some(Scaling::Linear { scale: 0.0, offset: 0.0 }), &[]);
+        assert!(none.starts_with("with the scale 0 "), "{none}");
+        let long = |text: &str| text.parse::<ValueType>().unwrap_err().to_string();
+        for (written, said) in [
+            ("string(126)", "125 registers"),
+            ("utf16(70000)", "1 to 125"),
+            ("string(0)", "1 to 125"),
+            ("bit(16)", "0, the lowest, to 15"),
+            ("string(x)", "is not a type"),
+        ] {
+            assert!(long(written).contains(said), "{}", long(written));
+        }
     }
 }

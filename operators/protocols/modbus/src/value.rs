@@ -91,6 +91,22 @@ impl From<bool> for Value {
     }
 }
 
+/// As people write it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(on) => write!(f, "{on}"),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Uint(number) => write!(f, "{number}"),
+            Self::Float(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "`{text}`"),
+        }
+    }
+}
+
+/// Most registers in one answer, and so in one value.
+const MOST: u16 = 125;
+
 /// A value that does not go into, or come out of, registers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ValueError {
@@ -98,12 +114,18 @@ pub enum ValueError {
     Registers { kind: ValueType, expected: u16, got: usize },
     #[error("register {register:#06x} is no BCD, each hex digit of which is 0 to 9: check the type and the order")]
     Bcd { register: u16 },
-    #[error("{value:?} does not fit `{kind}`: give a value the type can hold")]
+    #[error("{value} does not fit `{kind}`: give a value the type can hold")]
     Unfit { kind: ValueType, value: Value },
     #[error(
         "`{0}` is not a type: use bool, bit(0) to bit(15), i8 to i64, u8 to u64, f16, f32, f64, bcd16, bcd32, or for texts string(n), latin1(n) or utf16(n) of 1 to 125 registers"
     )]
     Type(String),
+    #[error(
+        "`{kind}({given})` cannot be read at once, since a device gives at most {MOST} registers: give 1 to {MOST}, or read the text as several tags"
+    )]
+    Length { kind: String, given: String },
+    #[error("`bit({0})` is no bit of a register: bits are 0, the lowest, to 15")]
+    Bit(String),
     #[error(
         "`{0}` is not an order: use ABCD, DCBA, BADC, CDAB, or for 64 bits ABCDEFGH, HGFEDCBA, BADCFEHG, GHEFCDAB, CDABGHEF, EFGHABCD"
     )]
@@ -184,12 +206,19 @@ impl FromStr for ValueType {
             return Ok(kind);
         }
         let (name, number) = text.strip_suffix(')').and_then(|t| t.split_once('(')).ok_or_else(unknown)?;
-        let number: u8 = number.parse().map_err(|_| unknown())?;
-        match (name, number) {
-            ("bit", 0..=15) => Ok(Self::Bit(number)),
-            ("string", 1..=125) => Ok(Self::String(number.into())),
-            ("latin1", 1..=125) => Ok(Self::Latin1(number.into())),
-            ("utf16", 1..=125) => Ok(Self::Utf16(number.into())),
+        let text = |of: fn(u16) -> Self| match number.parse::<u16>() {
+            Ok(registers @ 1..=MOST) => Ok(of(registers)),
+            _ if number.is_empty() || number.bytes().any(|digit| !digit.is_ascii_digit()) => Err(unknown()),
+            _ => Err(ValueError::Length { kind: name.to_owned(), given: number.to_owned() }),
+        };
+        match name {
+            "bit" => match number.parse::<u8>() {
+                Ok(bit @ 0..=15) => Ok(Self::Bit(bit)),
+                _ => Err(ValueError::Bit(number.to_owned())),
+            },
+            "string" => text(Self::String),
+            "latin1" => text(Self::Latin1),
+            "utf16" => text(Self::Utf16),
             _ => Err(unknown()),
         }
     }

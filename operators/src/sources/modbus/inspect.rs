@@ -16,7 +16,7 @@ use super::Modbus;
 use super::group::quality_of;
 use super::point::{Meaning, Point};
 use super::schedule::Priority;
-use super::shape::{Scan, Shape};
+use super::shape::{OUT_OF_RANGE, Scan, Shape};
 
 /// The requests that read the tags of one connection.
 #[derive(Clone, Debug)]
@@ -248,6 +248,11 @@ pub async fn read_once(client: &mut Client, config: &Modbus, tags: &[Arc<TagSett
             if reading.error.is_none() && reading.value == Value::Null {
                 reading.error = Some(match reading.quality {
                     Quality::SENSOR_FAILURE => "the device says that it has no reading (a sentinel)".to_owned(),
+                    OUT_OF_RANGE => format!(
+                        "the number is out of range, above {}, the most that a tag of whole numbers keeps: give the tag \
+                         `scale: 1`, with which it is a float",
+                        i64::MAX
+                    ),
                     _ => "the registers hold no such value: check the type and the order".to_owned(),
                 });
             }

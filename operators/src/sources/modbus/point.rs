@@ -45,8 +45,9 @@ pub struct TagFields {
     /// Table, where `addressing` is 0 or 1: `coil`, `discrete`, `input` or `holding` (the default).
     table: Option<TableName>,
     /// Type of the value: `bool`, `i8` to `i64`, `u8` to `u64`, `f16`, `f32`, `f64`, `bcd16`, `bcd32`, `bit(3)`; texts
-    /// of so many registers are `string(8)` (two characters a register, UTF-8 or else Latin-1), `latin1(8)` and
-    /// `utf16(8)` (one character a register). Coils and discrete inputs are `bool` without it.
+    /// of so many registers, at most 125, are `string(8)` (two characters a register, UTF-8 or else Latin-1), `latin1(8)` and
+    /// `utf16(8)` (one character a register). Coils and discrete inputs are `bool` without it. A `u64` above
+    /// 2⁶³ − 1 needs a `scale`, be it 1, which makes it a float; without one it is out of range: null and 0 (bad).
     #[serde(rename = "as")]
     kind: Option<Spanned<TypeName>>,
     /// Order of the bytes, where it is not the connection's.
@@ -463,7 +464,7 @@ pub(super) mod tests {
             ("{address: 40001, as: f32, bit: 1}", "E0373", "does not go with `as: f32`"),
             ("{address: 40001, length: 300}", "E0304", "300 characters"),
             ("{address: 40001, as: u16, raw: [0, 1]}", "E0375", "one range"),
-            ("{address: 40001, as: u16, scale: 0}", "E0375", "scale or range"),
+            ("{address: 40001, as: u16, scale: 0}", "E0375", "the scale 0"),
             (
                 "{address: 40001, as: u16, scale: 2, raw: [0, 1], engineering: [0, 1]}",
                 "E0375",
@@ -471,7 +472,10 @@ pub(super) mod tests {
             ),
             ("{address: 40001, as: u16, clamp: true}", "E0375", "`clamp` needs"),
             ("{address: 40001, as: bool, scale: 2}", "E0375", "cannot be scaled"),
-            ("{address: 40001, as: i16, sentinel: 65535}", "E0375", "sentinel"),
+            ("{address: 40001, as: i16, sentinel: 65535}", "E0375", "the sentinel 65535 is"),
+            ("{address: 40001, as: u16, raw: [5, 5], engineering: [0, 1]}", "E0375", "`raw` [5, 5] is no range"),
+            ("{address: 40001, as: string(126)}", "E0302", "125 registers"),
+            ("{address: 40001, as: bit(16)}", "E0302", "no bit of a register"),
         ] {
             let found = read(yaml).map(|point| format!("{point:?}")).expect_err(yaml);
             assert!(found.iter().any(|found| found.starts_with(code) && found.contains(said)), "{yaml}: {found:?}");

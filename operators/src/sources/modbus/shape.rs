@@ -51,6 +51,9 @@ impl Shape {
     }
 }
 
+/// Of a `u64` above what a tag of whole numbers keeps, 2⁶³ − 1: no reading, as infinity is none of a float.
+pub(super) const OUT_OF_RANGE: Quality = Quality::BAD;
+
 /// A scan while it is made: every tag's value, or why there is none.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -115,6 +118,13 @@ impl Scan {
     fn put(&mut self, index: usize, value: Raw) {
         let (column, row) = self.shape.places[index];
         let Column { cells, quality } = &mut self.columns[column];
+        if let (Cells::Int64(_), Raw::Uint(number)) = (&*cells, &value)
+            && i64::try_from(*number).is_err()
+        {
+            // The setting is right, and the number is too: only there is no place for it.
+            quality[row] = OUT_OF_RANGE.0;
+            return;
+        }
         let held = match (cells, value) {
             (Cells::Float64(cells), Raw::Float(value)) => set(cells, row, Some(value)),
             (Cells::Float64(cells), Raw::Int(value)) => set(cells, row, Some(value as f64)),

@@ -306,6 +306,31 @@ fn registers_that_are_not_there_cost_only_their_own_tags() {
     assert!(requests <= 4 * 12, "{requests} requests in about ten scans of three reads");
 }
 
+/// Such a number is right, and so is the setting: a float takes it, a tag of whole numbers says that it is no reading.
+#[test]
+fn a_number_above_what_a_whole_number_keeps_is_a_float_or_out_of_range() {
+    let plant = Plant::new();
+    plant.set(1, 0, ValueType::U64, Raw::Uint(u64::MAX - 7));
+    plant.set(1, 4, ValueType::U64, Raw::Uint(i64::MAX as u64));
+    let polling = Polling::start(
+        &plant.server.local_addr().to_string(),
+        &[(
+            SCAN,
+            &[
+                ("FLOAT", "{address: 40001, as: u64, scale: 1}"),
+                ("TENTHS", "{address: 40001, as: u64, scale: 0.1}"),
+                ("WHOLE", "{address: 40001, as: u64}"),
+                ("GREATEST", "{address: 40005, as: u64}"),
+            ],
+        )],
+    );
+    polling.wait("FLOAT", &Value::Float64(u64::MAX as f64), 192);
+    polling.wait("TENTHS", &Value::Float64(u64::MAX as f64 * 0.1), 192);
+    polling.wait("GREATEST", &Value::Int64(i64::MAX), 192);
+    polling.wait("WHOLE", &Value::Null, 0);
+    assert!(polling.qualities("WHOLE").iter().all(|quality| [32, 0].contains(quality)));
+}
+
 #[test]
 fn a_dead_unit_costs_the_others_little() {
     let plant = Plant::new();

@@ -217,7 +217,8 @@ impl SourceConfig for Replay {
                 source = name,
                 behind = ducto_record::time::format(until),
                 "a recording goes on where it was; windows, checks and alarms that were open there begin anew, so that \
-                 their first rows are of what follows alone: for figures of the whole replay it into a new data folder"
+                 their first rows are of what follows alone: for figures of the whole replay it into a new data folder, \
+                 named with `--data`"
             );
         }
         let patterns: Vec<String> = self.files.iter().map(|file| file.value.clone()).collect();
@@ -321,12 +322,10 @@ impl Feeder for ReplayFeeder {
         self.log_rejected(&recording, logged);
         let rejected = recording.rejected();
         if rejected.total > 0 {
-            let causes = &rejected.causes;
             tracing::warn!(
                 node = self.name(),
                 rejected = rejected.total,
-                ?causes,
-                "samples were left out of the replay"
+                "samples were left out of the replay: {rejected}"
             );
         }
         Ok(())

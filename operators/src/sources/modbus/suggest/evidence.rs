@@ -77,6 +77,11 @@ impl Verdict {
         matches!(self, Self::Fits(_) | Self::Unusual(_) | Self::Outside(_))
     }
 
+    /// Whether the sensor may show just this: a value in its span, 0, or that it has no reading.
+    pub(super) fn may_be_right(&self) -> bool {
+        matches!(self, Self::Fits(_) | Self::Unusual(_) | Self::Zero | Self::NoReading)
+    }
+
     /// Whether it says anything about how the tag should be read.
     pub(super) fn is_telling(&self) -> bool {
         !matches!(self, Self::Zero | Self::NoReading)

@@ -14,6 +14,8 @@ pub struct Finding {
     pub tag: TagId,
     /// What it reads now: `1.13e9, far outside [0, 5000]`.
     pub now: String,
+    /// Whether that may be right all the same: then its peers, or its envelope, speak against it.
+    pub may_be_right: bool,
     pub outcome: Outcome,
 }
 
@@ -76,16 +78,17 @@ pub(super) fn findings(examination: &Examination<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, subject) in examination.survey.subjects.iter().enumerate() {
         let now = || now_text(subject, &examination.verdicts[index]);
+        let may_be_right = examination.verdicts[index].may_be_right();
         if let Some((way, cause)) = examination.proposed.get(&index) {
             let possible = possible(examination, index, way);
             let changes = possible.changes.clone();
             let reason = reason(subject, &now(), &possible, cause);
             let outcome = Outcome::Proposal { changes, possible, cause: cause.clone(), reason };
-            findings.push(Finding { tag: subject.tag.id, now: now(), outcome });
+            findings.push(Finding { tag: subject.tag.id, now: now(), may_be_right, outcome });
         } else if let Some((ways, doubt)) = examination.open.get(&index) {
             let possible = ways.iter().map(|way| possible(examination, index, way)).collect();
             let outcome = Outcome::Open { possible, doubt: *doubt };
-            findings.push(Finding { tag: subject.tag.id, now: now(), outcome });
+            findings.push(Finding { tag: subject.tag.id, now: now(), may_be_right, outcome });
         }
     }
     findings
@@ -184,7 +187,7 @@ fn now_text(subject: &Subject, verdict: &Verdict) -> String {
             let [low, high] = subject.tag.envelope.unwrap_or_default();
             format!("{value}, outside its envelope [{low}, {high}]")
         }
-        Verdict::Fits(_) => value,
+        Verdict::Fits(_) => format!("{value}, inside {range}"),
     }
 }
 
