@@ -199,7 +199,11 @@ impl Poller {
                     self.groups.iter_mut().for_each(|group| group.timing.hurry(now));
                 }
                 if let Some(count) = self.quiet.count(0, "connect", now) {
-                    tracing::warn!(endpoint = self.name, count, "{error}; tried again in {pause:.0?}");
+                    let when = match pause.as_millis() {
+                        0 => "at once".to_owned(),
+                        _ => format!("in {pause:.1?}"),
+                    };
+                    tracing::warn!(endpoint = self.name, count, "{error}; tried again {when}");
                 }
                 let mut state = self.state.lock();
                 state.connects += 1;
@@ -240,7 +244,10 @@ impl Poller {
             let quality = if usable { Quality::COMM_FAILURE } else { self.link.quality() };
             let (samples, missed) = group.pass(quality, now, intake.now());
             self.missed(index, missed, now);
-            self.offer(samples, intake)?;
+            // That it waits for the first connection was said at the start.
+            if quality != Quality::WAITING {
+                self.offer(samples, intake)?;
+            }
         }
         for index in 0..self.tellings.len() {
             let telling = &mut self.tellings[index];

@@ -36,9 +36,7 @@ impl Gateway {
 impl modbus::Device for Gateway {
     fn handle(&self, unit: u8, request: &Request) -> Reply {
         match request {
-            Request::ReadHoldingRegisters { count, .. } if *count > self.longest => {
-                Err(Exception::IllegalDataAddress)
-            }
+            Request::ReadHoldingRegisters { count, .. } if *count > self.longest => Err(Exception::IllegalDataAddress),
             _ => self.registers.handle(unit, request),
         }
     }
@@ -114,7 +112,8 @@ fn a_quarter_behind_a_gateway_is_dead_and_the_others_keep_their_rate() {
             continue;
         }
         let (first, _) = samples[0];
-        let told: Vec<i64> = samples.iter().filter(|(_, quality)| *quality == 24).map(|(time, _)| time - first).collect();
+        let told: Vec<i64> =
+            samples.iter().filter(|(_, quality)| *quality == 24).map(|(time, _)| time - first).collect();
         assert!(told[0] <= 3 * period, "unit {unit}: {samples:?}");
         let span = samples[samples.len() - 1].0 - first;
         assert!(told.len() as i64 <= span / period + 1, "unit {unit}: more than one a scan: {samples:?}");
