@@ -270,7 +270,7 @@ pub struct QueryArgs {
     pub place: DataArgs,
     /// The question, in SQL.
     pub sql: String,
-    /// How rows are written; by the ending of `--output` (`.parquet`, `.csv`, `.json`, `.txt`) where there is one, else `table`.
+    /// How rows are written; by the ending of `--output` where there is one, else `table`.
     #[arg(long)]
     pub format: Option<QueryFormat>,
     /// File that the rows go to.
