@@ -291,9 +291,7 @@ impl Shown<'_> {
             }
             Language::Spanish => {
                 let (asset, answer) = if one { ("activo", "responde") } else { ("activos", "responden") };
-                format!(
-                    "{site}: {answering} de {of_assets} {asset} {answer}, {good} de {of_tags} tags con calidad buena\n"
-                )
+                format!("{site}: {answering} de {of_assets} {asset} {answer}, {good} de {of_tags} tags buenos\n")
             }
         });
         text

@@ -66,16 +66,16 @@ pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> 
     text
 }
 
-/// A text so far in from the left as lines of the terminal, each behind the first a little further in.
+/// A text so far in from the left as lines of the terminal. What is said of a name goes on a little further in.
 fn set_in(text: &str, depth: usize) -> String {
-    let room = usize::from(screen::size().0).saturating_sub(depth + 4).max(20);
-    // Only the first break is of spaces that mean something: a name and what is said of it.
-    let (name, rest) = text.split_once("  ").map_or(("", text), |(name, rest)| (name, rest));
-    let name = if name.is_empty() { String::new() } else { format!("{name}  ") };
-    let parts = wrapped(rest, room.saturating_sub(name.chars().count()).max(20));
+    let width = usize::from(screen::size().0);
+    // A name stands before two spaces.
+    let (name, rest) = text.split_at(text.find("  ").map_or(0, |at| at + 2));
+    let further = if name.is_empty() { depth } else { depth + 4 };
+    let parts = wrapped(rest, width.saturating_sub(depth.max(further) + name.chars().count()).max(20));
     let lines = parts.iter().enumerate().map(|(at, part)| match at {
         0 => format!("{}{name}{part}\n", " ".repeat(depth)),
-        _ => format!("{}{part}\n", " ".repeat(depth + 4)),
+        _ => format!("{}{part}\n", " ".repeat(further)),
     });
     lines.collect()
 }
