@@ -17,6 +17,7 @@ pub mod files;
 mod folder;
 mod historian;
 mod hour;
+mod journal;
 mod manifest;
 mod order;
 mod parquet_file;
@@ -34,6 +35,7 @@ pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, correct
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
+pub use journal::{Journal, JournalReader, Opened, Problem};
 pub use manifest::{FileEntry, Level, Manifest};
 pub use recover::recover;
 pub use snapshot::Snapshot;
