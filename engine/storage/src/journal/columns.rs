@@ -112,9 +112,10 @@ fn whole(from: &mut HalvesRead<'_>, rows: usize) -> Result<impl Iterator<Item = 
 /// The value as a whole number of the scale's parts, where nothing is lost.
 #[inline]
 fn scaled(value: f64, scale: f64) -> Option<i64> {
-    let whole = (value * scale).round_ties_even();
-    // The division is what reading does, so that bits, the sign of a zero among them, come back or are refused.
-    (whole.abs() < EXACT && (whole / scale).to_bits() == value.to_bits()).then_some(whole as i64)
+    let rounded = (value * scale).round_ties_even();
+    let whole = rounded as i64;
+    // What reading does, so that every bit comes back, or the value is refused: -0.0, NaN and whatever was rounded.
+    (rounded.abs() < EXACT && (whole as f64 / scale).to_bits() == value.to_bits()).then_some(whole)
 }
 
 const RAW: u8 = 0xff;
@@ -149,9 +150,12 @@ fn floats(from: &mut HalvesRead<'_>, rows: usize) -> Result<Vec<f64>> {
 }
 
 fn put_bits(to: &mut Halves, bits: &BooleanBuffer) {
-    to.dense.extend(bits.iter().collect::<Vec<_>>().chunks(8).map(|bits| {
-        bits.iter().enumerate().fold(0, |byte, (at, &bit)| byte | u8::from(bit) << at)
-    }));
+    to.dense.extend(
+        bits.iter()
+            .collect::<Vec<_>>()
+            .chunks(8)
+            .map(|bits| bits.iter().enumerate().fold(0, |byte, (at, &bit)| byte | u8::from(bit) << at)),
+    );
 }
 
 fn bits(from: &mut HalvesRead<'_>, rows: usize) -> Result<BooleanBuffer> {

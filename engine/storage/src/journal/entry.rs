@@ -91,17 +91,27 @@ pub(super) struct Encoder {
     layouts: HashMap<usize, (u64, Arc<Layout>)>,
     /// Layouts met since the last call of [`Encoder::take_layouts`], as they will be read.
     new: Vec<u8>,
-    /// Those of the call before.
-    again: Vec<u8>,
+    /// Those to be written again, with the length of the segment from which on.
+    again: Vec<(u64, Vec<u8>)>,
 }
 
+/// How far from the first the last copy of a layout is: more than what one bad spot of a disk takes.
+const FAR: u64 = 64 << 10;
+
 impl Encoder {
-    /// Layouts to be written before the entries encoded since the last call, those that are new twice: here and with
-    /// the next. Without its layout a scan cannot be read, so one damaged spot must not cost all that follow.
-    pub(super) fn take_layouts(&mut self) -> Vec<u8> {
+    /// Layouts to be written before the entries encoded since the last call, with the segment's length so far. Without
+    /// its layout a scan cannot be read, and one damaged place must not cost all that follow: so each is written thrice,
+    /// at once, with the next entries, and far behind.
+    pub(super) fn take_layouts(&mut self, length: u64) -> Vec<u8> {
+        let (due, later): (Vec<_>, Vec<_>) = self.again.drain(..).partition(|(from, _)| *from <= length);
+        self.again = later;
+        let mut layouts: Vec<u8> = due.into_iter().flat_map(|(_, layouts)| layouts).collect();
         let new = std::mem::take(&mut self.new);
-        let mut layouts = std::mem::replace(&mut self.again, new.clone());
-        layouts.extend(new);
+        if !new.is_empty() {
+            self.again.push((0, new.clone()));
+            self.again.push((length + FAR, new.clone()));
+            layouts.extend(new);
+        }
         layouts
     }
 

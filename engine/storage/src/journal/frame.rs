@@ -168,8 +168,7 @@ pub(super) fn find(seed: u64, bytes: &[u8]) -> Option<usize> {
     let magic = MAGIC.to_le_bytes();
     (0..bytes.len().saturating_sub(HEAD)).filter(|at| bytes[*at..].starts_with(&magic)).find(|at| {
         let rest = &bytes[*at..];
-        Head::read(rest).is_some_and(|head| {
-            rest.get(..HEAD + head.content()).is_some_and(|frame| head.holds(seed, frame))
-        })
+        Head::read(rest)
+            .is_some_and(|head| rest.get(..HEAD + head.content()).is_some_and(|frame| head.holds(seed, frame)))
     })
 }

@@ -189,7 +189,7 @@ impl Journal {
                 }
             }
             let epochs = (first.epoch, before.0);
-            let layouts = open.encoder.take_layouts();
+            let layouts = open.encoder.take_layouts(open.file.length() + self.out.len() as u64);
             if !layouts.is_empty() {
                 let halves = Halves { dense: layouts, noise: Vec::new() };
                 open.frames.put(&mut self.out, Kind::Layouts, epochs, &halves);

@@ -124,11 +124,7 @@ impl JournalReader {
 }
 
 /// The entries of a frame.
-pub(super) fn entries(
-    decoder: &mut Decoder,
-    halves: &Halves,
-    first: Epoch,
-) -> Result<VecDeque<Entry>, Malformed> {
+pub(super) fn entries(decoder: &mut Decoder, halves: &Halves, first: Epoch) -> Result<VecDeque<Entry>, Malformed> {
     let mut from = HalvesRead { dense: Cursor(&halves.dense), noise: Cursor(&halves.noise) };
     let mut before: (Epoch, Micros) = (first, 0);
     let mut entries = VecDeque::new();

@@ -12,8 +12,8 @@ use super::bytes::Malformed;
 use super::columns::Halves;
 use super::entry::{Decoder, Translation};
 use super::frame::{self, FrameWriter, Kind};
-use super::segment::{self, BadHead, Scan};
 use super::reader;
+use super::segment::{self, BadHead, Scan};
 use crate::error::{FileError, StorageError};
 use crate::files;
 
@@ -27,7 +27,7 @@ pub struct Problem {
     pub what: String,
     /// Where it lies now, for a person to look at.
     pub set_aside: Option<PathBuf>,
-    /// Epochs that are gone.
+    /// Epochs that are gone, first and last; [`Epoch::MAX`] where nothing tells the last.
     pub lost: Option<(Epoch, Epoch)>,
 }
 
@@ -35,6 +35,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`: {}", self.path.display(), self.what)?;
         match self.lost {
+            Some((first, Epoch::MAX)) => write!(f, "; entries from {first} on are lost")?,
             Some((first, last)) if first == last => write!(f, "; entry {first} is lost")?,
             Some((first, last)) => write!(f, "; entries {first} to {last} are lost")?,
             None => write!(f, "; no entry is lost")?,
@@ -54,12 +55,7 @@ pub(super) struct Repaired {
 
 /// Tries everything in `folder`, and puts aside what does not hold.
 pub(super) fn repair(folder: &Path, directory: &Directory) -> Result<Repaired, StorageError> {
-    let mut repair = Repair {
-        folder,
-        damaged: folder.join(DAMAGED),
-        problems: Vec::new(),
-        names: HashMap::new(),
-    };
+    let mut repair = Repair { folder, damaged: folder.join(DAMAGED), problems: Vec::new(), names: HashMap::new() };
     let own = segment::names(directory);
     repair.names.insert(xxh3_64(&own), own);
     repair.foreign()?;
@@ -67,19 +63,31 @@ pub(super) fn repair(folder: &Path, directory: &Directory) -> Result<Repaired, S
     for (_, path) in &listed {
         repair.learn(path)?;
     }
+    let oldest = listed.first().map_or(0, |(first, _)| *first);
     let mut segments = Vec::new();
     let mut last: Option<(Epoch, Micros)> = None;
     for (first, path) in listed {
-        let Some(found) = repair.segment(first, &path, directory)? else { continue };
+        let known = repair.problems.len();
+        let Some(found) = repair.segment(first, &path, directory)? else {
+            // Unless a later segment tells, nobody knows how far it went.
+            if let Some(problem) = repair.problems.get_mut(known..).and_then(<[_]>::first_mut) {
+                problem.lost = Some((last.map_or(oldest, |(epoch, _)| epoch + 1), Epoch::MAX));
+            }
+            continue;
+        };
         for (from, to) in found.epochs {
-            let expected = last.map(|(epoch, _)| epoch + 1);
-            if let Some(expected) = expected.filter(|expected| from > *expected) {
-                repair.problems.push(Problem {
-                    path: path.clone(),
-                    what: "entries before these are missing".to_owned(),
-                    set_aside: None,
-                    lost: Some((expected, from - 1)),
-                });
+            let expected = last.map_or(oldest, |(epoch, _)| epoch + 1);
+            if from > expected {
+                let told = repair.problems.iter_mut().find(|problem| problem.lost == Some((expected, Epoch::MAX)));
+                match told {
+                    Some(problem) => problem.lost = Some((expected, from - 1)),
+                    None => repair.problems.push(Problem {
+                        path: path.clone(),
+                        what: "entries before these are missing".to_owned(),
+                        set_aside: None,
+                        lost: Some((expected, from - 1)),
+                    }),
+                }
             }
             if last.is_none_or(|(epoch, _)| to > epoch) {
                 last = Some((to, found.time));
@@ -152,18 +160,13 @@ impl Repair<'_> {
         Ok(())
     }
 
-    fn segment(
-        &mut self,
-        first: Epoch,
-        path: &Path,
-        directory: &Directory,
-    ) -> Result<Option<Found>, StorageError> {
+    fn segment(&mut self, first: Epoch, path: &Path, directory: &Directory) -> Result<Option<Found>, StorageError> {
         let bytes = segment::read(path)?;
         let scan = match segment::scan(&bytes) {
             Ok(scan) => scan,
             Err(bad @ BadHead::Newer(_)) => return Err(segment::unreadable(path, &bad)),
-            Err(BadHead::Foreign) if bytes.is_empty() => {
-                // A process stopped before the first write.
+            Err(BadHead::Foreign) if bytes.len() < segment::HEAD || bytes.iter().all(|byte| *byte == 0) => {
+                // A process stopped before its first write was on disk: nobody was told that it was.
                 files::remove(path)?;
                 return Ok(None);
             }
@@ -178,21 +181,19 @@ impl Repair<'_> {
         };
         let names_stand = scan.frames.first().is_some_and(|placed| placed.head.kind == Kind::Names);
         let (good, found) = self.read(&scan, &bytes, &names, directory);
-        if scan.gaps.is_empty() && names_stand && good.len() == scan.frames.len() {
+        if scan.gaps.is_empty() && names_stand && good.len() + 1 == scan.frames.len() {
             if let Some(tail) = scan.tail {
                 self.cut(path, &bytes, tail)?;
             }
             return Ok(Some(Found { bytes: scan.tail.map_or(bytes.len() as u64, |tail| tail.offset), ..found }));
         }
-        // Rewritten without what does not hold; the old one is kept beside.
+        // Rewritten without what does not hold, layouts first; the old one is kept beside.
         let mut whole = bytes[..segment::HEAD].to_vec();
         let halves = Halves { dense: names, noise: Vec::new() };
         FrameWriter::new(scan.head.seed).put(&mut whole, Kind::Names, (first, first), &halves);
         for placed in good {
-            if placed.head.kind != Kind::Names {
-                let at = placed.offset as usize;
-                whole.extend_from_slice(&bytes[at..at + placed.length]);
-            }
+            let at = placed.offset as usize;
+            whole.extend_from_slice(&bytes[at..at + placed.length]);
         }
         let to = self.place(path)?;
         let mut copy = files::create(&to)?;
@@ -209,19 +210,14 @@ impl Repair<'_> {
         Ok(Some(Found { bytes: whole.len() as u64, ..found }))
     }
 
-    /// Reads every entry: a frame may hold what cannot be understood though its checksum does.
-    fn read(
-        &self,
-        scan: &Scan,
-        bytes: &[u8],
-        names: &[u8],
-        directory: &Directory,
-    ) -> (Vec<segment::Placed>, Found) {
+    /// Reads every entry, with the layouts of the whole segment, which are in it more than once: a frame may hold what cannot be understood though its checksum does.
+    fn read(&self, scan: &Scan, bytes: &[u8], names: &[u8], directory: &Directory) -> (Vec<segment::Placed>, Found) {
         let mut found = Found { bytes: 0, epochs: Vec::new(), time: Micros::MIN };
         let mut good = Vec::new();
         let Ok(translation) = Translation::read(names, directory) else { return (good, found) };
         let mut decoder = Decoder::new(translation);
-        for placed in &scan.frames {
+        let layouts = scan.frames.iter().filter(|placed| placed.head.kind == Kind::Layouts);
+        for placed in layouts.chain(scan.frames.iter().filter(|placed| placed.head.kind == Kind::Entries)) {
             let at = placed.offset as usize;
             let halves = placed.head.halves(&bytes[at..at + placed.length]);
             let read = halves.ok_or(Malformed("it cannot be unpacked")).and_then(|halves| match placed.head.kind {
