@@ -10,6 +10,7 @@ mod commit;
 #[cfg(test)]
 mod crash_tests;
 mod dataset;
+pub mod disk;
 mod error;
 #[cfg(test)]
 mod faults;
