@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ducto_record::time::SECOND;
 use ducto_record::{Directory, Entry, Layout, Origin, Part, Samples, Tag, ValueKind, Values};
 use ducto_storage::Journal;
+use ducto_storage::disk::Disk;
 use field_day::{cpu, second};
 use rustix::time::ClockId;
 
@@ -27,7 +28,7 @@ fn main() {
     let directory = Arc::new(builder.build());
     for form in forms {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(folder.path(), &directory).unwrap().journal;
+        let mut journal = Journal::open(&Disk::default(), folder.path(), &directory).unwrap().journal;
         let mut spent = Duration::ZERO;
         let mut longest = Duration::ZERO;
         for s in 0..seconds {

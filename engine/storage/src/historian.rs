@@ -10,6 +10,7 @@ use ducto_record::{Batch, Directory, Micros};
 
 use crate::appender::{ALONE, AppenderId};
 use crate::dataset::DatasetConfig;
+use crate::disk::Disk;
 use crate::error::{AppendError, StorageError};
 use crate::folder::DataFolder;
 use crate::manifest::Manifest;
@@ -109,6 +110,7 @@ pub(crate) struct State {
 
 pub(crate) struct Shared {
     pub(crate) config: DatasetConfig,
+    pub(crate) disk: Disk,
     pub(crate) data: PathBuf,
     pub(crate) name: Arc<str>,
     state: Mutex<State>,
@@ -264,6 +266,7 @@ impl Historian {
         };
         let shared = Arc::new(Shared {
             config,
+            disk: folder.disk().clone(),
             data: folder.path().to_owned(),
             name: name.clone(),
             state: Mutex::new(state),

@@ -12,9 +12,6 @@ mod crash_tests;
 mod dataset;
 pub mod disk;
 mod error;
-#[cfg(test)]
-mod faults;
-pub mod files;
 mod folder;
 mod historian;
 mod hour;

@@ -13,7 +13,7 @@ use ducto_graph::scalar::ByteSize;
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros};
 use ducto_storage::FileError;
-use ducto_storage::files::{self, AppendedFile};
+use ducto_storage::disk::{AppendedFile, Disk};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -128,7 +128,7 @@ struct Output {
 
 impl Output {
     fn open(path: &Path, header: Vec<u8>) -> Result<Self, FileSinkError> {
-        let mut file = AppendedFile::open(path)?;
+        let mut file = Disk::default().append(path)?;
         let length = whole_lines(&file)?;
         if length < file.length() {
             tracing::warn!(path = %path.display(), "the last line was cut short by a crash and is removed");
@@ -158,7 +158,7 @@ impl Output {
     fn rotate(&mut self, now: Micros) -> Result<(), FileSinkError> {
         self.file.sync()?;
         let path = self.file.path().to_owned();
-        files::rename(&path, &dated(&path, now))?;
+        Disk::default().rename(&path, &dated(&path, now))?;
         *self = Self::open(&path, std::mem::take(&mut self.header))?;
         Ok(())
     }

@@ -14,13 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::{Opening, RealStorage, Storage, StoredFile};
 
 /// Something that goes wrong at an operation.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// It fails, and does nothing.
-    Error(io::ErrorKind),
+    /// It fails with this number, and does nothing.
+    Error(Errno),
     /// A write takes half of its bytes; anything else is done.
     Short,
     /// It takes this long.
@@ -34,7 +36,8 @@ pub enum Fault {
 pub enum Cut {
     /// Nothing.
     Strict,
-    /// For each folder and file this or that, by chance.
+    /// By chance all names or only those that were synced, as a file system with a journal does; and of each file's
+    /// content some.
     Chance(u64),
     /// Everything: as when the process alone is killed.
     Kind,
@@ -53,7 +56,7 @@ struct Durable {
     length: u64,
 }
 
-type Trigger = Box<dyn Fn(&'static str, &Path) -> Option<Fault> + Send>;
+type Trigger = Box<dyn Fn(u64, &'static str, &Path) -> Option<Fault> + Send>;
 
 #[derive(Default)]
 struct State {
@@ -142,8 +145,8 @@ impl SimulatedStorage {
         self.lock().planned.insert(operation, fault);
     }
 
-    /// Asked before every operation, with its verb and path; replaces the one before.
-    pub fn set_trigger(&self, trigger: impl Fn(&'static str, &Path) -> Option<Fault> + Send + 'static) {
+    /// Asked before every operation, with its number, verb and path; replaces the one before.
+    pub fn set_trigger(&self, trigger: impl Fn(u64, &'static str, &Path) -> Option<Fault> + Send + 'static) {
         self.lock().trigger = Some(Box::new(trigger));
     }
 
@@ -169,7 +172,7 @@ impl SimulatedStorage {
         let number = state.operations;
         state.operations += 1;
         let planned = state.planned.remove(&number);
-        let fault = planned.or_else(|| state.trigger.as_ref().and_then(|trigger| trigger(verb, path)));
+        let fault = planned.or_else(|| state.trigger.as_ref().and_then(|trigger| trigger(number, verb, path)));
         if matches!(fault, Some(Fault::PowerOff)) {
             state.off = true;
         }
@@ -178,7 +181,7 @@ impl SimulatedStorage {
         }
         drop(state);
         match fault {
-            Some(Fault::Error(kind)) => Err(kind.into()),
+            Some(Fault::Error(errno)) => Err(errno.into()),
             Some(Fault::Slow(time)) => {
                 std::thread::sleep(time);
                 Ok(None)
@@ -211,13 +214,7 @@ impl SimulatedStorage {
     /// # Errors
     /// When the real file system fails.
     pub fn restart(&self, cut: Cut) -> io::Result<()> {
-        let mut chance = Chance {
-            cut,
-            state: match cut {
-                Cut::Chance(seed) => seed | 1,
-                _ => 1,
-            },
-        };
+        let mut chance = Chance::of(cut);
         if cut != Cut::Kind {
             let left = self.0.attic.join("left");
             fs::create_dir_all(&left)?;
@@ -237,7 +234,7 @@ impl SimulatedStorage {
     /// Builds in `to` what is left of a folder. `live` says where each folder is that is there now.
     fn rebuild(&self, folder: u64, live: &HashMap<u64, PathBuf>, to: &Path, chance: &mut Chance) -> io::Result<()> {
         let synced = self.lock().folders.get(&folder).cloned().unwrap_or_default();
-        let names = match live.get(&folder).filter(|_| chance.keeps()) {
+        let names = match live.get(&folder).filter(|_| chance.keeps_names) {
             Some(path) => listing(path)?,
             None => synced,
         };
@@ -250,6 +247,10 @@ impl SimulatedStorage {
                 Node::File(number) => {
                     let durable = self.lock().files.get(&number).map_or(0, |durable| durable.length);
                     let source = self.attic(number);
+                    if !source.exists() {
+                        // A lock, or whatever else was not written through this storage.
+                        continue;
+                    }
                     let copy = to.join(&name);
                     fs::copy(&source, &copy)?;
                     let length = fs::metadata(&source)?.len();
@@ -286,20 +287,24 @@ fn paths_of_folders(folder: &Path, paths: &mut HashMap<u64, PathBuf>) -> io::Res
 
 struct Chance {
     cut: Cut,
+    /// Whether names that were not synced are there all the same.
+    keeps_names: bool,
     state: u64,
 }
 
 impl Chance {
+    fn of(cut: Cut) -> Self {
+        let Cut::Chance(seed) = cut else { return Self { cut, keeps_names: false, state: 1 } };
+        // Seeds that lie beside each other are to lead far apart.
+        let state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        Self { cut, keeps_names: state >> 63 == 0, state }
+    }
+
     fn next(&mut self) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
         self.state
-    }
-
-    /// Whether what was not synced is there all the same.
-    fn keeps(&mut self) -> bool {
-        matches!(self.cut, Cut::Chance(_)) && self.next() % 2 == 0
     }
 
     /// How many of so many bytes.

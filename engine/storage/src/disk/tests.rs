@@ -137,7 +137,7 @@ fn planned_faults_come_when_they_are_due() {
     let path = bench.root.join("log");
     let mut file = bench.disk.append(&path).unwrap();
     let next = bench.storage.operations();
-    bench.storage.plan(next, Fault::Error(std::io::ErrorKind::Interrupted));
+    bench.storage.plan(next, Fault::Error(rustix::io::Errno::INTR));
     bench.storage.plan(next + 1, Fault::Short);
     file.append(b"whole").unwrap();
     holds(&bench.root, &[("log", "whole")]);

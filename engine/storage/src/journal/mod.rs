@@ -22,8 +22,8 @@ use std::sync::Arc;
 use ducto_record::{Directory, Entry, Epoch, Micros};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::disk::{AppendedFile, Disk};
 use crate::error::StorageError;
-use crate::files::{self, AppendedFile};
 use bytes::Malformed;
 use columns::Halves;
 use entry::Encoder;
@@ -46,6 +46,7 @@ struct Kept {
 /// Writes the journal of a site.
 #[derive(Debug)]
 pub struct Journal {
+    disk: Disk,
     folder: PathBuf,
     directory: Arc<Directory>,
     segments: VecDeque<Kept>,
@@ -80,10 +81,11 @@ impl Journal {
     ///
     /// # Errors
     /// When the folder cannot be read or written, and for segments of a newer format: these are not touched.
-    pub fn open(folder: &Path, directory: &Arc<Directory>) -> Result<Opened, StorageError> {
-        files::create_folder(folder)?;
-        let repaired = repair::repair(folder, directory)?;
+    pub fn open(disk: &Disk, folder: &Path, directory: &Arc<Directory>) -> Result<Opened, StorageError> {
+        disk.create_folder(folder)?;
+        let repaired = repair::repair(disk, folder, directory)?;
         let journal = Self {
+            disk: disk.clone(),
             folder: folder.to_owned(),
             directory: directory.clone(),
             segments: repaired.segments.into(),
@@ -147,7 +149,7 @@ impl Journal {
         open.file.append(&self.out)?;
         open.file.sync()?;
         if begins {
-            files::sync_folder(&self.folder)?;
+            self.disk.sync_folder(&self.folder)?;
             let path = open.file.path().to_owned();
             // One begun with the same epoch held nothing that counted.
             self.segments.retain(|segment| segment.path != path);
@@ -163,7 +165,7 @@ impl Journal {
 
     fn begin(&mut self, first: Epoch) -> Result<Open, StorageError> {
         let path = segment::path(&self.folder, first);
-        let mut file = AppendedFile::open(&path)?;
+        let mut file = self.disk.append(&path)?;
         if file.length() > 0 {
             file.cut(0)?;
         }
@@ -207,7 +209,7 @@ impl Journal {
     pub fn forget(&mut self, epoch: Epoch) -> Result<(), StorageError> {
         while self.segments.get(1).is_some_and(|next| next.first <= epoch.saturating_add(1)) {
             if let Some(oldest) = self.segments.front() {
-                files::remove(&oldest.path)?;
+                self.disk.remove(&oldest.path)?;
             }
             self.segments.pop_front();
         }

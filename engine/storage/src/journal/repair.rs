@@ -14,8 +14,8 @@ use super::entry::{Decoder, Translation};
 use super::frame::{self, FrameWriter, Kind};
 use super::reader;
 use super::segment::{self, BadHead, Scan};
+use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-use crate::files;
 
 /// Where damaged files and pieces of files go.
 const DAMAGED: &str = "damaged";
@@ -54,8 +54,9 @@ pub(super) struct Repaired {
 }
 
 /// Tries everything in `folder`, and puts aside what does not hold.
-pub(super) fn repair(folder: &Path, directory: &Directory) -> Result<Repaired, StorageError> {
-    let mut repair = Repair { folder, damaged: folder.join(DAMAGED), problems: Vec::new(), names: HashMap::new() };
+pub(super) fn repair(disk: &Disk, folder: &Path, directory: &Directory) -> Result<Repaired, StorageError> {
+    let mut repair =
+        Repair { disk, folder, damaged: folder.join(DAMAGED), problems: Vec::new(), names: HashMap::new() };
     let own = segment::names(directory);
     repair.names.insert(xxh3_64(&own), own);
     repair.foreign()?;
@@ -108,6 +109,7 @@ struct Found {
 }
 
 struct Repair<'a> {
+    disk: &'a Disk,
     folder: &'a Path,
     damaged: PathBuf,
     problems: Vec<Problem>,
@@ -118,7 +120,7 @@ struct Repair<'a> {
 impl Repair<'_> {
     /// A place for something damaged, not taken yet.
     fn place(&self, path: &Path) -> Result<PathBuf, StorageError> {
-        files::create_folder(&self.damaged)?;
+        self.disk.create_folder(&self.damaged)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let free = (0..).map(|at| self.damaged.join(format!("{name}.{at}"))).find(|path| !path.exists());
         Ok(free.unwrap_or_else(|| self.damaged.join(name)))
@@ -126,9 +128,9 @@ impl Repair<'_> {
 
     fn set_aside(&mut self, path: &Path, what: &str) -> Result<(), StorageError> {
         let to = self.place(path)?;
-        files::rename(path, &to)?;
-        files::sync_folder(&self.damaged)?;
-        files::sync_folder(self.folder)?;
+        self.disk.rename(path, &to)?;
+        self.disk.sync_folder(&self.damaged)?;
+        self.disk.sync_folder(self.folder)?;
         self.problems.push(Problem { path: path.to_owned(), what: what.to_owned(), set_aside: Some(to), lost: None });
         Ok(())
     }
@@ -161,13 +163,13 @@ impl Repair<'_> {
     }
 
     fn segment(&mut self, first: Epoch, path: &Path, directory: &Directory) -> Result<Option<Found>, StorageError> {
-        let bytes = segment::read(path)?;
+        let bytes = self.disk.read(path)?;
         let scan = match segment::scan(&bytes) {
             Ok(scan) => scan,
             Err(bad @ BadHead::Newer(_)) => return Err(segment::unreadable(path, &bad)),
             Err(BadHead::Foreign) if bytes.len() < segment::HEAD || bytes.iter().all(|byte| *byte == 0) => {
                 // A process stopped before its first write was on disk: nobody was told that it was.
-                files::remove(path)?;
+                self.disk.remove(path)?;
                 return Ok(None);
             }
             Err(BadHead::Foreign) => {
@@ -196,11 +198,11 @@ impl Repair<'_> {
             whole.extend_from_slice(&bytes[at..at + placed.length]);
         }
         let to = self.place(path)?;
-        let mut copy = files::create(&to)?;
+        let mut copy = self.disk.create(&to)?;
         copy.write(&bytes)?;
         copy.sync()?;
-        files::sync_folder(&self.damaged)?;
-        files::replace(path, &whole)?;
+        self.disk.sync_folder(&self.damaged)?;
+        self.disk.replace(path, &whole)?;
         self.problems.push(Problem {
             path: path.to_owned(),
             what: format!("{} damaged places", scan.gaps.len().max(1)),
@@ -251,13 +253,13 @@ impl Repair<'_> {
             None
         } else {
             let to = self.place(path)?;
-            let mut copy = files::create(&to)?;
+            let mut copy = self.disk.create(&to)?;
             copy.write(torn)?;
             copy.sync()?;
-            files::sync_folder(&self.damaged)?;
+            self.disk.sync_folder(&self.damaged)?;
             Some(to)
         };
-        let mut file = files::AppendedFile::open(path)?;
+        let mut file = self.disk.append(path)?;
         file.cut(tail.offset)?;
         file.sync()?;
         self.problems.push(Problem {

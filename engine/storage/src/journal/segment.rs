@@ -107,11 +107,6 @@ pub(super) struct Scan {
     pub(super) tail: Option<Gap>,
 }
 
-/// Reads a file whole. A segment is bounded, and read whole only when a site starts or a person looks.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
-    std::fs::read(path).map_err(|error| FileError::new("read", path, error).into())
-}
-
 pub(super) fn scan(bytes: &[u8]) -> Result<Scan, BadHead> {
     let head = head(bytes)?;
     let mut scan = Scan { head, frames: Vec::new(), gaps: Vec::new(), tail: None };

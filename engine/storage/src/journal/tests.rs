@@ -16,6 +16,7 @@ use ducto_record::{
 use proptest::prelude::*;
 
 use super::{Journal, Opened, Problem, frame, segment};
+use crate::disk::{Cut, Disk, Fault, SimulatedStorage};
 use crate::error::StorageError;
 
 fn directory(names: impl IntoIterator<Item = impl AsRef<str>>) -> Arc<Directory> {
@@ -33,7 +34,7 @@ fn tags() -> Arc<Directory> {
 }
 
 fn open(folder: &Path, directory: &Arc<Directory>) -> Opened {
-    Journal::open(folder, directory).unwrap()
+    Journal::open(&Disk::default(), folder, directory).unwrap()
 }
 
 fn entries(journal: &Journal, position: Epoch) -> Vec<Entry> {
@@ -371,7 +372,105 @@ fn a_newer_format_is_refused_and_untouched() {
     let sum = xxhash_rust::xxh3::xxh3_64(&bytes[..segment::HEAD - 8]);
     bytes[segment::HEAD - 8..segment::HEAD].copy_from_slice(&sum.to_le_bytes());
     fs::write(&path, &bytes).unwrap();
-    let error = Journal::open(folder.path(), &directory).unwrap_err();
+    let error = Journal::open(&Disk::default(), folder.path(), &directory).unwrap_err();
     assert!(matches!(&error, StorageError::Version { found, .. } if found == "9"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+/// A journal on a disk that can lose its power.
+struct Site {
+    _folder: tempfile::TempDir,
+    root: std::path::PathBuf,
+    storage: SimulatedStorage,
+    directory: Arc<Directory>,
+    layout: Arc<Layout>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        fs::create_dir(&root).unwrap();
+        let storage = SimulatedStorage::new(&root, &folder.path().join("attic")).unwrap();
+        let layout = Layout::new((0..TAGS).collect());
+        Self { _folder: folder, root, storage, directory: tags(), layout }
+    }
+
+    fn open(&self) -> Result<Opened, StorageError> {
+        Journal::open(&Disk::new(Arc::new(self.storage.clone())), &self.root.join("journal"), &self.directory)
+    }
+
+    /// Commits entries one by one, in segments of a few, and forgets some; answers the last that was committed, and
+    /// whether all were.
+    fn fill(&self, journal: Journal, until: Epoch) -> (Epoch, bool) {
+        let mut journal = journal.with_segments_of(1_500);
+        let mut accepted = journal.last().map_or(0, |(epoch, _)| epoch);
+        for epoch in accepted + 1..=until {
+            if journal.commit(&[entry(epoch, &self.layout)]).is_err() {
+                return (accepted, false);
+            }
+            accepted = epoch;
+            if epoch % 4 == 0 && journal.forget(epoch.saturating_sub(8)).is_err() {
+                return (accepted, false);
+            }
+        }
+        (accepted, true)
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_operation_loses_nothing_that_was_committed() {
+    for cut in [Cut::Kind, Cut::Strict, Cut::Chance(1), Cut::Chance(2)] {
+        for step in 0.. {
+            let site = Site::new();
+            site.storage.plan(step, Fault::PowerOff);
+            let (accepted, through) = site.open().map_or((0, false), |opened| site.fill(opened.journal, 20));
+            site.storage
+                .restart(if let Cut::Chance(seed) = cut { Cut::Chance(seed + 100 * step) } else { cut })
+                .unwrap();
+            let opened = site.open().unwrap();
+            assert!(opened.problems.iter().all(|problem| problem.lost.is_none()), "{:?}", opened.problems);
+            let read = entries(&opened.journal, 0);
+            let first = read.first().map_or(1, |entry| entry.epoch);
+            let last = read.last().map_or(0, |entry| entry.epoch);
+            assert!(last >= accepted, "{cut:?}, step {step}: {last} of {accepted}");
+            assert!(read.iter().map(|entry| entry.epoch).eq(first..=last), "{cut:?}, step {step}");
+            assert!(first <= 1.max(accepted.saturating_sub(8) + 1), "{cut:?}, step {step}: {first}");
+            let (_, again) = site.fill(opened.journal, 24);
+            assert!(again);
+            let journal = site.open().unwrap().journal;
+            assert_eq!(journal.last().map(|(epoch, _)| epoch), Some(24), "{cut:?}, step {step}");
+            if through {
+                assert!(step > 40, "the test has stopped something");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_operation_that_fails_is_made_up_for() {
+    for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::IO] {
+        for step in 1.. {
+            let site = Site::new();
+            let mut journal = site.open().unwrap().journal.with_segments_of(1_500);
+            let failing = site.storage.operations() + step;
+            site.storage.plan(failing, Fault::Error(errno));
+            let mut failed = 0;
+            for epoch in 1..=12 {
+                while let Err(error) = journal.commit(&[entry(epoch, &site.layout)]) {
+                    failed += 1;
+                    assert!(failed < 5, "{error}");
+                }
+            }
+            assert!(entries(&journal, 0).iter().map(|entry| entry.epoch).eq(1..=12), "{errno}, step {step}");
+            drop(journal);
+            let opened = site.open().unwrap();
+            assert!(opened.problems.iter().all(|problem| problem.lost.is_none()), "{:?}", opened.problems);
+            assert!(entries(&opened.journal, 0).iter().map(|entry| entry.epoch).eq(1..=12), "{errno}, step {step}");
+            if site.storage.operations() < failing || failed == 0 && step > 60 {
+                break;
+            }
+        }
+    }
 }
