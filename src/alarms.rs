@@ -1,5 +1,7 @@
 //! `ducto alarms`: the alarms of a site that runs, and what people do to them.
 
+use std::collections::BTreeMap;
+
 use ducto_site::protocol::{Answer, Ask, Status};
 use ducto_site::{Client, ClientError};
 use jiff::Timestamp;
@@ -14,6 +16,10 @@ use crate::words::Language;
 
 /// A row of the view `alarms`.
 pub(crate) type Row = Map<String, Json>;
+
+/// States of the system's own alarms, which know no acknowledgement: they go with their cause.
+const SET_ASIDE: &str = "set_aside";
+const WAITS: &str = "waits";
 
 /// What a person does to an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub(crate) fn list(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> 
     let mut rows = alarms(&mut client)?;
     rows.retain(|row| args.all || text(row, "state") != "A");
     sort(&mut rows);
+    // What keeps the system itself from its work comes first.
+    rows.splice(0..0, troubles(&status));
     let language = Language::of(&status.language);
     if output.is_json() {
         let rows: Vec<Json> = rows
@@ -81,8 +89,38 @@ pub(crate) fn list(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> 
         output.line(language.no_alarms());
     } else {
         output.print(&table(&rows, language, &status.time_zone));
+        for row in rows.iter().filter(|row| is_trouble(row)) {
+            output.line(&format!("{}: {}", name(row), text(row, "reason")));
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Nodes that were set aside, and sinks that wait for their disk, as rows of the list: `well-monitoring.history.WAITS`.
+fn troubles(status: &Status) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for pipeline in &status.pipelines {
+        for node in pipeline.nodes.iter().filter(|node| node.set_aside || node.waits) {
+            let (alarm, state) = if node.set_aside { ("SET_ASIDE", SET_ASIDE) } else { ("WAITS", WAITS) };
+            let time = node.since.and_then(|since| Timestamp::from_microsecond(since).ok());
+            let row = json!({
+                "tag": format!("{}.{}", pipeline.id, node.id),
+                "alarm": alarm,
+                "state": state,
+                "time": time.map(|time| time.to_string()),
+                "class": "system",
+                "reason": node.why,
+                "pipeline": pipeline.id,
+                "node": node.id,
+            });
+            rows.extend(row.as_object().cloned());
+        }
+    }
+    rows
+}
+
+fn is_trouble(row: &Row) -> bool {
+    [SET_ASIDE, WAITS].contains(&text(row, "state"))
 }
 
 /// The alarms as a table for a terminal of 80 columns.
@@ -125,15 +163,21 @@ fn clock(time: &str, zone: &TimeZone) -> String {
 
 pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output) -> Result<Exit, Failure> {
     let mut client = connect(place)?;
+    let status = status(&mut client)?;
+    let language = Language::of(&status.language);
     let rows = alarms(&mut client)?;
+    let troubles = troubles(&status);
     let mut results = Vec::new();
     for pattern in &args.alarms {
         let found: Vec<&Row> = rows.iter().filter(|row| matches(pattern, &name(row))).collect();
+        if let Some(trouble) = troubles.iter().find(|row| *pattern == name(row)) {
+            results.push((pattern.clone(), false, language.trouble_goes_by_itself(&name(trouble))));
+            continue;
+        }
         if found.is_empty() {
             let names: Vec<String> = rows.iter().map(name).collect();
-            let help = ducto_graph::diagnostic::suggestion(pattern, names.iter().map(String::as_str))
-                .unwrap_or_else(|| "`ducto alarms --all` lists those that were ever raised".to_owned());
-            results.push((pattern.clone(), false, format!("no alarm `{pattern}` was ever raised; {help}")));
+            let nearest = ducto_graph::diagnostic::did_you_mean(pattern, names.iter().map(String::as_str));
+            results.push((pattern.clone(), false, language.never_raised(pattern, nearest.as_deref())));
         }
         // One that is normal is not what a `*` means.
         let several = pattern.contains('*');
@@ -145,11 +189,15 @@ pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output)
             let (user, reason) = (args.user.clone(), args.reason.clone());
             let ask = Ask::Act { verb: verb.name().to_owned(), arguments, user, reason };
             let replies = replies(&mut client, ask)?;
-            let done = replies.iter().any(|(done, _)| *done);
-            let said = replies.iter().filter(|(reply, _)| *reply == done).map(|(_, text)| text.as_str());
-            let said = said.collect::<Vec<_>>().join("; ");
-            let said = if said.is_empty() { "no node has answered; try again".to_owned() } else { said };
-            results.push((name(row), done, said));
+            let done = replies.iter().any(|reply| reply.done);
+            let of = name(row);
+            let said: Vec<String> = replies
+                .into_iter()
+                .filter(|reply| reply.done == done)
+                .map(|reply| reply.in_words(&of, language))
+                .collect();
+            let said = if said.is_empty() { language.no_answer().to_owned() } else { said.join("; ") };
+            results.push((of, done, said));
         }
     }
     let all_done = !results.is_empty() && results.iter().all(|(_, done, _)| *done);
@@ -160,7 +208,7 @@ pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output)
             .collect();
         output.object(&json!({"results": results}));
     } else if results.is_empty() {
-        output.line("nothing to do: every alarm that is meant is normal");
+        output.line(language.nothing_to_do());
     } else {
         for (_, done, text) in results {
             if done { output.line(&text) } else { output.remark(&text) }
@@ -224,11 +272,25 @@ fn alarms(client: &mut Client) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-fn replies(client: &mut Client, ask: Ask) -> Result<Vec<(bool, String)>, Failure> {
+/// What a node answered.
+struct Said {
+    done: bool,
+    text: String,
+    details: BTreeMap<String, String>,
+}
+
+impl Said {
+    fn in_words(self, of: &str, language: Language) -> String {
+        let detail = |name: &str| self.details.get(name).map(String::as_str).unwrap_or_default();
+        language.outcome(of, detail("outcome"), detail("state")).unwrap_or(self.text)
+    }
+}
+
+fn replies(client: &mut Client, ask: Ask) -> Result<Vec<Said>, Failure> {
     let mut replies = Vec::new();
     for answer in client.ask(ask).map_err(failure)? {
-        if let Answer::Reply { done, text } = answer.map_err(failure)? {
-            replies.push((done, text));
+        if let Answer::Reply { done, text, details } = answer.map_err(failure)? {
+            replies.push(Said { done, text, details });
         }
     }
     Ok(replies)

@@ -254,9 +254,9 @@ pub struct QueryArgs {
 pub enum QueryFormat {
     /// A table for people.
     Table,
-    /// Comma-separated values with a header.
+    /// Comma-separated values with a header; null and an empty text are both nothing.
     Csv,
-    /// An array of JSON objects.
+    /// An array of JSON objects; null is `null`.
     Json,
     /// Parquet.
     Parquet,

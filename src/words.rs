@@ -22,6 +22,8 @@ impl Language {
             "D" => ("gone, not acknowledged", "cesó, sin reconocer"),
             "E" => ("latched, not acknowl.", "enclavada, sin recon."),
             "F" => ("latched, acknowledged", "enclavada, reconocida"),
+            "waits" => ("waits for its disk", "espera su disco"),
+            "set_aside" => ("set aside", "apartado"),
             other => (other, other),
         };
         self.pick(english, spanish)
@@ -53,10 +55,90 @@ impl Language {
         self.pick("no alarm is active or waits for anybody", "ninguna alarma activa ni pendiente")
     }
 
+    /// What came of an acknowledgement or a reset; `None` where the outcome is not one of those known.
+    pub(crate) fn outcome(self, alarm: &str, outcome: &str, state: &str) -> Option<String> {
+        let (english, spanish) = match outcome {
+            "acknowledged" | "reset" => {
+                let (event, state_text) = (self.event(outcome), self.state(state));
+                return Some(match self {
+                    Self::English => format!("`{alarm}` is {event}; it is now {state_text} ({state})"),
+                    Self::Spanish => format!("`{alarm}` {event}; ahora: {state_text} ({state})"),
+                });
+            }
+            "nothing_to_acknowledge" => ("there is nothing to acknowledge", "no hay nada que reconocer"),
+            "acknowledged_already" => ("it is acknowledged already", "ya está reconocida"),
+            "true_again" => ("its condition is true again", "su condición se cumple de nuevo"),
+            "acknowledge_first" => ("acknowledge it first", "primero hay que reconocerla"),
+            "still_true" => ("its condition is still true", "su condición se sigue cumpliendo"),
+            "no_latch" => ("there is no latch to reset", "no hay enclavamiento que restablecer"),
+            _ => return None,
+        };
+        let why = self.pick(english, spanish);
+        let state_text = self.state(state);
+        Some(match self {
+            Self::English => format!("`{alarm}` is {state_text} ({state}): {why}"),
+            Self::Spanish => format!("`{alarm}`: {state_text} ({state}); {why}"),
+        })
+    }
+
+    pub(crate) fn never_raised(self, alarm: &str, nearest: Option<&str>) -> String {
+        match (self, nearest) {
+            (Self::English, Some(nearest)) => {
+                format!("no alarm `{alarm}` was ever raised; did you mean `{nearest}`?")
+            }
+            (Self::English, None) => {
+                format!("no alarm `{alarm}` was ever raised; `ducto alarms --all` lists those that were")
+            }
+            (Self::Spanish, Some(nearest)) => {
+                format!("ninguna alarma `{alarm}` se ha activado; ¿quiso decir `{nearest}`?")
+            }
+            (Self::Spanish, None) => {
+                format!("ninguna alarma `{alarm}` se ha activado; `ducto alarms --all` lista las que sí")
+            }
+        }
+    }
+
+    pub(crate) fn trouble_goes_by_itself(self, alarm: &str) -> String {
+        match self {
+            Self::English => format!("`{alarm}` is the system's own, and goes when its cause has gone"),
+            Self::Spanish => format!("`{alarm}` es del propio sistema, y se va cuando cesa su causa"),
+        }
+    }
+
+    pub(crate) fn no_answer(self) -> &'static str {
+        self.pick("no node has answered; try again", "ningún nodo ha respondido; inténtelo de nuevo")
+    }
+
+    pub(crate) fn nothing_to_do(self) -> &'static str {
+        self.pick(
+            "nothing to do: every alarm that is meant is normal",
+            "nada que hacer: todas las alarmas indicadas están normales",
+        )
+    }
+
     fn pick<'a>(self, english: &'a str, spanish: &'a str) -> &'a str {
         match self {
             Self::English => english,
             Self::Spanish => spanish,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_an_acknowledgement_is_said_in_both_languages() {
+        let said = |language: Language, outcome, state| language.outcome("W.THP.H", outcome, state);
+        assert_eq!(
+            said(Language::Spanish, "acknowledged", "C").as_deref(),
+            Some("`W.THP.H` reconocida; ahora: activa, reconocida (C)")
+        );
+        assert_eq!(
+            said(Language::English, "still_true", "B").as_deref(),
+            Some("`W.THP.H` is active, not acknowledged (B): its condition is still true")
+        );
+        assert_eq!(said(Language::English, "", ""), None);
     }
 }

@@ -75,6 +75,36 @@ const REPLAY: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn datasets_that_would_hide_others_are_refused_with_their_place() {
+    for (names, expected) in [
+        (["minutes", "minutes_revisions"], "a view of a dataset `minutes` has this name"),
+        (["minutes", "minutes_with_tags"], "write `minutes_with_tags_rows`"),
+        (["tags", "history"], "the table of tags has this name"),
+        (["history", "information_schema"], "SQL keeps what it knows"),
+        (["History", "history"], "with a letter first: `history`"),
+        (["order", "history"], "say more: `order_rows`"),
+        (["history", "history_bool"], "history_bool"),
+        (["history_bool", "history"], "history_bool"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = REPLAY.to_vec();
+        let text = format!(
+            "pipeline: in\nsources:\n  wells: {{type: tags, where: \"variable = 'THP'\"}}\n  pumps: {{type: tags, where: \"variable = 'RUN'\"}}\n\
+             sinks:\n  a: {{type: historian, inputs: [wells], dataset: {}}}\n  \
+             b: {{type: historian, inputs: [pumps], dataset: {}}}\n",
+            names[0], names[1]
+        );
+        files.retain(|(name, _)| !name.starts_with("pipelines/"));
+        files[0].1 = "site: TEST\nassets: [wells.csv]\ninclude: [t.yaml]\npipelines: [{use: in}]\n";
+        files.push(("pipelines/in.yaml", &text));
+        let (site, report) = load(folder.path(), &files);
+        assert!(site.is_none(), "{names:?}");
+        assert!(report.contains("E0372") && report.contains(expected), "{names:?}: {report}");
+        assert!(report.contains("in.yaml:6:") || report.contains("in.yaml:7:"), "{report}");
+    }
+}
+
+#[test]
 fn a_recording_is_stored_and_its_commits_are_read_by_another_graph() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

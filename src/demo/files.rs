@@ -1,8 +1,9 @@
-//! The demo site as the binary carries it.
+//! The demo site as the binary carries it, and what its user has made of it.
 
-use std::io;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the template says that the device is.
 pub(super) const ADDRESS: &str = "127.0.0.1:5020";
@@ -14,14 +15,98 @@ const FILES: [(&str, &str); 4] = [
     ("overrides.csv", include_str!("../../site-configs/demo/overrides.csv")),
 ];
 
-/// Writes the site, with the device at this address.
-pub(super) fn write(folder: &Path, address: SocketAddr) -> io::Result<()> {
+/// Where the files lie as they were written, to know what has been changed since.
+const WRITTEN: &str = ".written";
+/// The device's address in those.
+const WRITTEN_ADDRESS: &str = "address";
+
+/// Writes the site, with the device at this address. What its user has changed is kept, but for the address: gives
+/// those files.
+pub(super) fn write(folder: &Path, address: SocketAddr) -> io::Result<Vec<PathBuf>> {
+    let written = folder.join(WRITTEN);
+    let old = read(&written.join(WRITTEN_ADDRESS))?.unwrap_or_else(|| ADDRESS.to_owned());
+    let endpoint = |address: &str| format!("tcp://{address}");
+    let mut kept = Vec::new();
     for (name, text) in FILES {
-        let path = folder.join(name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
+        let (path, copy) = (folder.join(name), written.join(name));
+        let text = text.replace(&endpoint(ADDRESS), &endpoint(&address.to_string()));
+        let before = read(&copy)?;
+        match read(&path)? {
+            Some(found) if found != text && before.as_ref() != Some(&found) => {
+                let moved = found.replace(&endpoint(&old), &endpoint(&address.to_string()));
+                if moved != found {
+                    fs::write(&path, &moved)?;
+                }
+                // Of a demo from before there were copies only the address may differ.
+                if moved != text {
+                    kept.push(path);
+                }
+            }
+            Some(found) if found == text => {}
+            _ => put(&path, &text)?,
         }
-        std::fs::write(path, text.replace(&format!("tcp://{ADDRESS}"), &format!("tcp://{address}")))?;
+        if before.as_ref() != Some(&text) {
+            put(&copy, &text)?;
+        }
     }
-    Ok(())
+    put(&written.join(WRITTEN_ADDRESS), &address.to_string())?;
+    Ok(kept)
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    match fs::read(path) {
+        // Whatever else an editor made of it, it is a change.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn what_was_changed_is_kept_and_the_rest_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(write(folder.path(), address(5020)).unwrap().is_empty());
+        let template = fs::read_to_string(path("templates/esp-well.yaml")).unwrap();
+        // A limit, and a file that was removed.
+        fs::write(path("templates/esp-well.yaml"), template.replace("limit: 2500", "limit: 2400")).unwrap();
+        fs::remove_file(path("overrides.csv")).unwrap();
+        for _ in 0..2 {
+            let kept = write(folder.path(), address(6020)).unwrap();
+            assert_eq!(kept, [path("templates/esp-well.yaml")]);
+            let changed = fs::read_to_string(path("templates/esp-well.yaml")).unwrap();
+            assert!(changed.contains("limit: 2400") && changed.contains("tcp://127.0.0.1:6020"), "{changed}");
+            assert!(path("overrides.csv").exists());
+        }
+        // What is as it was written follows the binary; a newer one brings other text.
+        for name in ["wells.csv", ".written/wells.csv"] {
+            fs::write(path(name), "of an older version").unwrap();
+        }
+        assert_eq!(write(folder.path(), address(6020)).unwrap().len(), 1);
+        assert_eq!(fs::read_to_string(path("wells.csv")).unwrap(), FILES[2].1);
+    }
+
+    #[test]
+    fn a_demo_from_before_there_were_copies_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), address(5020)).unwrap();
+        fs::remove_dir_all(folder.path().join(WRITTEN)).unwrap();
+        assert!(write(folder.path(), address(6020)).unwrap().is_empty());
+    }
 }

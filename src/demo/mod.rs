@@ -23,10 +23,14 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     let folder = host::open(&args.data)?;
     let simulator = simulator()?;
     let site_folder = folder.path().join("site");
-    files::write(&site_folder, simulator.address()).map_err(|error| {
+    let kept = files::write(&site_folder, simulator.address()).map_err(|error| {
         let message = format!("the demo's site cannot be written: {error}; name another folder with `--data`");
         Failure::new(Exit::Data, message)
     })?;
+    for path in kept {
+        let path = path.display();
+        output.remark(&format!("`{path}` is kept as you changed it; remove it to have the demo's own again"));
+    }
     let mut loading = Loading::new();
     let site = loading.site(&site_folder, output)?;
     let hosted = Hosted::start(&site, &loading.registry, folder)?;

@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod device;
 mod drawings;
+mod full_disk;
 mod help;
 mod replay;
 mod running;

@@ -48,7 +48,7 @@ fn an_alarm_is_listed_acknowledged_and_gone() {
     assert!(finished.stderr.contains("WELL-001.THP.H"), "{finished:?}");
     let arguments = ["alarms", "ack", "WELL-*", "--user", "maria", "--reason", "seen"];
     let finished = run(site.path(), &arguments).expect(0);
-    assert!(finished.stdout.contains("acknowledged"), "{finished:?}");
+    assert!(finished.stdout.contains("reconocida"), "{finished:?}");
     let alarm = alarms(&site, false).remove(0);
     assert_eq!((&alarm["state"], &alarm["user"], &alarm["reason"]), (&"C".into(), &"maria".into(), &"seen".into()));
     assert_eq!((&alarm["name"], &alarm["unit"]), (&"WELL-001.THP.H".into(), &"psig".into()));

@@ -98,6 +98,7 @@ codes! {
     E0266 GivenTwice "something that can be given once is given twice";
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
     E0268 DatasetSettings "two nodes store one dataset and do not agree on how long or how often";
+    E0269 FileShared "two nodes write one file";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -123,7 +124,7 @@ codes! {
     E0353 DatasetMixed "one dataset would hold rows of different columns";
     E0370 ConditionNotBoolean "a condition gives something other than true or false";
     E0371 StreamRefused "a sink does not take the stream that comes";
-    E0372 DatasetNameInvalid "a dataset's name makes no folder or needs quotes in SQL";
+    E0372 DatasetNameInvalid "a dataset's name makes no folder, needs quotes in SQL, or is that of another table";
     E0373 AddressInvalid "an address cannot be read, or lies outside its table";
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";

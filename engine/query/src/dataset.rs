@@ -1,8 +1,6 @@
 //! A dataset as a table: the files of its manifest that a query needs, and its live tail.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::SchemaRef;
@@ -20,11 +18,13 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use ducto_storage::{FileEntry, REVISION, Snapshot, corrects};
 
 use crate::QueryError;
 use crate::latest::Latest;
+use crate::left_out::{Files, Why};
 use crate::open_files::{Footers, OpenFile, OpenFiles};
 
 /// A dataset at one moment, with its files open: every table of a query sees the same rows.
@@ -34,35 +34,17 @@ pub(crate) struct Pinned {
     schema: SchemaRef,
     tail: Vec<RecordBatch>,
     footers: Arc<Footers>,
-    missing: Arc<Missing>,
-}
-
-/// Files that a manifest names and that are nowhere. One that was looked for in vain under an earlier manifest too was
-/// not merged away meanwhile: the answer goes without it, and says so.
-#[derive(Debug, Default)]
-pub(crate) struct Missing {
-    known: BTreeSet<PathBuf>,
-    left_out: Mutex<BTreeSet<PathBuf>>,
-}
-
-impl Missing {
-    pub(crate) fn known(known: BTreeSet<PathBuf>) -> Self {
-        Self { known, left_out: Mutex::default() }
-    }
-
-    pub(crate) fn left_out(&self) -> Vec<PathBuf> {
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
+    used: Arc<Files>,
 }
 
 impl Pinned {
     pub(crate) fn new(
         snapshot: Snapshot,
         footers: Arc<Footers>,
-        missing: Arc<Missing>,
+        used: Arc<Files>,
     ) -> std::result::Result<Self, QueryError> {
         let tail = snapshot.tail()?;
-        Ok(Self { schema: snapshot.schema(), tail, snapshot, footers, missing })
+        Ok(Self { schema: snapshot.schema(), tail, snapshot, footers, used })
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -106,6 +88,10 @@ impl Pinned {
         let mut gone = Vec::new();
         for (number, file) in files.iter().enumerate() {
             let path = self.snapshot.path(file);
+            if self.used.known.damaged.contains(&path) {
+                self.used.leave_out(path, file, Why::Damaged);
+                continue;
+            }
             let opened = OpenFile::open(path.clone(), file.bytes).or_else(|error| match error.kind() {
                 // A merge has exchanged its folder, and the manifest that says so is not written yet.
                 std::io::ErrorKind::NotFound => match self.snapshot.staged(file) {
@@ -117,8 +103,8 @@ impl Pinned {
             let open = match opened {
                 Ok(open) => open,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    if self.missing.known.contains(&path) {
-                        self.missing.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+                    if self.used.known.gone.contains(&path) {
+                        self.used.leave_out(path, file, Why::Missing);
                     } else {
                         gone.push(path);
                     }
@@ -133,6 +119,11 @@ impl Pinned {
                     )));
                 }
             };
+            if !open.is_whole() {
+                self.used.leave_out(path, file, Why::Damaged);
+                continue;
+            }
+            self.used.opened(&path, file);
             let planned = PartitionedFile::new(path.to_string_lossy(), file.bytes).with_extension(open);
             let group = number % groups.len();
             groups[group].push(planned);
@@ -150,7 +141,12 @@ impl Pinned {
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
         partitions: usize,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let groups = self.open(files, partitions)?;
+        if groups.is_empty() {
+            // A plan without partitions is none that others could sort or join.
+            return Ok(None);
+        }
         let reader = Arc::new(OpenFiles { footers: self.footers.clone() });
         let mut source = ParquetSource::new(self.schema.clone())
             .with_parquet_file_reader_factory(reader)
@@ -159,11 +155,19 @@ impl Pinned {
             source = source.with_predicate(filter.clone());
         }
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(self.open(files, partitions)?)
+            .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        Ok(Some(DataSourceExec::from_data_source(config)))
+    }
+
+    fn nothing(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => self.schema.clone(),
+        };
+        Ok(Arc::new(EmptyExec::new(schema)))
     }
 }
 
@@ -269,13 +273,15 @@ impl TableProvider for DatasetTable {
         let mut named = row_key.clone();
         named.push(REVISION.to_owned());
         let of_map = columns_of(&named)?;
-        let corrections = pinned.scan_files(&corrected, of_corrections.as_ref(), Some(&of_map), None, 1)?;
+        let corrections = match pinned.scan_files(&corrected, of_corrections.as_ref(), Some(&of_map), None, 1)? {
+            Some(corrections) => corrections,
+            None => pinned.nothing(Some(&of_map))?,
+        };
         let tail =
             revised_tail.iter().map(|batch| batch.project(&of_map)).collect::<std::result::Result<Vec<_>, _>>()?;
 
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..pinned.schema.fields().len()).collect());
         let mut read = wanted.clone();
-        named.push("reason".to_owned());
         let needed = columns_of(&named)?;
         read.extend(needed.iter().filter(|at| !wanted.contains(at)));
         let from_files = pinned.scan_files(&files, filter.as_ref(), Some(&read), None, partitions)?;
@@ -285,17 +291,23 @@ impl TableProvider for DatasetTable {
 }
 
 fn with_tail(
-    files: Arc<dyn ExecutionPlan>,
+    files: Option<Arc<dyn ExecutionPlan>>,
     pinned: &Pinned,
     projection: Option<&Vec<usize>>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     if pinned.tail.is_empty() {
-        return Ok(files);
+        return match files {
+            Some(files) => Ok(files),
+            None => pinned.nothing(projection),
+        };
     }
     let tail = MemorySourceConfig::try_new_exec(
         std::slice::from_ref(&pinned.tail),
         pinned.schema.clone(),
         projection.cloned(),
     )?;
-    UnionExec::try_new(vec![files, tail])
+    match files {
+        Some(files) => UnionExec::try_new(vec![files, tail]),
+        None => Ok(tail),
+    }
 }

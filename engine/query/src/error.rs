@@ -29,6 +29,12 @@ pub enum QueryError {
     /// Never leaves a session, which plans anew.
     #[error("{} file(s) of the manifest are not on the disk, the first `{}`", paths.len(), first(paths))]
     Gone { paths: Vec<PathBuf> },
+    /// Found when rows of the answer were out already.
+    #[error(
+        "`{}` is damaged, and the answer is not whole; put it back from a backup or move it away, and ask again",
+        path.display()
+    )]
+    Damaged { path: PathBuf },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error("the query failed: {0}")]

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, UInt64Type};
 use arrow::row::{RowConverter, SortField};
@@ -17,7 +17,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
-use ducto_storage::{REMOVED, REVISION, corrects};
+use ducto_storage::{REVISION, corrects, removes};
 use futures::{StreamExt, TryStreamExt};
 use hashbrown::HashMap;
 use tokio::sync::OnceCell;
@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 /// Drops rows that a correction has replaced, and rows that say a row was removed.
 #[derive(Debug)]
 pub(crate) struct Latest {
-    /// Its first columns are the answer; key, time, revision and reason are among all.
+    /// Its first columns are the answer; key, time and revision are among all.
     input: Arc<dyn ExecutionPlan>,
     of: Arc<Corrected>,
     /// How many columns of the input make up the answer.
@@ -101,14 +101,13 @@ impl Highest {
     }
 
     /// Which rows of a batch count.
-    fn keep(&self, key: &[ArrayRef], revisions: &ArrayRef, reasons: &ArrayRef) -> Result<BooleanArray> {
+    fn keep(&self, key: &[ArrayRef], revisions: &ArrayRef) -> Result<BooleanArray> {
         let rows = self.converter.convert_columns(key)?;
         let revisions = revisions.as_primitive::<UInt64Type>();
-        let reasons = reasons.as_string::<i32>();
         let keep = (0..rows.num_rows()).map(|row| {
-            let removed = reasons.is_valid(row) && reasons.value(row) == REMOVED;
             let highest = self.revisions.get(rows.row(row).as_ref()).copied().unwrap_or(0);
-            !removed && revisions.value(row) >= highest
+            let revision = revisions.value(row);
+            !removes(revision) && revision >= highest
         });
         Ok(keep.map(Some).collect())
     }
@@ -186,7 +185,7 @@ impl ExecutionPlan for Latest {
             .take(self.of.key)
             .map(|field| read.index_of(field.name()))
             .collect::<std::result::Result<_, _>>()?;
-        let (revision, reason) = (read.index_of(REVISION)?, read.index_of("reason")?);
+        let revision = read.index_of(REVISION)?;
         let wanted: Vec<usize> = (0..self.wanted).collect();
         let of = self.of.clone();
         let rows = input.and_then(move |batch| {
@@ -194,7 +193,7 @@ impl ExecutionPlan for Latest {
             async move {
                 let highest = of.highest(context).await?;
                 let columns: Vec<ArrayRef> = key.iter().map(|at| batch.column(*at).clone()).collect();
-                let keep = highest.keep(&columns, batch.column(revision), batch.column(reason))?;
+                let keep = highest.keep(&columns, batch.column(revision))?;
                 Ok(filter_record_batch(&batch, &keep)?.project(&wanted)?)
             }
         });

@@ -7,6 +7,7 @@
 mod dataset;
 mod error;
 mod latest;
+mod left_out;
 mod open_files;
 mod output;
 mod session;
@@ -14,6 +15,7 @@ mod source;
 mod tables;
 
 pub use error::QueryError;
+pub use left_out::{LeftOut, Why};
 pub use output::{Format, OutputWriter};
 pub use session::{Answer, Session};
 pub use source::{Folder, Site, Source};

@@ -39,6 +39,18 @@ impl OpenFile {
         Ok(Self { file: Arc::new(file), path: path.into(), size })
     }
 
+    /// Whether it has its size, and begins and ends as Parquet does: cheaper than its checksum, and enough for a file
+    /// that was cut short or filled with zeros.
+    pub(crate) fn is_whole(&self) -> bool {
+        const MARK: [u8; 4] = *b"PAR1";
+        let at = |offset: u64| {
+            let mut bytes = [0; 4];
+            self.file.read_exact_at(&mut bytes, offset).is_ok_and(|()| bytes == MARK)
+        };
+        let size = self.file.metadata().map(|metadata| metadata.len());
+        size.is_ok_and(|size| size == self.size) && self.size >= 12 && at(0) && at(self.size - 4)
+    }
+
     fn read(&self, range: &Range<u64>) -> ParquetResult<Bytes> {
         let mut bytes = vec![0; (range.end - range.start) as usize];
         let what = |error| ParquetError::General(format!("`{}`: {error}", self.path.display()));

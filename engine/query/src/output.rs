@@ -17,9 +17,10 @@ pub enum Format {
     /// Columns side by side, with a frame; held until the answer is complete.
     #[default]
     Table,
-    /// With a line of names, times as RFC 3339, nothing where there is null.
+    /// With a line of names, times as RFC 3339, nothing where there is null. An empty text is nothing too: JSON and
+    /// Parquet tell the two apart.
     Csv,
-    /// An array of objects; columns that are null are left out of their object.
+    /// An array of objects, each with all columns; null is `null`.
     Json,
     Parquet,
 }
@@ -65,7 +66,7 @@ impl<W: Write + Send> OutputWriter<W> {
                 let writer = csv::WriterBuilder::new().with_header(true).build(out);
                 Inner::Csv(Box::new(writer), schema, false)
             }
-            Format::Json => Inner::Json(Box::new(json::ArrayWriter::new(out))),
+            Format::Json => Inner::Json(Box::new(json::WriterBuilder::new().with_explicit_nulls(true).build(out))),
             Format::Parquet => {
                 let zstd = parquet::basic::Compression::ZSTD(parquet::basic::ZstdLevel::default());
                 let properties = parquet::file::properties::WriterProperties::builder().set_compression(zstd).build();

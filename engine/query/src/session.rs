@@ -17,8 +17,8 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 use hashbrown::HashMap;
 
-use crate::dataset::Missing;
 use crate::error::QueryError;
+use crate::left_out::{self, Files, Known, LeftOut};
 use crate::open_files::Footers;
 use crate::source::Source;
 use crate::tables::{CATALOG, SCHEMA, Tables, register};
@@ -45,8 +45,10 @@ impl std::fmt::Debug for Session {
 /// The rows of an answer, as they come.
 pub struct Answer {
     stream: SendableRecordBatchStream,
+    /// What was read to see whether the files can be.
+    first: Option<RecordBatch>,
     memory: usize,
-    missing: Vec<PathBuf>,
+    files: Arc<Files>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -60,22 +62,14 @@ impl Answer {
         self.stream.schema()
     }
 
-    /// Files that a manifest names and that are not on the disk: their rows are not in the answer.
-    pub fn missing(&self) -> &[PathBuf] {
-        &self.missing
+    /// Files that a manifest names and that are missing or damaged: their rows are not in the answer.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.files.left_out()
     }
 
-    /// What [`Answer::missing`] means, for people; `None` where nothing is missing.
+    /// What [`Answer::left_out`] means, for people; `None` where nothing is left out.
     pub fn incomplete(&self) -> Option<String> {
-        let first = self.missing.first()?.display();
-        let more = match self.missing.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Some(format!(
-            "`{first}`{more} is not on the disk, so its rows are not in the answer; put it back from a backup, or restart \
-             the site, which leaves it out for good"
-        ))
+        left_out::told(&self.left_out())
     }
 
     /// The next rows; `None` at the end.
@@ -83,7 +77,17 @@ impl Answer {
     /// # Errors
     /// What failed while the query ran.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
-        self.stream.next().await.transpose().map_err(|error| QueryError::of(error, &[], self.memory))
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        match self.stream.next().await.transpose() {
+            Ok(batch) => Ok(batch),
+            Err(error) if left_out::may_be_damage(&error) => match damaged(&self.files).await.pop_first() {
+                Some(path) => Err(QueryError::Damaged { path }),
+                None => Err(QueryError::of(error, &[], self.memory)),
+            },
+            Err(error) => Err(QueryError::of(error, &[], self.memory)),
+        }
     }
 
     /// All rows that are left.
@@ -136,12 +140,12 @@ impl Session {
     /// # Errors
     /// When the source cannot be read.
     pub fn tables(&self) -> Result<Vec<String>, QueryError> {
-        self.pin(BTreeSet::new()).0.names()
+        self.pin(Known::default()).0.names()
     }
 
-    fn pin(&self, known: BTreeSet<PathBuf>) -> (Tables, Arc<Missing>) {
-        let missing = Arc::new(Missing::known(known));
-        (Tables::new(self.source.clone(), self.footers.clone(), self.others.clone(), missing.clone()), missing)
+    fn pin(&self, known: Known) -> (Tables, Arc<Files>) {
+        let files = Arc::new(Files::new(known));
+        (Tables::new(self.source.clone(), self.footers.clone(), self.others.clone(), files.clone()), files)
     }
 
     /// Plans a query and starts it. Everything it reads is as it was at this moment, files that are merged or removed
@@ -149,12 +153,12 @@ impl Session {
     ///
     /// # Errors
     /// SQL that cannot be read, unknown names with the nearest known, anything that would write, files that cannot be
-    /// opened. Files that are missing are no error: see [`Answer::missing`].
+    /// opened. Files that are missing or damaged are no error: see [`Answer::left_out`].
     pub async fn sql(&self, text: &str) -> Result<Answer, QueryError> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let mut gone = BTreeSet::new();
+        let mut known = Known::default();
         for attempt in 1.. {
-            let (tables, missing) = self.pin(gone.clone());
+            let (tables, files) = self.pin(known.clone());
             let tables = Arc::new(tables);
             let told = |error| {
                 let names = tables.names().unwrap_or_default();
@@ -165,22 +169,42 @@ impl Session {
             let context = SessionContext::new_with_state(state);
             register(&context, tables.clone()).map_err(told)?;
             let frame = context.sql_with_options(text, options).await.map_err(told)?;
-            match frame.execute_stream().await {
-                Ok(stream) => {
-                    let answer = Answer { stream, memory: self.memory, missing: missing.left_out() };
+            // The first rows are read here: for most questions, all files. What cannot be read is found before anybody
+            // has seen a part of the answer.
+            let begun = match frame.execute_stream().await {
+                Ok(mut stream) => stream.next().await.transpose().map(|first| (stream, first)),
+                Err(error) => Err(error),
+            };
+            match begun {
+                Ok((stream, first)) => {
+                    let answer = Answer { stream, first, memory: self.memory, files };
                     if let Some(incomplete) = answer.incomplete() {
                         tracing::warn!("a query goes on without all files: {incomplete}");
                     }
                     return Ok(answer);
                 }
-                Err(error) => match gone_files(&error) {
-                    Some(paths) if attempt < ATTEMPTS => gone.extend(paths.iter().cloned()),
-                    _ => return Err(told(error)),
-                },
+                Err(error) if attempt >= ATTEMPTS => return Err(told(error)),
+                Err(error) => {
+                    if let Some(paths) = gone_files(&error) {
+                        known.gone.extend(paths.iter().cloned());
+                        continue;
+                    }
+                    let damaged = if left_out::may_be_damage(&error) { damaged(&files).await } else { BTreeSet::new() };
+                    if damaged.is_empty() {
+                        return Err(told(error));
+                    }
+                    known.damaged.extend(damaged);
+                }
             }
         }
         Err(QueryError::Failed("the files changed while the query was planned; run it again".to_owned()))
     }
+}
+
+/// The files that are not what was written.
+async fn damaged(files: &Arc<Files>) -> BTreeSet<PathBuf> {
+    let files = files.clone();
+    tokio::task::spawn_blocking(move || files.damaged()).await.unwrap_or_default()
 }
 
 /// Files of the manifest that were merged away before they were opened, or that are missing.

@@ -12,8 +12,9 @@ use datafusion::prelude::SessionContext;
 use ducto_storage::TAGS;
 use hashbrown::HashMap;
 
-use crate::dataset::{DatasetTable, Missing, Pinned, external};
+use crate::dataset::{DatasetTable, Pinned, external};
 use crate::error::QueryError;
+use crate::left_out::Files;
 use crate::open_files::Footers;
 use crate::source::Source;
 
@@ -24,7 +25,7 @@ pub(crate) struct Tables {
     source: Arc<dyn Source>,
     footers: Arc<Footers>,
     pinned: Mutex<HashMap<String, Option<Arc<Pinned>>>>,
-    missing: Arc<Missing>,
+    used: Arc<Files>,
     /// Tables that a site gives besides its datasets.
     others: Arc<HashMap<String, Arc<dyn TableProvider>>>,
 }
@@ -40,9 +41,9 @@ impl Tables {
         source: Arc<dyn Source>,
         footers: Arc<Footers>,
         others: Arc<HashMap<String, Arc<dyn TableProvider>>>,
-        missing: Arc<Missing>,
+        used: Arc<Files>,
     ) -> Self {
-        Self { source, footers, pinned: Mutex::default(), missing, others }
+        Self { source, footers, pinned: Mutex::default(), used, others }
     }
 
     fn pinned(&self, dataset: &str) -> Result<Option<Arc<Pinned>>, QueryError> {
@@ -51,7 +52,7 @@ impl Tables {
             return Ok(known.clone());
         }
         let snapshot = self.source.snapshot(dataset)?;
-        let pin = |snapshot| Pinned::new(snapshot, self.footers.clone(), self.missing.clone());
+        let pin = |snapshot| Pinned::new(snapshot, self.footers.clone(), self.used.clone());
         let new = snapshot.map(pin).transpose()?.map(Arc::new);
         pinned.insert(dataset.to_owned(), new.clone());
         Ok(new)

@@ -6,87 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{
-    ArrayRef, AsArray, Float64Array, Int8Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt16Array,
-    UInt32Array,
-};
-use arrow::datatypes::{DataType, Field, Int64Type};
-use arrow::util::pretty::pretty_format_batches;
+use arrow::array::{Float64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field};
 use ducto_query::{Folder, Format, OutputWriter, QueryError, Session, Site};
 use ducto_record::time::{HOUR, MINUTE, SECOND};
-use ducto_record::{Asset, Batch, Directory, Layout, RowType, Samples, Tag, ValueKind, Values, with_role};
+use ducto_record::{Batch, Directory, Layout, RowType, Samples, Tag, ValueKind, Values, with_role};
 use ducto_storage::{DataFolder, DatasetConfig, DatasetSchema, Historian, tags_table, write_catalog};
 
-const START: i64 = 1_767_225_600_000_000; // 2026-01-01T00:00:00Z
-const MEMORY: usize = 64 << 20;
+mod wells;
 
-fn directory() -> Arc<Directory> {
-    let mut builder = Directory::builder();
-    for well in 1..=3 {
-        let asset = builder.asset(Asset {
-            name: format!("WELL-{well:03}").into(),
-            kind: "well".into(),
-            columns: [("area".to_owned(), "Norte".to_owned())].into(),
-        });
-        for variable in ["THP", "CHP"] {
-            let tag = Tag::named(&format!("WELL-{well:03}.{variable}"), ValueKind::Float64);
-            builder.tag(Tag { asset: Some(asset), ..tag });
-        }
-    }
-    Arc::new(builder.build())
-}
-
-fn samples(name: &str) -> DatasetConfig {
-    DatasetConfig::new(name, DatasetSchema::Samples(ValueKind::Float64))
-}
-
-fn minutes_type() -> RowType {
-    let own =
-        vec![with_role(Field::new("tag", DataType::UInt32, false), "tag"), Field::new("mean", DataType::Float64, true)];
-    RowType::new(own, &["tag"])
-}
-
-/// Tag, minute, mean, diff.
-fn minutes(rows: &[(u32, i64, f64, i8)]) -> Batch {
-    let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| START + row.1 * MINUTE));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(times.with_timezone("UTC")),
-        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.0))),
-        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.2))),
-        Arc::new(UInt16Array::from_value(192, rows.len())),
-        Arc::new(StringArray::from(vec![None::<&str>; rows.len()])),
-        Arc::new(Int8Array::from_iter_values(rows.iter().map(|row| row.3))),
-    ];
-    Batch::Rows(RecordBatch::try_new(minutes_type().schema, columns).unwrap())
-}
-
-/// One entry a minute: all six tags at one time.
-fn feed(historian: &Historian, directory: &Arc<Directory>, epochs: std::ops::RangeInclusive<u64>) {
-    let layout = Layout::new((0..6).collect());
-    for epoch in epochs {
-        let time = START + epoch as i64 * MINUTE;
-        let values = (0..6).map(|tag| f64::from(tag) * 1000.0 + epoch as f64).collect::<Vec<_>>();
-        let scan = Samples::scan(&layout, time, Values::Float64(values.into()), None).unwrap();
-        historian.append(epoch, &Batch::Samples(scan), directory).unwrap();
-        historian.end_epoch(epoch, time);
-    }
-}
-
-fn folder(data: &Path) -> Session {
-    Session::new(Arc::new(Folder::open(data).unwrap()), MEMORY).unwrap()
-}
-
-async fn rows(session: &Session, sql: &str) -> Vec<RecordBatch> {
-    session.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}")).collect().await.unwrap()
-}
-
-async fn text(session: &Session, sql: &str) -> String {
-    pretty_format_batches(&rows(session, sql).await).unwrap().to_string()
-}
-
-async fn number(session: &Session, sql: &str) -> i64 {
-    rows(session, sql).await[0].column(0).as_primitive::<Int64Type>().value(0)
-}
+use wells::*;
 
 #[tokio::test]
 async fn a_folder_answers() {
@@ -343,6 +272,8 @@ async fn answers_are_written_in_each_format() {
          {\"time\":\"2026-01-01T00:02:00Z\",\"tag\":\"WELL-001.THP\",\"value\":2.0}]\n"
     );
     assert_eq!(text(write(Format::Json, none).await), (0, "[]\n".into()));
+    let nulls = "SELECT CAST(NULL AS DOUBLE) AS value, '' AS text, CAST(NULL AS TEXT) AS none";
+    assert_eq!(text(write(Format::Json, nulls).await).1, "[{\"value\":null,\"text\":\"\",\"none\":null}]\n");
     assert!(text(write(Format::Table, none).await).1.contains("| time | tag |"));
     let (rows, parquet) = write(Format::Parquet, sql).await;
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(parquet), 100);
@@ -417,32 +348,4 @@ async fn one_tag_of_an_hour_is_one_page() {
     assert_eq!(number(&session, sql).await, 3600);
     let metrics = text(&session, &format!("EXPLAIN ANALYZE {sql}")).await;
     assert!(metrics.contains("page_index_rows_pruned=144.0 K total → 3.60 K matched"), "{metrics}");
-}
-
-#[tokio::test]
-async fn a_missing_file_leaves_its_rows_out_and_says_so() {
-    let data = tempfile::tempdir().unwrap();
-    let held = DataFolder::open(data.path()).unwrap();
-    let directory = directory();
-    let historian = Historian::open(&held, DatasetConfig::new("minutes", DatasetSchema::Rows(minutes_type()))).unwrap();
-    for epoch in 1..=3 {
-        historian.append(epoch, &minutes(&[(0, epoch as i64, 1.0, 1)]), &directory).unwrap();
-        historian.end_epoch(epoch, START + epoch as i64 * SECOND);
-        historian.commit().unwrap();
-    }
-    let snapshot = historian.snapshot();
-    let gone = snapshot.path(&snapshot.manifest.files[1]);
-    // A merge that has exchanged the folder and is not done yet: the file is found where it waits.
-    let staged = data.path().join("staging/minutes/hour-9");
-    std::fs::create_dir(&staged).unwrap();
-    std::fs::rename(&gone, staged.join(gone.file_name().unwrap())).unwrap();
-    let session = Session::new(Arc::new(Folder::open(data.path()).unwrap()), MEMORY).unwrap();
-    assert_eq!(number(&session, "SELECT count(*) FROM minutes").await, 3);
-    std::fs::remove_dir_all(&staged).unwrap();
-    assert_eq!(number(&session, "SELECT count(*) FROM minutes").await, 2);
-    let answer = session.sql("SELECT * FROM minutes").await.unwrap();
-    assert_eq!(answer.missing(), [gone]);
-    assert!(answer.incomplete().unwrap().contains("not on the disk"));
-    let answer = session.sql("SELECT 1").await.unwrap();
-    assert_eq!(answer.incomplete(), None);
 }

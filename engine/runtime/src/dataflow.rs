@@ -419,7 +419,8 @@ fn build_node<'scope>(
                         NodeStats::add(&stats.batches_in, packets.len() as u64);
                         let rows: usize = packets.iter().map(|packet| packet.batch.num_rows()).sum();
                         NodeStats::add(&stats.rows_in, rows as u64);
-                        host.deliver(local.instance.id, local.worker, epoch, time, packets)
+                        host.deliver(local.instance.id, local.worker, epoch, time, packets);
+                        Ok(())
                     }
                 };
                 if let Err(error) = result {
@@ -434,13 +435,10 @@ fn build_node<'scope>(
                 }
                 moved = true;
             }
-            let waiting: usize = queue.values().map(Vec::len).sum();
-            match &inner {
-                Inner::Transform(transform) => &transform.shared.stats,
-                Inner::Sink { stats, .. } => stats,
+            if let Inner::Transform(transform) = &inner {
+                let waiting: usize = queue.values().map(Vec::len).sum();
+                transform.shared.stats.queued.store(waiting as u64, std::sync::atomic::Ordering::Relaxed);
             }
-            .queued
-            .store(waiting as u64, std::sync::atomic::Ordering::Relaxed);
             if ended {
                 capabilities = None;
             }

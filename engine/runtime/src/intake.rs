@@ -276,7 +276,8 @@ impl Intake for SiteIntake {
         // On a virtual clock what is offered is sealed between entries, by the thread that enters them.
         while self.mode == ClockMode::Wall
             && (waiting.bytes + part.bytes() > self.capacity
-                || self.log.last_epoch().saturating_sub(self.log.done()) > AHEAD)
+                || self.log.last_epoch().saturating_sub(self.log.done()) > AHEAD
+                || self.log.is_backed_up())
             && !self.is_stopped()
         {
             waiting = self.room.wait_timeout(waiting, GATHER).unwrap_or_else(PoisonError::into_inner).0;

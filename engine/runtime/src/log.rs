@@ -2,6 +2,7 @@
 //! disk will stand behind the same interface.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,11 +28,38 @@ pub(crate) type Waker = Box<dyn Fn() + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReaderId(u64);
 
+/// What waits for a sink.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    /// The first epoch that the sink does not hold yet; the greatest where nothing waits.
+    first: AtomicU64,
+    /// So much waits that input which can wait has to.
+    large: AtomicBool,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self { first: AtomicU64::new(Epoch::MAX), large: AtomicBool::new(false) }
+    }
+}
+
+impl Backlog {
+    pub(crate) fn set(&self, first: Option<Epoch>, large: bool) {
+        self.first.store(first.unwrap_or(Epoch::MAX), Ordering::Release);
+        self.large.store(large, Ordering::Release);
+    }
+
+    pub(crate) fn first(&self) -> Option<Epoch> {
+        Some(self.first.load(Ordering::Acquire)).filter(|first| *first != Epoch::MAX)
+    }
+}
+
 struct Reader {
     /// Everything up to here is done with: processed and in a snapshot.
     kept_from: Epoch,
-    /// Everything up to here is processed.
+    /// Everything up to here is processed, and has come to the sinks or waits for them.
     done: Epoch,
+    backlogs: Vec<Arc<Backlog>>,
     wakers: Arc<[Waker]>,
 }
 
@@ -133,11 +161,12 @@ impl SiteLog {
     }
 
     /// Registers a reader that starts behind `position`.
-    pub(crate) fn register(&self, position: Epoch) -> ReaderId {
+    /// `backlogs`: what waits for each sink of the reader.
+    pub(crate) fn register(&self, position: Epoch, backlogs: Vec<Arc<Backlog>>) -> ReaderId {
         let mut inner = self.lock();
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
-        inner.readers.insert(id, Reader { kept_from: position, done: position, wakers: Arc::new([]) });
+        inner.readers.insert(id, Reader { kept_from: position, done: position, backlogs, wakers: Arc::new([]) });
         id
     }
 
@@ -185,8 +214,26 @@ impl SiteLog {
         inner.done() >= epoch
     }
 
-    /// Wakes whoever waits in [`SiteLog::wait_done`], to look at something else that changed.
+    /// Whether so much waits for some sink that input which can wait has to.
+    pub(crate) fn is_backed_up(&self) -> bool {
+        let inner = self.lock();
+        inner.backlogs().any(|backlog| backlog.large.load(Ordering::Acquire))
+    }
+
+    /// As [`SiteLog::wait_done`], and until nothing of it waits for a sink.
+    pub fn wait_stored(&self, epoch: Epoch, timeout: Duration) -> bool {
+        let inner = self.lock();
+        let (inner, _) = self
+            .progress
+            .wait_timeout_while(inner, timeout, |inner| inner.stored() < epoch)
+            .unwrap_or_else(PoisonError::into_inner);
+        inner.stored() >= epoch
+    }
+
+    /// Wakes whoever waits for progress, to look at something else that changed.
     pub fn notify(&self) {
+        // The lock orders this with their look: no wake-up is lost.
+        drop(self.lock());
         self.progress.notify_all();
     }
 }
@@ -198,6 +245,16 @@ impl Inner {
 
     fn done(&self) -> Epoch {
         self.readers.values().map(|reader| reader.done).min().unwrap_or_else(|| self.last())
+    }
+
+    fn backlogs(&self) -> impl Iterator<Item = &Arc<Backlog>> {
+        self.readers.values().flat_map(|reader| &reader.backlogs)
+    }
+
+    /// The epoch up to which every sink has what was for it.
+    fn stored(&self) -> Epoch {
+        let first = self.backlogs().filter_map(|backlog| backlog.first()).min();
+        first.map_or(self.done(), |first| self.done().min(first.saturating_sub(1)))
     }
 
     /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays.
@@ -219,7 +276,7 @@ mod tests {
     #[test]
     fn a_reader_behind_the_ring_is_told_what_it_lost() {
         let log = SiteLog::new(1, 7);
-        let slow = log.register(7);
+        let slow = log.register(7, Vec::new());
         for time in 0..5 {
             log.append(time, Vec::new());
         }
@@ -232,9 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_sink_is_not_stored() {
+        let log = SiteLog::new(1 << 20, 0);
+        let backlog = Arc::new(Backlog::default());
+        let reader = log.register(0, vec![backlog.clone()]);
+        for time in [10, 20, 30] {
+            log.append(time, Vec::new());
+        }
+        log.advance(reader, 3, 0);
+        assert!(log.wait_stored(3, Duration::ZERO) && !log.is_backed_up());
+        backlog.set(Some(2), true);
+        assert!(log.wait_stored(1, Duration::ZERO) && !log.wait_stored(2, Duration::ZERO));
+        assert!(log.wait_done(3, Duration::ZERO) && log.is_backed_up());
+    }
+
+    #[test]
     fn what_a_reader_may_need_stays() {
         let log = SiteLog::new(1 << 20, 0);
-        let reader = log.register(0);
+        let reader = log.register(0, Vec::new());
         for time in [10, 5, 20] {
             log.append(time, Vec::new());
         }

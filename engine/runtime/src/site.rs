@@ -15,9 +15,10 @@ use ducto_record::{Action, Epoch, Micros, Value};
 use crate::clock::ClockMode;
 use crate::error::RuntimeError;
 use crate::feeders::{FeederStatus, Feeders};
-use crate::host::{Host, PipelineStatus, Sinks};
+use crate::host::{Host, Sinks};
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
+use crate::pipelines::{PipelineStatus, node_context};
 use crate::taps::TapReader;
 use crate::views::View;
 
@@ -116,7 +117,7 @@ impl RunningSite {
             if with_feeders {
                 for (index, node) in pipeline.nodes.iter().enumerate() {
                     if let NodeConfig::Source(config) = &node.config {
-                        feeders.extend(config.feeder(&crate::host::node_context(&context, pipeline, index, 0, 1))?);
+                        feeders.extend(config.feeder(&node_context(&context, pipeline, index, 0, 1))?);
                     }
                 }
             }
@@ -215,9 +216,9 @@ impl RunningSite {
         Ok(host.take_replies(id))
     }
 
-    /// Waits until every pipeline has processed what is in the log now.
+    /// Waits until every pipeline has processed what is in the log now, and every sink has what was for it.
     pub fn wait_idle(&self, timeout: Duration) -> bool {
-        self.host().is_ok_and(|host| host.wait_done(self.log.last_epoch(), timeout))
+        self.host().is_ok_and(|host| host.wait_stored(self.log.last_epoch(), timeout))
     }
 
     /// For input that has ended, on a virtual clock: moves engine time past everything that is open, so that the

@@ -15,6 +15,7 @@ pub struct NodeStats {
     pub(crate) nanoseconds: AtomicU64,
     pub(crate) queued: AtomicU64,
     pub(crate) errors: AtomicU64,
+    pub(crate) retries: AtomicU64,
     drops: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -29,9 +30,11 @@ pub struct NodeCounts {
     pub bytes_out: u64,
     /// Time spent in the node's own calls.
     pub nanoseconds: u64,
-    /// Batches that wait for their epoch to be complete.
+    /// Batches that wait for their epoch to be complete; of a sink, epochs that wait for it.
     pub queued: u64,
     pub errors: u64,
+    /// Times that a sink could not take an epoch yet.
+    pub retries: u64,
     /// Rows that went no further, by cause.
     pub drops: BTreeMap<&'static str, u64>,
 }
@@ -42,6 +45,9 @@ impl NodeStats {
     }
 
     pub(crate) fn drop_rows(&self, cause: &'static str, rows: u64) {
+        if rows == 0 {
+            return;
+        }
         *self.drops.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += rows;
     }
 
@@ -56,6 +62,7 @@ impl NodeStats {
             nanoseconds: read(&self.nanoseconds),
             queued: read(&self.queued),
             errors: read(&self.errors),
+            retries: read(&self.retries),
             drops: self.drops.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -12,7 +12,7 @@ use bench::{Bench, Fault, Row};
 use ducto_graph::operator::Intake;
 use ducto_record::time::SECOND;
 use ducto_record::{Origin, Part};
-use ducto_runtime::ClockMode;
+use ducto_runtime::{ClockMode, TroubleKind};
 use proptest::prelude::*;
 
 /// What a plain loop gives for the test's graph: running sums by tag, and a total by tag every 10 s.
@@ -90,7 +90,7 @@ fn a_node_that_always_fails_is_set_aside_and_the_rest_goes_on() {
     let status = bench.site().status();
     let test = status.iter().find(|pipeline| &*pipeline.id == "test").unwrap();
     let sums = test.nodes.iter().find(|node| &*node.id == "sums").unwrap();
-    assert!(sums.set_aside);
+    assert_eq!(sums.trouble.as_ref().map(|trouble| trouble.kind), Some(TroubleKind::SetAside));
     assert_eq!(sums.counts.errors, 3);
     assert!(sums.counts.drops["set_aside"] > 0, "{:?}", sums.counts);
     // The other branch of the graph lost nothing.

@@ -1,6 +1,6 @@
 //! How a running site is, for its socket.
 
-use ducto_runtime::{FeederStatus, NodeCounts, NodeStatus, PipelineStatus, RunningSite};
+use ducto_runtime::{FeederStatus, NodeCounts, NodeStatus, PipelineStatus, RunningSite, TroubleKind};
 
 use crate::live::Shared;
 use crate::protocol::{ConnectionState, DatasetState, NodeState, PipelineState, Status};
@@ -60,12 +60,7 @@ fn pipeline(status: PipelineStatus) -> PipelineState {
 }
 
 fn node(status: NodeStatus) -> NodeState {
-    let NodeCounts { batches_in, rows_in, batches_out, rows_out, bytes_out, nanoseconds, queued, errors, drops } =
-        status.counts;
-    NodeState {
-        id: status.id.to_string(),
-        operator: status.operator.to_owned(),
-        set_aside: status.set_aside,
+    let NodeCounts {
         batches_in,
         rows_in,
         batches_out,
@@ -74,6 +69,26 @@ fn node(status: NodeStatus) -> NodeState {
         nanoseconds,
         queued,
         errors,
+        retries,
+        drops,
+    } = status.counts;
+    let kind = status.trouble.as_ref().map(|trouble| trouble.kind);
+    NodeState {
+        id: status.id.to_string(),
+        operator: status.operator.to_owned(),
+        set_aside: kind == Some(TroubleKind::SetAside),
+        waits: kind == Some(TroubleKind::Waits),
+        since: status.trouble.as_ref().map(|trouble| trouble.since),
+        why: status.trouble.map(|trouble| trouble.why),
+        batches_in,
+        rows_in,
+        batches_out,
+        rows_out,
+        bytes_out,
+        nanoseconds,
+        queued,
+        errors,
+        retries,
         drops: drops.into_iter().map(|(cause, rows)| (cause.to_owned(), rows)).collect(),
     }
 }

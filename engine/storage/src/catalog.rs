@@ -11,7 +11,7 @@ use ducto_record::{Directory, Tag, TagId};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use crate::dataset::{REMOVED, REVISION};
+use crate::dataset::REVISION;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::folder::{DataFolder, dataset_names};
@@ -139,7 +139,7 @@ fn views<'a>(manifests: impl Iterator<Item = &'a Manifest>, tags: bool) -> Strin
                 "CREATE OR REPLACE VIEW {name} AS SELECT * FROM {all} \
                  QUALIFY {REVISION} >= coalesce(\
                  max({REVISION}) FILTER (WHERE {REVISION} % 2 = 1) OVER (PARTITION BY {key}), 0) \
-                 AND reason IS DISTINCT FROM '{REMOVED}';"
+                 AND {REVISION} % 4 <> 3;"
             );
         }
         let schema = manifest.schema();

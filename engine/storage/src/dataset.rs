@@ -11,11 +11,27 @@ use crate::error::StorageError;
 /// Name of the column that orders the versions of a row: see [`revision`].
 pub const REVISION: &str = "revision";
 
+/// What a row is to earlier ones of its key and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: it comes beside them.
+    Comes,
+    /// It takes their place.
+    Replaces,
+    /// It says that they are removed.
+    Removes,
+}
+
 /// The revision of a row that came with an epoch: it rises with the epochs, so that a row that was removed and comes
 /// again counts. Odd where it takes the place of an earlier one, or says that it is removed: only such rows hide
-/// others.
-pub fn revision(epoch: u64, corrects: bool) -> u64 {
-    epoch.saturating_mul(2) | u64::from(corrects)
+/// others. What is removed says so here and nowhere else: a `reason` is a text that people may write.
+pub fn revision(epoch: u64, change: Change) -> u64 {
+    let change = match change {
+        Change::Comes => 0,
+        Change::Replaces => 1,
+        Change::Removes => 3,
+    };
+    epoch.saturating_mul(4) | change
 }
 
 /// Whether a row with this revision hides those of its key and time with a lower one.
@@ -23,7 +39,12 @@ pub fn corrects(revision: u64) -> bool {
     revision % 2 == 1
 }
 
-/// The `reason` of a row that was taken back and has no successor.
+/// Whether a row with this revision says that those of its key and time are removed, and is no row itself.
+pub fn removes(revision: u64) -> bool {
+    revision % 4 == 3
+}
+
+/// The `reason` of a row that was taken back and has no successor, for people.
 pub const REMOVED: &str = "removed";
 
 /// What a dataset takes.

@@ -29,7 +29,7 @@ mod writer;
 
 pub use appender::Appender;
 pub use catalog::{TAGS, tags_table, write_catalog};
-pub use dataset::{DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, revision};
+pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, removes, revision};
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};

@@ -48,6 +48,15 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
+    /// Whether the file at `path` is what was written, by its checksum.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_intact(&self, path: &Path) -> Result<bool, StorageError> {
+        let found = crate::recover::measure(path)?;
+        Ok(found.bytes == self.bytes && found.checksum == self.checksum)
+    }
+
     pub(crate) fn hour(&self) -> Hour {
         Hour::parse(&self.path).unwrap_or_else(|| Hour::of(self.times.0))
     }

@@ -13,7 +13,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use ducto_record::{Batch, Directory, role_of};
 use hashbrown::HashMap;
 
-use crate::dataset::{DatasetSchema, REMOVED, REVISION, revision};
+use crate::dataset::{Change, DatasetSchema, REMOVED, REVISION, revision};
 use crate::error::StorageError;
 use crate::historian::Appended;
 
@@ -99,7 +99,9 @@ fn named(appended: &Appended, columns: &SchemaRef) -> Result<RecordBatch, ArrowE
             }
             _ => batch.column(at).clone(),
         },
-        None if field.name() == REVISION => Arc::new(UInt64Array::from_value(revision(appended.epoch, false), rows)),
+        None if field.name() == REVISION => {
+            Arc::new(UInt64Array::from_value(revision(appended.epoch, Change::Comes), rows))
+        }
         None => new_null_array(field.data_type(), rows),
     });
     RecordBatch::try_new(columns.clone(), arrays.collect())
@@ -159,9 +161,9 @@ fn revise(
     let mut kept: Vec<(usize, u64, bool)> = Vec::with_capacity(batch.num_rows());
     for of_row in versions.into_values() {
         match (of_row.taken_back, of_row.live.as_slice()) {
-            (Some(row), []) => kept.push((row, revision(epoch, true), true)),
+            (Some(row), []) => kept.push((row, revision(epoch, Change::Removes), true)),
             (taken_back, live) => {
-                let revision = revision(epoch, taken_back.is_some());
+                let revision = revision(epoch, if taken_back.is_some() { Change::Replaces } else { Change::Comes });
                 kept.extend(live.iter().map(|row| (*row, revision, false)));
             }
         }
@@ -267,13 +269,13 @@ mod tests {
         assert_eq!(
             rows,
             [
-                (text("A.P"), 60, Some(1.0), None, 6),
-                (text("B.P"), 60, Some(2.0), None, 6),
-                (text("B.P"), 60, None, Some(text("removed")), 11),
-                (text("A.P"), 120, Some(7.0), None, 10),
-                (text("A.P"), 60, Some(1.75), None, 11),
-                // What was removed and comes again is above its removal.
+                (text("A.P"), 60, Some(1.0), None, 12),
                 (text("B.P"), 60, Some(2.0), None, 12),
+                (text("B.P"), 60, None, Some(text("removed")), 23),
+                (text("A.P"), 120, Some(7.0), None, 20),
+                (text("A.P"), 60, Some(1.75), None, 21),
+                // What was removed and comes again is above its removal.
+                (text("B.P"), 60, Some(2.0), None, 24),
             ]
         );
     }

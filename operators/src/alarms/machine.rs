@@ -80,6 +80,42 @@ pub(super) enum Event {
     Reset,
 }
 
+/// Why there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    NothingToAcknowledge,
+    AcknowledgedAlready,
+    TrueAgain,
+    AcknowledgeFirst,
+    StillTrue,
+    NoLatch,
+}
+
+impl Refused {
+    /// For programs, which have their own words.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::NothingToAcknowledge => "nothing_to_acknowledge",
+            Self::AcknowledgedAlready => "acknowledged_already",
+            Self::TrueAgain => "true_again",
+            Self::AcknowledgeFirst => "acknowledge_first",
+            Self::StillTrue => "still_true",
+            Self::NoLatch => "no_latch",
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::NothingToAcknowledge => "there is nothing to acknowledge",
+            Self::AcknowledgedAlready => "it is acknowledged already",
+            Self::TrueAgain => "its condition is true again",
+            Self::AcknowledgeFirst => "acknowledge it first",
+            Self::StillTrue => "its condition is still true",
+            Self::NoLatch => "there is no latch to reset",
+        }
+    }
+}
+
 impl Event {
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -166,28 +202,28 @@ impl Machine {
     }
 
     /// A person has seen it. An error says why there is nothing to do.
-    pub(super) fn acknowledge(&mut self) -> Result<Event, &'static str> {
+    pub(super) fn acknowledge(&mut self) -> Result<Event, Refused> {
         self.state = match self.state {
             State::B => State::C,
             State::D => State::A,
             State::E => State::F,
-            State::A => return Err("there is nothing to acknowledge"),
-            State::C | State::F => return Err("it is acknowledged already"),
+            State::A => return Err(Refused::NothingToAcknowledge),
+            State::C | State::F => return Err(Refused::AcknowledgedAlready),
         };
         Ok(Event::Acknowledged)
     }
 
     /// A person releases the latch. An error says why there is nothing to do.
-    pub(super) fn reset(&mut self) -> Result<Event, &'static str> {
+    pub(super) fn reset(&mut self) -> Result<Event, Refused> {
         match self.state {
-            State::F if self.pending.is_some() => Err("its condition is true again"),
+            State::F if self.pending.is_some() => Err(Refused::TrueAgain),
             State::F => {
                 self.state = State::A;
                 Ok(Event::Reset)
             }
-            State::E => Err("acknowledge it first"),
-            State::B | State::C => Err("its condition is still true"),
-            State::A | State::D => Err("there is no latch to reset"),
+            State::E => Err(Refused::AcknowledgeFirst),
+            State::B | State::C => Err(Refused::StillTrue),
+            State::A | State::D => Err(Refused::NoLatch),
         }
     }
 

@@ -221,6 +221,7 @@ impl Transform for TagAlarmsTransform {
         let watched = &watched[slot as usize];
         let name = action.text("alarm");
         let mut replies = Vec::new();
+        let mut details = Vec::new();
         let mut done = false;
         for (index, alarm) in (0..).zip(&watched.alarms) {
             if name.is_some_and(|name| *name != *alarm.name) {
@@ -228,14 +229,16 @@ impl Transform for TagAlarmsTransform {
             }
             let state = &mut Arc::make_mut(&mut self.cold.states[slot as usize]).alarms[index as usize];
             let from = state.machine.state;
-            let (event, text) = verb.apply(&mut state.machine, &alarm.name, self.directory.tag_name(tag));
+            let outcome = verb.apply(&mut state.machine, &alarm.name, self.directory.tag_name(tag));
+            let event = outcome.event;
             if let Some(event) = event {
                 done = true;
                 self.cold.event(slot, index, watched, from, event, out.now(), Some(action));
             }
             // Of all alarms of a tag only those are worth a word for which something was done.
             if event.is_some() || name.is_some() {
-                replies.push(text);
+                replies.push(outcome.text);
+                details = outcome.details;
             }
         }
         if name.is_none() && replies.is_empty() && !watched.alarms.is_empty() {
@@ -243,7 +246,8 @@ impl Transform for TagAlarmsTransform {
         }
         self.set_band(slot);
         if !replies.is_empty() {
-            out.reply(action, done, replies.join("; "));
+            let details = if replies.len() == 1 { details } else { Vec::new() };
+            out.reply(action, done, replies.join("; "), details);
         }
         self.emit(out)
     }

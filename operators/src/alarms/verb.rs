@@ -1,5 +1,7 @@
 //! What people do to alarms, and the answers they get.
 
+use std::sync::Arc;
+
 use ducto_record::Action;
 
 use super::machine::{Event, Machine};
@@ -20,18 +22,28 @@ impl Verb {
         }
     }
 
-    /// Applies it, and says in words what came of it.
-    pub(super) fn apply(self, machine: &mut Machine, alarm: &str, of: &str) -> (Option<Event>, String) {
+    /// Applies it, and says what came of it.
+    pub(super) fn apply(self, machine: &mut Machine, alarm: &str, of: &str) -> Outcome {
         let result = match self {
             Self::Acknowledge => machine.acknowledge(),
             Self::Reset => machine.reset(),
         };
         let (words, letter) = (machine.state.words(), machine.state.letter());
-        match result {
+        let (outcome, text) = match &result {
             Ok(event) => {
-                (Some(event), format!("`{alarm}` of `{of}` is {}; it is now {words} ({letter})", event.name()))
+                (event.name(), format!("`{alarm}` of `{of}` is {}; it is now {words} ({letter})", event.name()))
             }
-            Err(why) => (None, format!("`{alarm}` of `{of}` is {words} ({letter}): {why}")),
-        }
+            Err(why) => (why.name(), format!("`{alarm}` of `{of}` is {words} ({letter}): {}", why.words())),
+        };
+        Outcome { event: result.ok(), text, details: vec![("outcome", outcome.into()), ("state", letter.into())] }
     }
+}
+
+/// What came of a verb.
+pub(super) struct Outcome {
+    pub(super) event: Option<Event>,
+    /// In English.
+    pub(super) text: String,
+    /// For those who have words of their own: `outcome`, the event or why there was none, and `state`, its letter.
+    pub(super) details: Vec<(&'static str, Arc<str>)>,
 }

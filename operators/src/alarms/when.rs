@@ -328,13 +328,14 @@ impl Transform for WhenTransform {
         // Another worker, or another node, has this key.
         let Some(state) = self.states.get(key).filter(|state| state.newest != Micros::MIN) else { return Ok(()) };
         let mut state = state.clone();
-        let (event, text) = verb.apply(&mut state.machine, &self.definition.name, self.key_name(key));
+        let outcome = verb.apply(&mut state.machine, &self.definition.name, self.key_name(key));
+        let event = outcome.event;
         if let Some(event) = event {
             self.events.push(self.event(key, &state, event, out.now(), Some(action)));
             *self.states.get_mut(key) = state;
         }
         if event.is_some() || action.text("alarm").is_some() {
-            out.reply(action, event.is_some(), text);
+            out.reply(action, event.is_some(), outcome.text, outcome.details);
         }
         self.emit(out)
     }

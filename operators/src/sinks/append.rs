@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use ducto_graph::operator::Input;
 use ducto_record::{Batch, Directory, Epoch, RowType, StreamType, role_of};
-use ducto_storage::{REVISION, revision};
+use ducto_storage::{Change, REVISION, revision};
 use hashbrown::HashMap;
 
 /// What came of the epoch that is open. An epoch that is given again replaces what was kept of it.
@@ -112,7 +112,12 @@ fn revised(rows: &RecordBatch, key: &[String], epoch: Epoch) -> Result<RecordBat
     let diffs = diff.and_then(|index| rows.column(index).as_primitive_opt::<Int8Type>());
     if diffs.is_none_or(|diffs| diffs.values().iter().all(|diff| *diff > 0)) {
         let none = BooleanArray::from(vec![false; rows.num_rows()]);
-        return with_revision(rows, key, UInt64Array::from(vec![revision(epoch, false); rows.num_rows()]), &none);
+        return with_revision(
+            rows,
+            key,
+            UInt64Array::from(vec![revision(epoch, Change::Comes); rows.num_rows()]),
+            &none,
+        );
     }
     let own: Vec<usize> = (0..rows.num_columns()).filter(|index| Some(*index) != diff).collect();
     let keys: Vec<usize> = own.iter().copied().filter(|index| is_key(schema.field(*index).name(), key)).collect();
@@ -137,7 +142,12 @@ fn revised(rows: &RecordBatch, key: &[String], epoch: Epoch) -> Result<RecordBat
         let (corrected, replaced) = (taken.contains_key(&keys[row]), given.contains_key(&keys[row]));
         if count > 0 || (count < 0 && !replaced) {
             kept.push(row as u32);
-            revisions.push(revision(epoch, count < 0 || corrected));
+            let change = match (count < 0, corrected) {
+                (true, _) => Change::Removes,
+                (false, true) => Change::Replaces,
+                (false, false) => Change::Comes,
+            };
+            revisions.push(revision(epoch, change));
             removed.push(count < 0);
         }
     }
@@ -248,12 +258,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_correction_is_a_higher_revision() {
-        assert_eq!(written(&[(1, 0, 5.0, 1), (1, 1, 6.0, 1)]), ["W1 5.0  14", "M1 6.0  14"]);
-        assert_eq!(written(&[(1, 0, 5.0, -1), (1, 0, 5.5, 1), (2, 0, 1.0, 1)]), ["W1 5.5  15", "W1 1.0  14"]);
-        assert_eq!(written(&[(1, 0, 5.5, 1), (1, 0, 5.0, -1)]), ["W1 5.5  15"]);
-        assert_eq!(written(&[(1, 0, 5.0, -1)]), ["W1  removed 15"]);
+        assert_eq!(written(&[(1, 0, 5.0, 1), (1, 1, 6.0, 1)]), ["W1 5.0  28", "M1 6.0  28"]);
+        assert_eq!(written(&[(1, 0, 5.0, -1), (1, 0, 5.5, 1), (2, 0, 1.0, 1)]), ["W1 5.5  29", "W1 1.0  28"]);
+        assert_eq!(written(&[(1, 0, 5.5, 1), (1, 0, 5.0, -1)]), ["W1 5.5  29"]);
+        assert_eq!(written(&[(1, 0, 5.0, -1)]), ["W1  removed 31"]);
         assert!(written(&[(1, 0, 5.0, 1), (1, 0, 5.0, -1)]).is_empty());
-        assert_eq!(written(&[(1, 0, 5.0, -1), (1, 0, 6.0, 1), (1, 0, 6.0, -1), (1, 0, 7.0, 1)]), ["W1 7.0  15"]);
+        assert_eq!(written(&[(1, 0, 5.0, -1), (1, 0, 6.0, 1), (1, 0, 6.0, -1), (1, 0, 7.0, 1)]), ["W1 7.0  29"]);
     }
 
     #[test]

@@ -22,14 +22,18 @@ use thiserror::Error;
 
 use super::Historians;
 use super::append::{Pending, written_columns};
+use super::historians::Claim;
 use super::text::TextFormat;
 
 /// Appends what comes to a file, a line a sample or row, with the names of tags and assets. A corrected row comes
-/// again with a higher `revision`. What an epoch brings is written at once when the epoch ends.
+/// again with a higher `revision`. What an epoch brings is written at once when the epoch ends. While the disk is full
+/// or its folder not there, what comes waits in memory, and the rest of the pipeline goes on. When that memory is used up
+/// the oldest rows go, and are counted as `sink_behind`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSink {
-    /// The file; a relative path lies in the data folder. Folders on the way are made.
+    /// The file; a relative path lies in the data folder, beside what Ducto keeps there. Folders on the way are made.
+    /// No two nodes write one file.
     path: Spanned<String>,
     /// `jsonl` or `csv`; by default as the file's ending says.
     format: Option<TextFormat>,
@@ -77,6 +81,11 @@ impl SinkConfig for FileSink {
             cx.report(Diagnostic::new(Code::ValueInvalid, message).at(self.path.place).help(help));
             return;
         };
+        if let Some(own) = own_place(&self.path) {
+            let message = format!("`{}` is where the data folder keeps `{own}`", *self.path);
+            let help = "name another file or folder, say `export/events.jsonl`";
+            cx.report(Diagnostic::new(Code::NameReserved, message).at(self.path.place).help(help));
+        }
         if format == TextFormat::Csv
             && let Some((first, rest)) = inputs.split_first()
         {
@@ -93,11 +102,18 @@ impl SinkConfig for FileSink {
     }
 
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        let base = cx.resources.get::<Historians>().map(|historians| historians.folder().path().to_owned());
-        let path = base.as_deref().unwrap_or(&cx.site.folder).join(&*self.path);
+        let historians = cx.resources.get::<Historians>();
+        let base = historians.as_ref().map_or(cx.site.folder.as_path(), |historians| historians.folder().path());
+        let path = base.join(&*self.path);
         let format = self.format().unwrap_or(TextFormat::Jsonl);
         let columns = cx.inputs.first().map(|input| written_columns(&input.stream)).unwrap_or_default();
-        let output = Output::open(&path, format.header(&columns)).map_err(|error| cx.error(error.to_string()))?;
+        let disk = historians.as_ref().map(|historians| historians.folder().disk().clone()).unwrap_or_default();
+        let mut output = Output { disk, path, header: format.header(&columns), file: None };
+        // Opened now, so that a file that cannot be written is known before anything runs.
+        output.file().map_err(|error| cx.error(error.to_string()))?;
+        let taken =
+            || cx.error(format!("another sink writes `{}` too; give each a file of its own", output.path.display()));
+        let claim = historians.map(|historians| historians.claim(&output.path).ok_or_else(taken)).transpose()?;
         Ok(Box::new(FileWriter {
             output,
             format,
@@ -107,8 +123,31 @@ impl SinkConfig for FileSink {
             inputs: cx.inputs.clone(),
             directory: cx.directory.clone(),
             pending: Pending::default(),
+            claim,
         }))
     }
+
+    fn file(&self) -> Option<Spanned<String>> {
+        Some(self.path.clone())
+    }
+}
+
+/// What of the data folder a relative path means that Ducto keeps there itself.
+fn own_place(path: &str) -> Option<&'static str> {
+    const OWN: [&str; 8] =
+        ["LOCK", "VERSION", "datasets", "manifests", "staging", "tags.parquet", "views.sql", "ducto.sock"];
+    let path = Path::new(path);
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::Normal(name) => parts.push(name),
+            std::path::Component::ParentDir if parts.pop().is_none() => return None,
+            std::path::Component::RootDir | std::path::Component::Prefix(_) => return None,
+            _ => {}
+        }
+    }
+    let first = parts.first()?;
+    OWN.into_iter().find(|own| first.eq_ignore_ascii_case(own))
 }
 
 /// What went wrong with the file.
@@ -120,46 +159,63 @@ enum FileSinkError {
     Header { path: PathBuf, expected: String, found: String },
 }
 
-/// A file of whole lines.
+/// A file of whole lines. It is opened anew after a failure: what was written of a line is removed then.
 struct Output {
-    file: AppendedFile,
+    disk: Disk,
+    path: PathBuf,
     header: Vec<u8>,
+    file: Option<AppendedFile>,
 }
 
 impl Output {
-    fn open(path: &Path, header: Vec<u8>) -> Result<Self, FileSinkError> {
-        let mut file = Disk::default().append(path)?;
+    fn file(&mut self) -> Result<&mut AppendedFile, FileSinkError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.open()?,
+        };
+        Ok(self.file.insert(file))
+    }
+
+    fn open(&self) -> Result<AppendedFile, FileSinkError> {
+        let (path, header) = (&self.path, &self.header);
+        let mut file = self.disk.append(path)?;
         let length = whole_lines(&file)?;
         if length < file.length() {
-            tracing::warn!(path = %path.display(), "the last line was cut short by a crash and is removed");
+            tracing::warn!(path = %path.display(), "the last line was cut short and is removed");
             file.cut(length)?;
         }
         if length > 0 && !header.is_empty() {
             let mut found = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(header.len())];
             file.read(0, &mut found)?;
-            if found != header {
+            if found != *header {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned();
-                let (expected, found) = (text(&header), text(&found));
-                return Err(FileSinkError::Header { expected, found, path: path.to_owned() });
+                let (expected, found) = (text(header), text(&found));
+                return Err(FileSinkError::Header { expected, found, path: path.clone() });
             }
         }
-        Ok(Self { file, header })
+        Ok(file)
+    }
+
+    fn length(&self) -> u64 {
+        self.file.as_ref().map_or(0, AppendedFile::length)
     }
 
     /// All of it or nothing.
     fn write(&mut self, text: &[u8]) -> Result<(), FileSinkError> {
-        if self.file.length() == 0 && !self.header.is_empty() {
-            return Ok(self.file.append(&[&self.header, text].concat())?);
+        let header = self.header.clone();
+        let file = self.file()?;
+        let written = if file.length() == 0 { file.append(&[&header, text].concat()) } else { file.append(text) };
+        if written.is_err() {
+            self.file = None;
         }
-        Ok(self.file.append(text)?)
+        Ok(written?)
     }
 
-    /// Gives the file a name with this time, and begins a new one.
+    /// Gives the file a name with this time; the next line begins a new one.
     fn rotate(&mut self, now: Micros) -> Result<(), FileSinkError> {
-        self.file.sync()?;
-        let path = self.file.path().to_owned();
-        Disk::default().rename(&path, &dated(&path, now))?;
-        *self = Self::open(&path, std::mem::take(&mut self.header))?;
+        self.file()?.sync()?;
+        self.disk.rename(&self.path, &dated(&self.path, now))?;
+        self.file = None;
         Ok(())
     }
 }
@@ -206,20 +262,30 @@ struct FileWriter {
     inputs: Arc<[Input]>,
     directory: Arc<Directory>,
     pending: Pending,
+    /// Where a site has a data folder.
+    claim: Option<Claim>,
 }
 
 impl FileWriter {
     fn rotate_if_due(&mut self, now: Micros) -> Result<(), FileSinkError> {
-        let full = self.rotate.size.is_some_and(|size| self.output.file.length() >= size.bytes().max(1));
+        let full = self.rotate.size.is_some_and(|size| self.output.length() >= size.bytes().max(1));
         let today = jiff::Timestamp::from_microsecond(now).ok().map(|now| self.zone.to_datetime(now).date());
         let over = self.rotate.daily && self.day.is_some() && self.day != today;
+        if (full || over) && self.output.length() > 0 {
+            self.output.rotate(now)?;
+        }
         self.day = today;
-        if (full || over) && self.output.file.length() > 0 { self.output.rotate(now) } else { Ok(()) }
+        Ok(())
     }
-}
 
-fn node_error(error: FileSinkError) -> NodeError {
-    NodeError::Other(Box::new(error))
+    /// A file that cannot be written now is waited for, until the site stops.
+    fn node_error(&self, error: FileSinkError) -> NodeError {
+        let closing = self.claim.as_ref().is_some_and(Claim::is_closing);
+        match error {
+            FileSinkError::File(error) if !closing => NodeError::Later(Box::new(error)),
+            error => NodeError::Other(Box::new(error)),
+        }
+    }
 }
 
 impl Sink for FileWriter {
@@ -237,12 +303,13 @@ impl Sink for FileWriter {
         if text.is_empty() {
             return Ok(());
         }
-        self.rotate_if_due(now).map_err(node_error)?;
-        self.output.write(&text).map_err(node_error)
+        let written = self.rotate_if_due(now).and_then(|()| self.output.write(&text));
+        written.map_err(|error| self.node_error(error))
     }
 
     fn finish(&mut self) -> Result<(), NodeError> {
-        self.output.file.sync().map_err(|error| node_error(error.into()))
+        let synced = self.output.file().and_then(|file| Ok(file.sync()?));
+        synced.map_err(|error| NodeError::Other(Box::new(error)))
     }
 }
 
@@ -305,7 +372,7 @@ mod tests {
         sink.end_epoch(9, 0).unwrap();
         assert_eq!(
             fs::read_to_string(folder.path().join("x.jsonl")).unwrap(),
-            "{\"time\":\"1970-01-01T00:00:00Z\",\"asset\":\"W1\",\"mean\":2.0,\"quality\":192,\"reason\":null,\"revision\":19}\n"
+            "{\"time\":\"1970-01-01T00:00:00Z\",\"asset\":\"W1\",\"mean\":2.0,\"quality\":192,\"reason\":null,\"revision\":37}\n"
         );
     }
 
@@ -327,6 +394,43 @@ mod tests {
         for name in names {
             let text = fs::read_to_string(folder.path().join(name)).unwrap();
             assert_eq!(text.lines().count(), 2);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_waited_for_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.csv");
+        // Takes nothing, as a full disk.
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut sink = build(&config("x.csv", None), folder.path(), samples()).unwrap();
+        let mut give = |epoch: Epoch| {
+            sink.on_batch(0, epoch, &Batch::Samples(sample(epoch as i64 * 1_000_000, 0, 1.5))).unwrap();
+            sink.end_epoch(epoch, 0)
+        };
+        for _ in 0..5 {
+            let error = give(1).unwrap_err();
+            assert!(matches!(error, NodeError::Later(_)), "{error:?}");
+            assert!(error.to_string().contains("x.csv") && error.to_string().contains("free space"), "{error}");
+        }
+        // What a full disk took of a line.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "time,ta").unwrap();
+        give(1).unwrap();
+        give(2).unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "time,tag,value,quality,checks\n1970-01-01T00:00:01Z,W1.THP,1.5,192,0\n1970-01-01T00:00:02Z,W1.THP,1.5,192,0\n"
+        );
+    }
+
+    #[test]
+    fn what_the_data_folder_keeps_is_known() {
+        for path in ["VERSION", "./datasets/x.csv", "a/../views.sql", "Datasets/x.csv"] {
+            assert!(own_place(path).is_some(), "{path}");
+        }
+        for path in ["x.csv", "export/datasets/x.csv", "/srv/datasets/x.csv", "../datasets/x.csv"] {
+            assert!(own_place(path).is_none(), "{path}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration as StdDuration, Instant};
+use std::time::Duration as StdDuration;
 
 use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
@@ -13,16 +13,21 @@ use ducto_graph::operator::{
 use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros, StreamType, ValueKind};
-use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep};
+use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep, StorageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::dataset_name::{KINDS_BESIDE, dataset_of_kind, name_fault, of_kind};
 use super::historians::{Announcer, Historians};
 
 /// Stores samples or rows as Parquet in the data folder, by date and hour, sorted by tag and time, where DuckDB,
 /// Polars, pandas and Spark open them as they lie. Samples of whole numbers, booleans and texts become datasets of
 /// their own beside it: `history_int64`, `history_bool`, `history_text`. A corrected row is stored with a higher
-/// `revision`; `revision` rises with whatever comes, and is odd where it replaces or removes an earlier row.
+/// `revision`; `revision` rises with whatever comes, and is odd where it replaces or removes an earlier row,
+/// and 3 above a multiple of 4 where it removes one.
+///
+/// While the disk takes nothing, rows wait in memory, and the rest of the pipeline, its alarms first of all, goes on.
+/// When that memory is used up the oldest rows go, and are counted as `sink_behind`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistorianSink {
@@ -74,19 +79,6 @@ pub fn operator() -> Operator {
     }
 }
 
-/// The dataset that samples of a kind are stored in: `value` has one type in all files of a dataset.
-pub fn dataset_of_kind(dataset: &str, kind: ValueKind) -> String {
-    match kind {
-        ValueKind::Float64 => dataset.to_owned(),
-        kind => format!("{dataset}_{kind}"),
-    }
-}
-
-fn is_dataset_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
-}
-
 impl HistorianSink {
     /// `share` is the memory that this dataset may use for rows that are not on disk.
     fn config(&self, name: &str, schema: DatasetSchema, share: u64) -> DatasetConfig {
@@ -104,9 +96,8 @@ impl HistorianSink {
 
 impl SinkConfig for HistorianSink {
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) {
-        if !is_dataset_name(&self.dataset) {
-            let message = format!("`{}` cannot name a dataset", *self.dataset);
-            let help = "use lower-case letters, digits and `_`, with a letter first";
+        if let Some((why, help)) = name_fault(&self.dataset) {
+            let message = format!("`{}` cannot name a dataset: {why}", *self.dataset);
             cx.report(Diagnostic::new(Code::DatasetNameInvalid, message).at(self.dataset.place).help(help));
         }
         if self.commit_every == Duration::ZERO {
@@ -127,8 +118,15 @@ impl SinkConfig for HistorianSink {
                 cx.report(Diagnostic::new(Code::StreamRefused, message).at(input.from.place).help(help));
             }
         }
+        if let Some((of, kind)) = of_kind(&self.dataset)
+            && matches!(cx.site.datasets.get(of), Some(StreamType::Samples(_)))
+        {
+            let message = format!("`{}` is where samples of {kind} of the dataset `{of}` are stored", *self.dataset);
+            let help = "rename one of the two datasets";
+            cx.report(Diagnostic::new(Code::DatasetNameInvalid, message).at(self.dataset.place).help(help));
+        }
         if let StreamType::Samples(_) = &first.stream {
-            for kind in [ValueKind::Int64, ValueKind::Bool, ValueKind::Text] {
+            for kind in KINDS_BESIDE {
                 let beside = dataset_of_kind(&self.dataset, kind);
                 if cx.site.datasets.contains_key(&beside) {
                     let message = format!("samples of {kind} would be stored in `{beside}`, which another sink stores");
@@ -157,6 +155,7 @@ impl SinkConfig for HistorianSink {
             open: Vec::new(),
             pending: Vec::new(),
             epoch: 0,
+            full: None,
         };
         // Opened now, so that a folder that cannot be written is known before anything runs.
         let mut schemas: Vec<DatasetSchema> = Vec::new();
@@ -193,14 +192,6 @@ impl SinkConfig for HistorianSink {
 /// Share of the site's memory budget for rows that are not on disk yet.
 const BUFFER_SHARE: u64 = 4;
 
-/// How long a sink waits for the disk before it says so, and before it says so again. Shorter waits are how input
-/// that comes as fast as it can is held back.
-const PATIENCE: StdDuration = StdDuration::from_secs(5);
-const AGAIN: StdDuration = StdDuration::from_secs(60);
-
-/// How often a waiting sink looks whether the site stops.
-const LOOK: StdDuration = StdDuration::from_millis(200);
-
 struct HistorianWriter {
     config: HistorianSink,
     share: u64,
@@ -214,11 +205,13 @@ struct HistorianWriter {
     /// What came of the epoch that is open.
     pending: Vec<Batch>,
     epoch: Epoch,
+    /// The one that had no room.
+    full: Option<Arc<Appender>>,
 }
 
 impl HistorianWriter {
     /// The historian of a schema, opened where it is not yet.
-    fn open(&mut self, schema: DatasetSchema) -> Result<Arc<Appender>, ducto_storage::StorageError> {
+    fn open(&mut self, schema: DatasetSchema) -> Result<Arc<Appender>, StorageError> {
         if let Some((_, appender, _)) = self.open.iter().find(|(open, _, _)| *open == schema) {
             return Ok(appender.clone());
         }
@@ -241,27 +234,20 @@ impl HistorianWriter {
                 _ => return Err(NodeError::Stream { expected: "samples", found: "rows" }),
             },
         };
-        self.open(schema).map_err(|error| NodeError::Other(Box::new(error)))
+        self.open(schema).map_err(|error| match error {
+            StorageError::File(_) if !self.historians.is_closing() => NodeError::Later(Box::new(error)),
+            error => NodeError::Other(Box::new(error)),
+        })
     }
 
-    /// Appends, and waits for the disk where it is behind: a dataflow waits for that and for nothing else.
-    fn append(&self, appender: &Appender, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
-        let mut speak_at = Instant::now() + PATIENCE;
-        loop {
-            match appender.append(epoch, batch, &self.directory) {
-                Ok(()) => return Ok(()),
-                Err(error @ AppendError::Full { .. }) => {
-                    if self.historians.is_closing() {
-                        return Err(NodeError::Other(Box::new(error)));
-                    }
-                    if Instant::now() >= speak_at {
-                        speak_at = Instant::now() + AGAIN;
-                        tracing::warn!(dataset = &*self.dataset, "{error}; the pipeline waits");
-                    }
-                    appender.historian().wait_for_room(LOOK);
-                }
-                Err(error) => return Err(NodeError::Other(Box::new(error))),
+    fn append(&mut self, appender: &Arc<Appender>, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
+        match appender.append(epoch, batch, &self.directory) {
+            Ok(()) => Ok(()),
+            Err(error @ AppendError::Full { .. }) if !self.historians.is_closing() => {
+                self.full = Some(appender.clone());
+                Err(NodeError::Later(Box::new(error)))
             }
+            Err(error) => Err(NodeError::Other(Box::new(error))),
         }
     }
 
@@ -297,6 +283,15 @@ impl Sink for HistorianWriter {
             appender.end_epoch(epoch, now);
         }
         Ok(())
+    }
+
+    fn wait(&mut self, at_most: StdDuration) {
+        match self.full.take() {
+            Some(appender) => {
+                appender.historian().wait_for_room(at_most);
+            }
+            None => std::thread::sleep(at_most),
+        }
     }
 
     fn settle(&mut self) {
@@ -422,15 +417,5 @@ mod tests {
         let snapshot = historians.get("minutes").unwrap().snapshot();
         assert!(snapshot.appended().is_empty());
         assert_eq!(snapshot.manifest.rows(), 2);
-    }
-
-    #[test]
-    fn names_that_make_no_table_are_known() {
-        for name in ["history", "a1_b"] {
-            assert!(is_dataset_name(name), "{name}");
-        }
-        for name in ["", "History", "1a", "a-b", "año", "a.b", "../x"] {
-            assert!(!is_dataset_name(name), "{name}");
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! The historians that are open in a site, by dataset: shared by the sinks that store into them and by queries, which
 //! read their live tail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -17,6 +18,8 @@ pub struct Historians {
     last_epoch: Epoch,
     open: Mutex<BTreeMap<String, Open>>,
     closing: AtomicBool,
+    /// Files that sinks write beside the datasets.
+    files: Mutex<BTreeSet<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,13 @@ impl Historians {
     /// When a dataset of the folder cannot be read, or not be put right.
     pub fn open(folder: Arc<DataFolder>) -> Result<Self, StorageError> {
         let last_epoch = ducto_storage::recover(&folder)?;
-        Ok(Self { folder, last_epoch, open: Mutex::default(), closing: AtomicBool::new(false) })
+        Ok(Self {
+            folder,
+            last_epoch,
+            open: Mutex::default(),
+            closing: AtomicBool::new(false),
+            files: Mutex::default(),
+        })
     }
 
     /// The last epoch that any dataset of the folder held when it was opened: a site that starts numbers its entries
@@ -56,9 +65,21 @@ impl Historians {
         self.lock().iter().map(|(name, open)| (name.clone(), open.historian.clone())).collect()
     }
 
-    /// Sinks that wait for room on the disk give up: for a stop while the disk is full.
+    /// Sinks that wait for the disk give up: for a stop while it is full.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
+    }
+
+    /// Takes a file for a sink until the claim is dropped; `None` where another has it.
+    pub(super) fn claim(self: &Arc<Self>, file: &Path) -> Option<Claim> {
+        // By what the file system makes of its folder: links, `..`, another way to the data folder.
+        let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+        let own = match (folder, file.file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            _ => file.to_owned(),
+        };
+        let is_free = self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(own.clone());
+        is_free.then(|| Claim { historians: self.clone(), file: own })
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -95,6 +116,25 @@ impl Historians {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that one sink writes.
+#[derive(Debug)]
+pub(super) struct Claim {
+    historians: Arc<Historians>,
+    file: PathBuf,
+}
+
+impl Claim {
+    pub(super) fn is_closing(&self) -> bool {
+        self.historians.is_closing()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.historians.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.file);
     }
 }
 

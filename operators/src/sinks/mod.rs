@@ -1,11 +1,12 @@
 //! Where samples and rows leave a graph.
 
 mod append;
+mod dataset_name;
 pub mod file;
 pub mod historian;
 mod historians;
 pub mod log;
 pub mod text;
 
-pub use historian::dataset_of_kind;
+pub use dataset_name::dataset_of_kind;
 pub use historians::Historians;

@@ -22,6 +22,7 @@ use super::definition::Definition;
 use super::order::order;
 use super::pipeline::{NodeDraft, PipelineDraft};
 use super::publish::{PublishScope, Published, PublishedTag};
+use super::sink_files::check_shared_files;
 use super::{Loader, dataset_unknown};
 
 /// How often pipelines are checked until what they publish stays the same.
@@ -80,6 +81,10 @@ impl<'a> Flat<'a> {
             }
         }
         flat
+    }
+
+    pub(super) fn numbers(&self) -> std::ops::Range<usize> {
+        0..self.nodes.len()
     }
 
     pub(super) fn node(&self, number: usize) -> &'a NodeDraft {
@@ -156,6 +161,7 @@ impl Loader<'_> {
             self.report_circle(&flat, circle);
         }
         self.report_unread(&flat);
+        check_shared_files(&flat, self.diagnostics);
         if !complete {
             return site;
         }

@@ -18,6 +18,7 @@ mod parameters;
 mod pipeline;
 mod publish;
 mod settings;
+mod sink_files;
 mod site;
 mod tagged;
 mod template;

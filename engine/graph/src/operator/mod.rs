@@ -134,6 +134,12 @@ pub trait SinkConfig: Debug + Send + Sync {
         None
     }
 
+    /// The file this node writes, if it writes one beside the datasets: no two nodes may write one file. A relative path
+    /// lies in the data folder.
+    fn file(&self) -> Option<Spanned<String>> {
+        None
+    }
+
     /// Fields on which all nodes that store one dataset have to agree, each with its value as it is shown, always in
     /// the same order.
     fn dataset_settings(&self) -> Vec<(&'static str, String)> {

@@ -20,6 +20,9 @@ pub enum NodeError {
     Stream { expected: &'static str, found: &'static str },
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+    /// Of a sink: what takes its rows, a disk, cannot take them now. The host gives the epoch again until it can.
+    #[error("{0}")]
+    Later(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl NodeError {
@@ -96,9 +99,12 @@ pub trait Transform: Send {
 
 /// A sink at work, one for the site. The host never gives it a whole epoch twice. When a call fails, the epoch is
 /// given again from its first batch: a sink keeps what it was given aside until [`Sink::end_epoch`].
+///
+/// Where a site runs by the wall clock each sink has a thread of its own: what it waits for holds back nothing else.
 pub trait Sink: Send {
     /// # Errors
-    /// Anything that cannot be mended by trying again later inside the sink.
+    /// [`NodeError::Later`] for what goes by itself or is mended by somebody: a full disk, a folder that is not
+    /// mounted. With any other error a sink is set aside at the third failure on one epoch.
     fn on_batch(&mut self, input: usize, epoch: Epoch, batch: &Batch) -> Result<(), NodeError>;
 
     /// Everything of this epoch has been given; `now` is its engine time.
@@ -107,6 +113,11 @@ pub trait Sink: Send {
     /// As [`Sink::on_batch`].
     fn end_epoch(&mut self, _epoch: Epoch, _now: Micros) -> Result<(), NodeError> {
         Ok(())
+    }
+
+    /// After [`NodeError::Later`]: waits until it is worth to try again, at most this long.
+    fn wait(&mut self, at_most: std::time::Duration) {
+        std::thread::sleep(at_most);
     }
 
     /// Blocks until what [`Sink::end_epoch`] set going (a commit on another thread) is done. Called between entries
@@ -185,6 +196,8 @@ pub struct Reply {
     /// Whether something was done.
     pub done: bool,
     pub text: String,
+    /// What the text says, for those who have words of their own.
+    pub details: Vec<(&'static str, Arc<str>)>,
 }
 
 /// Where a node puts what it gives. The host makes one per node and reuses it.
@@ -233,8 +246,15 @@ impl Output {
         }
     }
 
-    pub fn reply(&mut self, action: &Action, done: bool, text: impl Into<String>) {
-        self.replies.push(Reply { action: action.id, done, text: text.into() });
+    /// Answers an action: in English words, and as `details` by name for those who have words of their own.
+    pub fn reply(
+        &mut self,
+        action: &Action,
+        done: bool,
+        text: impl Into<String>,
+        details: Vec<(&'static str, Arc<str>)>,
+    ) {
+        self.replies.push(Reply { action: action.id, done, text: text.into(), details });
     }
 
     /// For hosts and tests: what was given since the last call, by port.

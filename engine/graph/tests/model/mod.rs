@@ -239,6 +239,8 @@ pub(crate) struct Store {
     #[serde(default)]
     dataset: Option<Spanned<String>>,
     #[serde(default)]
+    file: Option<Spanned<String>>,
+    #[serde(default)]
     keep: Option<Duration>,
 }
 
@@ -251,6 +253,10 @@ impl SinkConfig for Store {
 
     fn dataset(&self) -> Option<Spanned<String>> {
         self.dataset.clone()
+    }
+
+    fn file(&self) -> Option<Spanned<String>> {
+        self.file.clone()
     }
 
     fn dataset_settings(&self) -> Vec<(&'static str, String)> {

@@ -91,7 +91,7 @@ pub fn run(
     if !running.wait_idle(PATIENCE) {
         return Err(ScenarioError::Stuck { at: "its end".to_owned() });
     }
-    let aside = running.status().into_iter().flat_map(|pipeline| pipeline.nodes).find(|node| node.set_aside);
+    let aside = running.status().into_iter().flat_map(|pipeline| pipeline.nodes).find(|node| node.trouble.is_some());
     running.stop()?;
     if let Some(node) = aside {
         return Err(ScenarioError::SetAside { node: node.id });

@@ -8,6 +8,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use arrow::error::ArrowError;
+use ducto_graph::operator::Reply;
 use ducto_record::Value;
 use ducto_runtime::{RuntimeError, TapReader};
 use serde_json::{Map, Value as Json};
@@ -69,8 +70,9 @@ pub(crate) async fn answer<W: AsyncWrite + Unpin>(
             };
             match blocking(act).await.unwrap_or_else(|| Err(stopping())) {
                 Ok(replies) => {
-                    for (done, text) in replies {
-                        to.write(&Answer::Reply { done, text }).await?;
+                    for Reply { done, text, details, .. } in replies {
+                        let details = details.into_iter().map(|(name, value)| (name.to_owned(), value.to_string()));
+                        to.write(&Answer::Reply { done, text, details: details.collect() }).await?;
                     }
                     Ok(Ok(0))
                 }
@@ -109,7 +111,7 @@ fn act(
     user: &str,
     system_user: &str,
     reason: Option<&str>,
-) -> Result<Vec<(bool, String)>, Refusal> {
+) -> Result<Vec<Reply>, Refusal> {
     let mut values = BTreeMap::new();
     for (name, value) in arguments {
         let value = match value {
@@ -129,8 +131,7 @@ fn act(
     }
     tracing::info!(verb, ?arguments, user, system_user, reason, "action");
     let replies = shared.with(|running| running.act(verb, values, user, reason, ACTION)).ok_or_else(stopping)?;
-    let replies = replies.map_err(|error| Refusal::new(RefusalKind::Unavailable, error.to_string()))?;
-    Ok(replies.into_iter().map(|reply| (reply.done, reply.text)).collect())
+    replies.map_err(|error| Refusal::new(RefusalKind::Unavailable, error.to_string()))
 }
 
 /// Gives what a tap sees, until `limit` rows were given, the reader goes or the site stops.

@@ -86,7 +86,11 @@ pub enum Answer {
     Reply {
         /// Whether something was done.
         done: bool,
+        /// In English.
         text: String,
+        /// What the text says, for those who have words of their own: of an alarm `outcome` and `state`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        details: BTreeMap<String, String>,
     },
     /// What the asker should know of the answer, such as that files are missing.
     Note(String),
@@ -168,7 +172,17 @@ pub struct NodeState {
     pub id: String,
     #[serde(rename = "type")]
     pub operator: String,
+    /// It failed too often, and the rest goes on without it.
     pub set_aside: bool,
+    /// It waits for what takes its rows, a disk, and goes on by itself.
+    #[serde(default)]
+    pub waits: bool,
+    /// Why it was set aside, or waits.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// Engine time since when.
+    #[serde(default)]
+    pub since: Option<i64>,
     pub batches_in: u64,
     pub rows_in: u64,
     pub batches_out: u64,
@@ -177,6 +191,9 @@ pub struct NodeState {
     pub nanoseconds: u64,
     pub queued: u64,
     pub errors: u64,
+    /// Times that a sink could not take an epoch yet.
+    #[serde(default)]
+    pub retries: u64,
     /// Rows that went no further, by cause.
     pub drops: BTreeMap<String, u64>,
 }

@@ -85,7 +85,8 @@ impl AppendedFile {
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         if let Err(source) = write_all(self.file.as_mut(), bytes) {
             if let Err(error) = self.cut(self.length) {
-                tracing::warn!(%error, "what was written in part cannot be removed");
+                // Whoever opens the file again sees that its end is not whole.
+                tracing::debug!(%error, "what was written in part cannot be removed");
             }
             return Err(FileError::new("write", &self.path, source));
         }

@@ -1,0 +1,420 @@
+//! The pipelines on the workers: added, built, restarted after a failure, removed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use ducto_graph::operator::{BuildContext, Intake, Partition, Sink};
+use ducto_graph::pipeline::{NodeConfig, Pipeline};
+use ducto_record::{Epoch, Origin, SavedState};
+
+use crate::clock::ClockMode;
+use crate::dataflow::{Assembly, Built};
+use crate::error::RuntimeError;
+use crate::host::{Discard, Sinks};
+use crate::instance::{Event, Instance, InstanceParts};
+use crate::intake::SiteIntake;
+use crate::log::{ReaderId, SiteLog};
+use crate::node::{Aside, NodeShared, SourceNode, TransformNode};
+use crate::partition::Share;
+use crate::publish::Publisher;
+use crate::replies::Replies;
+use crate::sinks::{SinkHost, SinkParts};
+use crate::snapshots::{Place, Snapshots};
+use crate::stats::{NodeCounts, NodeStats};
+use crate::trouble::{PATIENCE, Trouble, TroubleKind};
+
+/// Share of the site's memory budget for what waits for its sinks.
+const WAITING_SHARE: u64 = 8;
+
+/// What a worker is told.
+pub(crate) enum Command {
+    Build(Box<Assembly>),
+    Stop,
+}
+
+/// A pipeline that runs, through all its instances.
+pub(crate) struct Running {
+    pub(crate) pipeline: Arc<Pipeline>,
+    context: BuildContext,
+    reader: ReaderId,
+    pub(crate) nodes: Vec<Arc<NodeShared>>,
+    pub(crate) sinks: BTreeMap<usize, Arc<SinkHost>>,
+    /// By node and worker.
+    publishers: BTreeMap<Place, Arc<Publisher>>,
+    snapshots: Arc<Snapshots>,
+    lost: Arc<AtomicU64>,
+    restarts: u64,
+    failures: BTreeMap<(usize, Epoch), u32>,
+    /// Sources and transforms that were set aside, and why; sinks know it of themselves.
+    aside: BTreeMap<usize, Trouble>,
+    pub(crate) instance: Arc<Instance>,
+    /// Set while the old instance is on its way out and the next one waits for that.
+    restarting: bool,
+    pub(crate) ended: bool,
+}
+
+/// What is known of a pipeline from outside.
+#[derive(Clone, Debug)]
+pub struct PipelineStatus {
+    pub id: Arc<str>,
+    /// Everything up to this epoch is processed.
+    pub done: Epoch,
+    pub restarts: u64,
+    /// Entries lost because the ring had moved on.
+    pub lost_entries: u64,
+    pub nodes: Vec<NodeStatus>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    pub id: Arc<str>,
+    pub operator: &'static str,
+    /// What keeps it from its work.
+    pub trouble: Option<Trouble>,
+    pub counts: NodeCounts,
+}
+
+/// What the host, its controller and the workers share.
+pub(crate) struct Pipelines {
+    pub(crate) log: Arc<SiteLog>,
+    pub(crate) intake: Arc<SiteIntake>,
+    pub(crate) replies: Arc<Replies>,
+    pub(crate) workers: usize,
+    pub(crate) sinks: Sinks,
+    pub(crate) commands: Vec<(Mutex<Sender<Command>>, Thread)>,
+    pub(crate) events: Mutex<Sender<Event>>,
+    pub(crate) next_instance: AtomicU64,
+    pub(crate) pipelines: Mutex<BTreeMap<Arc<str>, Running>>,
+    /// A pipeline ended.
+    pub(crate) ended: Condvar,
+}
+
+impl Pipelines {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, pipeline: &Arc<Pipeline>, context: &BuildContext) -> Result<(), RuntimeError> {
+        let mut pipelines = self.lock();
+        if pipelines.contains_key(&pipeline.id) {
+            return Err(RuntimeError::Duplicate(pipeline.id.clone()));
+        }
+        let position = self.log.last_epoch();
+        let nodes: Vec<_> = pipeline.nodes.iter().map(|node| Arc::new(NodeShared::of(node))).collect();
+        let mut sinks = BTreeMap::new();
+        let mut publishers = BTreeMap::new();
+        let mut keeping = 0;
+        for (index, node) in pipeline.nodes.iter().enumerate() {
+            match &node.config {
+                NodeConfig::Sink(config) => {
+                    let sink: Box<dyn Sink> = if self.sinks.build(config.as_ref()) {
+                        config.build(&node_context(context, pipeline, index, 0, self.workers))?
+                    } else {
+                        Box::new(Discard)
+                    };
+                    let host = SinkHost::new(SinkParts {
+                        sink,
+                        pipeline: pipeline.id.clone(),
+                        node: node.id.clone(),
+                        stats: nodes[index].stats.clone(),
+                        log: self.log.clone(),
+                        position,
+                        room: self.room_of_a_sink(context),
+                    })?;
+                    sinks.insert(index, Arc::new(host));
+                }
+                NodeConfig::Transform(_) => keeping += self.workers,
+                NodeConfig::Source(_) => {}
+            }
+            if !node.publish.is_empty() {
+                for worker in 0..self.workers {
+                    let origin = Origin::Published { pipeline: pipeline.id.clone(), node: node.id.clone() };
+                    let intake: Arc<dyn Intake> = self.intake.clone();
+                    publishers.insert((index, worker), Arc::new(Publisher::new(node.publish.clone(), origin, intake)));
+                }
+            }
+        }
+        let reader = self.log.register(position, sinks.values().map(|sink| sink.backlog()).collect());
+        let snapshots = Arc::new(Snapshots::new(keeping));
+        let lost = Arc::new(AtomicU64::new(0));
+        let instance = self.instance(&pipeline.id, reader, &snapshots, &lost, position);
+        let running = Running {
+            pipeline: pipeline.clone(),
+            context: context.clone(),
+            reader,
+            nodes,
+            sinks,
+            publishers,
+            snapshots,
+            lost,
+            restarts: 0,
+            failures: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            instance,
+            restarting: false,
+            ended: false,
+        };
+        match self.launch(&running, position, &BTreeMap::new()) {
+            Ok(()) => {
+                pipelines.insert(pipeline.id.clone(), running);
+                Ok(())
+            }
+            Err(error) => {
+                self.log.unregister(reader);
+                Err(error)
+            }
+        }
+    }
+
+    /// Bytes that may wait for each sink; `None` where the input waits for the sinks instead.
+    fn room_of_a_sink(&self, context: &BuildContext) -> Option<usize> {
+        let nodes = context.site.pipelines.iter().flat_map(|pipeline| &pipeline.nodes);
+        let sinks = nodes.filter(|node| matches!(node.config, NodeConfig::Sink(_))).count().max(1);
+        let share = context.site.memory.bytes() / WAITING_SHARE / sinks as u64;
+        (self.intake.mode() == ClockMode::Wall).then(|| usize::try_from(share).unwrap_or(usize::MAX))
+    }
+
+    fn instance(
+        &self,
+        pipeline: &Arc<str>,
+        reader: ReaderId,
+        snapshots: &Arc<Snapshots>,
+        lost: &Arc<AtomicU64>,
+        start: Epoch,
+    ) -> Arc<Instance> {
+        Instance::new(InstanceParts {
+            id: self.next_instance.fetch_add(1, Ordering::Relaxed),
+            pipeline: pipeline.clone(),
+            log: self.log.clone(),
+            intake: self.intake.clone(),
+            reader,
+            snapshots: snapshots.clone(),
+            replies: self.replies.clone(),
+            events: self.events.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            lost: lost.clone(),
+            start,
+            workers: self.workers,
+        })
+    }
+
+    /// Builds every worker's nodes, restores them, and hands them to the workers.
+    fn launch(
+        &self,
+        running: &Running,
+        position: Epoch,
+        states: &BTreeMap<Place, SavedState>,
+    ) -> Result<(), RuntimeError> {
+        let mut assemblies = Vec::new();
+        for worker in 0..self.workers {
+            let mut nodes = Vec::new();
+            for (index, node) in running.pipeline.nodes.iter().enumerate() {
+                let context = node_context(&running.context, &running.pipeline, index, worker, self.workers);
+                let shared = running.nodes[index].clone();
+                let aside = running.aside.contains_key(&index);
+                let built = match &node.config {
+                    NodeConfig::Source(_) if aside => Built::Source(SourceNode::new(Box::new(Aside), shared)),
+                    NodeConfig::Source(config) => Built::Source(SourceNode::new(config.build(&context)?, shared)),
+                    NodeConfig::Transform(config) => {
+                        let transform = if aside {
+                            Box::new(Aside)
+                        } else {
+                            let mut transform = config.build(&context)?;
+                            if let Some(state) = states.get(&(index, worker)) {
+                                transform.restore(state).map_err(|error| context.error(error.to_string()))?;
+                            }
+                            transform
+                        };
+                        let publisher = running.publishers.get(&(index, worker)).cloned();
+                        Built::Transform(TransformNode::new(transform, shared, publisher))
+                    }
+                    NodeConfig::Sink(_) => match running.sinks.get(&index) {
+                        Some(host) => Built::Sink { host: host.clone(), stats: shared.stats.clone() },
+                        None => continue,
+                    },
+                };
+                nodes.push((built, node.edges.clone(), node.ports.len()));
+            }
+            assemblies.push(Assembly {
+                instance: running.instance.clone(),
+                nodes,
+                share: Share::new(Partition { worker, workers: self.workers }, &running.context.directory),
+                deadline: self.intake.deadline(),
+                position,
+            });
+        }
+        for sink in running.sinks.values() {
+            sink.attach(running.instance.id, self.workers, position);
+        }
+        for ((sender, thread), assembly) in self.commands.iter().zip(assemblies) {
+            sender
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .send(Command::Build(Box::new(assembly)))
+                .map_err(|_| RuntimeError::Stopping)?;
+            thread.unpark();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, id: &str) -> Result<(), RuntimeError> {
+        let mut pipelines = self.lock();
+        if !pipelines.contains_key(id) {
+            return Err(RuntimeError::NoPipeline(id.into()));
+        }
+        let until = self.log.last_epoch();
+        // A pipeline that fails on its way out comes back and goes on until it is there.
+        while let Some(running) = pipelines.get(id).filter(|running| !running.ended) {
+            running.instance.end_at(until);
+            pipelines = self
+                .ended
+                .wait_timeout(pipelines, Duration::from_millis(100))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        let Some(running) = pipelines.remove(id) else { return Ok(()) };
+        drop(pipelines);
+        self.log.unregister(running.reader);
+        let mut result = Ok(());
+        for (&node, sink) in &running.sinks {
+            if let Err(error) = sink.finish() {
+                result = result.and(Err(RuntimeError::Finish {
+                    pipeline: running.pipeline.id.clone(),
+                    node: running.nodes[node].id.clone(),
+                    message: error.to_string(),
+                }));
+            }
+        }
+        result
+    }
+
+    /// The controller's thread: restarts what failed.
+    pub(crate) fn control(&self, inbox: &Receiver<Event>) {
+        while let Ok(event) = inbox.recv() {
+            match event {
+                Event::Stop => return,
+                Event::Failed { pipeline, instance, node, epoch, message } => {
+                    let mut pipelines = self.lock();
+                    if let Some(running) = pipelines.get_mut(&pipeline)
+                        && running.instance.id == instance
+                    {
+                        running.failed(node, epoch, &message);
+                    }
+                }
+                Event::Gone { pipeline, instance } => {
+                    let mut pipelines = self.lock();
+                    let Some(running) = pipelines.get_mut(&pipeline) else { continue };
+                    if running.instance.id != instance {
+                        continue;
+                    }
+                    if running.restarting {
+                        self.restart(running);
+                    } else {
+                        running.ended = true;
+                    }
+                    self.ended.notify_all();
+                }
+            }
+        }
+    }
+
+    fn restart(&self, running: &mut Running) {
+        running.restarting = false;
+        running.restarts += 1;
+        let (position, states) = match running.snapshots.newest() {
+            Ok(Some((epoch, states))) => (epoch, states),
+            Ok(None) => (running.instance.start(), BTreeMap::new()),
+            Err(error) => {
+                tracing::error!(pipeline = &*running.pipeline.id, %error, "the snapshot cannot be read; the pipeline starts from empty state");
+                (running.instance.all_done(), BTreeMap::new())
+            }
+        };
+        let stop_at = running.instance.stop_at();
+        running.instance =
+            self.instance(&running.pipeline.id, running.reader, &running.snapshots, &running.lost, position);
+        match self.launch(running, position, &states) {
+            Ok(()) => running.instance.end_at(stop_at),
+            Err(error) => {
+                tracing::error!(pipeline = &*running.pipeline.id, %error, "the pipeline cannot be restarted and stays down; the others go on");
+                running.ended = true;
+                self.log.unregister(running.reader);
+            }
+        }
+    }
+}
+
+impl Running {
+    fn failed(&mut self, node: usize, epoch: Epoch, message: &str) {
+        self.restarting = true;
+        let shared = &self.nodes[node];
+        NodeStats::add(&shared.stats.errors, 1);
+        let failures = self.failures.entry((node, epoch)).or_default();
+        *failures += 1;
+        let (pipeline, id) = (&*self.pipeline.id, &*shared.id);
+        if *failures < PATIENCE {
+            tracing::error!(
+                pipeline,
+                node = id,
+                epoch,
+                error = message,
+                "a node failed; its pipeline restarts from its last snapshot"
+            );
+            return;
+        }
+        tracing::error!(
+            pipeline,
+            node = id,
+            epoch,
+            error = message,
+            failures = *failures,
+            "a node failed for the third time on one epoch and is set aside; the rest goes on without it"
+        );
+        self.failures.retain(|(other, _), _| *other != node);
+        let since = self.instance.log.last_time().unwrap_or_default();
+        self.aside.insert(node, Trouble { kind: TroubleKind::SetAside, since, why: message.to_owned() });
+    }
+
+    pub(crate) fn status(&self) -> PipelineStatus {
+        PipelineStatus {
+            id: self.pipeline.id.clone(),
+            done: self.instance.all_done(),
+            restarts: self.restarts,
+            lost_entries: self.lost.load(Ordering::Relaxed),
+            nodes: self
+                .nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| NodeStatus {
+                    id: node.id.clone(),
+                    operator: node.operator,
+                    trouble: match self.sinks.get(&index) {
+                        Some(sink) => sink.trouble(),
+                        None => self.aside.get(&index).cloned(),
+                    },
+                    counts: node.stats.counts(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The site's context completed for one node on one worker.
+pub(crate) fn node_context(
+    context: &BuildContext,
+    pipeline: &Pipeline,
+    node: usize,
+    worker: usize,
+    workers: usize,
+) -> BuildContext {
+    let graph_node = &pipeline.nodes[node];
+    BuildContext {
+        pipeline: pipeline.id.clone(),
+        node: graph_node.id.clone(),
+        inputs: graph_node.inputs.clone(),
+        partition: Partition { worker, workers },
+        ..context.clone()
+    }
+}
