@@ -81,7 +81,14 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
     let mut recording = Recording::open(&files, &form, &site.directory).map_err(|error| usage(&error))?;
     let mut resources = Resources::default();
     resources.insert(Arc::new(historians));
-    let options = Options { mode: ClockMode::Virtual, last_epoch, resources, feeders: false, sinks: SinkChoice::All };
+    let options = Options {
+        mode: ClockMode::Virtual,
+        last_epoch,
+        resources,
+        feeders: false,
+        sinks: SinkChoice::All,
+        journal: None,
+    };
     let mut running = RunningSite::start(&site, &loading.registry, options).map_err(|error| data(&error))?;
 
     let interrupts = Interrupts::listen()?;

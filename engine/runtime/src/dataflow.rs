@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use ducto_graph::operator::{NodeError, Packet, Turn};
 use ducto_graph::pipeline::Edge;
-use ducto_record::{Action, Epoch, Micros, Part};
+use ducto_record::{Action, Entry, Epoch, Micros, Part};
+use ducto_storage::JournalReader;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -119,8 +120,15 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
             }
         }
         let mut streams: BTreeMap<(usize, usize), FlowStream<'_>> = BTreeMap::new();
-        let reader =
-            Reader { local: local.clone(), share, deadline, position, last_snapshot: None, actions_seen: Arc::new([]) };
+        let reader = Reader {
+            local: local.clone(),
+            journal: None,
+            share,
+            deadline,
+            position,
+            last_snapshot: None,
+            actions_seen: Arc::new([]),
+        };
         let address = build_reader(scope, reader, sources, &mut streams);
         let wake: Rc<[usize]> = address.clone().into();
         for (node, inner, edges, ports) in others {
@@ -140,6 +148,8 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
 
 struct Reader {
     local: Rc<Local>,
+    /// Open while the position is behind the ring.
+    journal: Option<JournalReader>,
     share: Share,
     deadline: Deadline,
     position: Epoch,
@@ -205,15 +215,7 @@ impl Reader {
             if self.is_full() {
                 return false;
             }
-            let entry = match instance.log.read(self.position) {
-                Read::Empty => return false,
-                Read::Lost { first, last } => {
-                    instance.lost(local.worker, first, last);
-                    self.position = last;
-                    continue;
-                }
-                Read::Entry(entry) => entry,
-            };
+            let Some(entry) = self.next_entry() else { return false };
             let epoch = entry.epoch;
             for capability in capabilities.iter_mut() {
                 capability.downgrade(&epoch);
@@ -236,6 +238,40 @@ impl Reader {
         true
     }
 
+    /// The entry behind the position: from the ring, or from the journal where the ring has moved on.
+    fn next_entry(&mut self) -> Option<Arc<Entry>> {
+        let instance = self.local.instance.clone();
+        loop {
+            let (first, last) = match instance.log.read(self.position) {
+                Read::Empty => return None,
+                Read::Entry(entry) => {
+                    self.journal = None;
+                    return Some(entry);
+                }
+                Read::Gone { first, last } => (first, last),
+            };
+            if self.journal.is_none() {
+                self.journal = instance.log.journal(self.position);
+            }
+            match self.journal.as_mut().map(JournalReader::next) {
+                Some(Ok(Some(entry))) => {
+                    if entry.epoch > first {
+                        instance.lost(self.local.worker, first, entry.epoch - 1);
+                    }
+                    return Some(Arc::new(entry));
+                }
+                Some(Err(error)) => {
+                    tracing::error!(pipeline = &*instance.pipeline, %error, "the journal cannot be read on");
+                }
+                // The journal is always ahead of what the ring lets go.
+                Some(Ok(None)) | None => {}
+            }
+            self.journal = None;
+            instance.lost(self.local.worker, first, last);
+            self.position = last;
+        }
+    }
+
     fn is_full(&self) -> bool {
         let epochs = self.passing();
         let rows = || self.local.passing.borrow().iter().map(|passing| passing.rows).sum::<usize>();
@@ -254,7 +290,7 @@ impl Reader {
 
     /// Notes an epoch for the nodes, and decides whether it is one for a snapshot: by engine time alone, so that
     /// every worker decides alike.
-    fn pass(&mut self, entry: &ducto_record::Entry) {
+    fn pass(&mut self, entry: &Entry) {
         let period = entry.time.div_euclid(SNAPSHOT_EVERY);
         let snapshot = self.last_snapshot.is_some_and(|last| last != period);
         self.last_snapshot = Some(period);
@@ -283,7 +319,7 @@ impl Reader {
     fn give(
         &mut self,
         source: &mut SourceNode,
-        entry: &ducto_record::Entry,
+        entry: &Entry,
         ports: usize,
         capabilities: &[Capability<u64>],
         outputs: &mut [FlowOutput],

@@ -126,7 +126,8 @@ impl Instance {
             first,
             last,
             entries = last - first + 1,
-            "the pipeline fell behind the ring and lost its oldest entries; raise `memory:` or give it less to do"
+            "entries that the pipeline had still to read are gone: the ring has moved on, and no journal has them; raise \
+             `memory:` or give the pipeline less to do"
         );
     }
 

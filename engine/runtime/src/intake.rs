@@ -190,7 +190,7 @@ impl SiteIntake {
         number
     }
 
-    /// Offers an action and answers the epoch it was sealed into, once it is.
+    /// Offers an action and answers the epoch it was sealed into, once it is on disk, where there is a journal.
     ///
     /// # Errors
     /// [`IntakeError::Stopped`].
@@ -211,7 +211,14 @@ impl SiteIntake {
             }
             waiting = self.room.wait_timeout(waiting, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Ok(waiting.sealed)
+        let epoch = waiting.sealed;
+        drop(waiting);
+        while !self.log.wait_durable(epoch, LOOK) {
+            if self.is_stopped() {
+                return Err(IntakeError::Stopped);
+            }
+        }
+        Ok(epoch)
     }
 
     /// No more parts; what waits is sealed first.
@@ -262,7 +269,8 @@ impl Intake for SiteIntake {
             return Err(IntakeError::Stopped);
         }
         let waiting = self.lock();
-        if waiting.bytes + part.bytes() > self.capacity && !waiting.parts.is_empty() {
+        let full = waiting.bytes + part.bytes() > self.capacity && !waiting.parts.is_empty();
+        if full || self.log.is_full() {
             let rows = part.num_rows();
             self.dropped_rows.fetch_add(rows as u64, Ordering::Relaxed);
             return Err(IntakeError::Full { rows });

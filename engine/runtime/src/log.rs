@@ -1,5 +1,7 @@
-//! The site log: numbered entries, read by each pipeline from its own position. For now a ring in memory; a journal on
-//! disk will stand behind the same interface.
+//! The site log: numbered entries, read by each pipeline from its own position. A ring in memory, and the journal on
+//! disk behind it where there is one.
+
+mod durable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,14 +10,16 @@ use std::time::Duration;
 
 use ducto_record::{Entry, Epoch, Micros, Part};
 
+use durable::Journaled;
+
 /// What a reader finds behind its position.
 #[derive(Clone, Debug)]
 pub(crate) enum Read {
     Entry(Arc<Entry>),
     /// Nothing yet.
     Empty,
-    /// The ring has moved on: these epochs are gone for this reader.
-    Lost {
+    /// The ring has moved on: these epochs are in the journal, where there is one, or gone for this reader.
+    Gone {
         first: Epoch,
         last: Epoch,
     },
@@ -73,13 +77,16 @@ struct Inner {
     input_end: Micros,
     next_reader: u64,
     readers: BTreeMap<ReaderId, Reader>,
+    journal: Option<Journaled>,
 }
 
-/// The ring. It keeps what a reader may still need, up to `capacity` bytes of buffers; then the oldest entries go.
+/// The ring, and the journal behind it. The ring keeps what a reader may still need, up to `capacity` bytes of buffers; then the oldest entries go.
 pub struct SiteLog {
     capacity: usize,
     inner: Mutex<Inner>,
     progress: Condvar,
+    /// The journal's thread waits here.
+    to_write: Condvar,
 }
 
 impl SiteLog {
@@ -95,8 +102,10 @@ impl SiteLog {
                 input_end: Micros::MAX,
                 next_reader: 0,
                 readers: BTreeMap::new(),
+                journal: None,
             }),
             progress: Condvar::new(),
+            to_write: Condvar::new(),
         }
     }
 
@@ -112,11 +121,15 @@ impl SiteLog {
         inner.last_time = time;
         let entry = Entry { epoch, time, parts };
         let bytes = entry.bytes();
+        let writes = inner.journal.as_mut().is_some_and(|journal| journal.note(&entry, bytes));
         inner.entries.push_back((Arc::new(entry), bytes));
         inner.bytes += bytes;
         inner.trim(self.capacity);
         let wakers: Vec<_> = inner.readers.values().map(|reader| reader.wakers.clone()).collect();
         drop(inner);
+        if writes {
+            self.to_write.notify_one();
+        }
         for waker in wakers.iter().flat_map(|wakers| wakers.iter()) {
             waker();
         }
@@ -127,7 +140,7 @@ impl SiteLog {
     pub(crate) fn read(&self, position: Epoch) -> Read {
         let inner = self.lock();
         if position < inner.before_first {
-            return Read::Lost { first: position + 1, last: inner.before_first };
+            return Read::Gone { first: position + 1, last: inner.before_first };
         }
         match inner.entries.get((position - inner.before_first) as usize) {
             Some((entry, _)) => Read::Entry(entry.clone()),
@@ -257,10 +270,15 @@ impl Inner {
         first.map_or(self.done(), |first| self.done().min(first.saturating_sub(1)))
     }
 
-    /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays.
+    /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays, and so does
+    /// what the journal has yet to write.
     fn trim(&mut self, capacity: usize) {
         let needed_from = self.readers.values().map(|reader| reader.kept_from).min().unwrap_or(Epoch::MAX);
-        while self.entries.len() > 1 && (self.before_first < needed_from || self.bytes > capacity) {
+        let durable = self.journal.as_ref().map_or(Epoch::MAX, |journal| journal.durable);
+        while self.entries.len() > 1
+            && self.before_first < durable
+            && (self.before_first < needed_from || self.bytes > capacity)
+        {
             if let Some((_, bytes)) = self.entries.pop_front() {
                 self.bytes -= bytes;
                 self.before_first += 1;
@@ -280,7 +298,7 @@ mod tests {
         for time in 0..5 {
             log.append(time, Vec::new());
         }
-        assert!(matches!(log.read(7), Read::Lost { first: 8, last: 11 }));
+        assert!(matches!(log.read(7), Read::Gone { first: 8, last: 11 }));
         assert!(matches!(log.read(11), Read::Entry(entry) if entry.epoch == 12));
         assert!(matches!(log.read(12), Read::Empty));
         assert_eq!(log.done(), 7);
@@ -312,6 +330,6 @@ mod tests {
         }
         log.advance(reader, 3, 1);
         assert!(matches!(log.read(1), Read::Entry(entry) if entry.epoch == 2 && entry.time == 10));
-        assert!(matches!(log.read(0), Read::Lost { .. }));
+        assert!(matches!(log.read(0), Read::Gone { .. }));
     }
 }

@@ -11,12 +11,14 @@ use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_record::{Action, Epoch, Micros, Value};
+use ducto_storage::Journal;
 
 use crate::clock::ClockMode;
 use crate::error::RuntimeError;
 use crate::feeders::{FeederStatus, Feeders};
 use crate::host::{Host, Sinks};
 use crate::intake::SiteIntake;
+use crate::journal::{JournalStatus, Journaling};
 use crate::log::SiteLog;
 use crate::pipelines::{PipelineStatus, node_context};
 use crate::taps::TapReader;
@@ -43,6 +45,8 @@ pub struct Options {
     /// Whether connections and sources with input of their own run. Off where a caller enters everything itself.
     pub feeders: bool,
     pub sinks: SinkChoice,
+    /// Where entries are kept until every store has what came of them. None where the input is there to be read again.
+    pub journal: Option<Journal>,
 }
 
 /// Which sinks of the pipelines run.
@@ -64,6 +68,7 @@ pub struct RunningSite {
     next_action: AtomicU64,
     /// Some pipeline reads what another stores.
     reads_datasets: bool,
+    journaling: Option<Journaling>,
 }
 
 impl RunningSite {
@@ -72,10 +77,11 @@ impl RunningSite {
     /// # Errors
     /// When a node cannot be built or a thread not started; what had started is stopped again.
     pub fn start(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
-        let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks } = options;
+        let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks, journal } = options;
         let memory = site.memory.bytes();
         let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
         let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch));
+        let journaling = journal.map(|journal| Journaling::start(&log, journal)).transpose()?;
         let intake = SiteIntake::new(mode, log.clone(), share(WAITING_SHARE));
         let datasets_read: BTreeSet<String> = site
             .pipelines
@@ -141,6 +147,7 @@ impl RunningSite {
             sealer,
             next_action: AtomicU64::new(1),
             reads_datasets,
+            journaling,
         };
         for feeder in feeders {
             let intake: Arc<dyn Intake> = running.intake.clone();
@@ -276,6 +283,11 @@ impl RunningSite {
         tracing::warn!("the pipelines are behind; those that read a dataset may not have seen its last rows");
     }
 
+    /// What the journal does; `None` where there is none.
+    pub fn journal(&self) -> Option<JournalStatus> {
+        self.journaling.as_ref().map(Journaling::status)
+    }
+
     /// Engine time now.
     pub fn now(&self) -> Micros {
         self.intake.now()
@@ -298,6 +310,9 @@ impl RunningSite {
             None => Ok(()),
         };
         self.intake.set_settle(None);
+        if let Some(mut journaling) = self.journaling.take() {
+            journaling.stop();
+        }
         result
     }
 }

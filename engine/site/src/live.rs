@@ -99,7 +99,14 @@ impl LiveSite {
         tables.set_tags(tags.map_err(|source| StorageError::Arrow { dataset: "tags".to_owned(), source })?);
         let memory = usize::try_from(site.memory.bytes() / QUERY_SHARE).unwrap_or(usize::MAX);
         let session = Session::new(tables.clone(), memory)?;
-        let options = Options { mode: ClockMode::Wall, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
+        let options = Options {
+            mode: ClockMode::Wall,
+            last_epoch,
+            resources,
+            feeders: true,
+            sinks: SinkChoice::All,
+            journal: None,
+        };
         let running = RunningSite::start(site, registry, options)?;
         let started = running.now();
         let shared = Arc::new(Shared {

@@ -221,6 +221,12 @@ impl Journal {
         JournalReader::new(&self.folder, &self.directory, position)
     }
 
+    /// Opens readers while the journal is in other hands.
+    pub fn opener(&self) -> Box<dyn Fn(Epoch) -> JournalReader + Send + Sync> {
+        let (folder, directory) = (self.folder.clone(), self.directory.clone());
+        Box::new(move |position| JournalReader::new(&folder, &directory, position))
+    }
+
     #[cfg(test)]
     pub(crate) fn with_segments_of(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
