@@ -123,16 +123,22 @@ fn two_sinks_of_one_dataset_keep_what_only_one_of_them_has() {
 }
 
 #[test]
-fn a_query_says_that_a_file_is_missing() {
+fn a_query_says_that_a_file_is_damaged_or_missing() {
     let folder = folder();
     fs::write(folder.path().join("a.csv"), recording(0..10)).unwrap();
     run(folder.path(), &["replay", "keep.yaml", "--input", "a.csv", "--data", "out"]).expect(0);
     let hour = folder.path().join("out/datasets/history/date=2026-01-01/hour=00");
-    for file in fs::read_dir(hour).unwrap() {
-        fs::remove_file(file.unwrap().path()).unwrap();
-    }
+    let file = fs::read_dir(hour).unwrap().next().unwrap().unwrap().path();
     let query = ["query", "--data", "out", "--format", "csv", "SELECT count(*) FROM history"];
-    let said = run(folder.path(), &query).expect(0);
-    assert_eq!(said.stdout.lines().nth(1), Some("0"), "{}", said.stdout);
-    assert!(said.stderr.contains("is not on the disk, so its rows are not in the answer"), "{}", said.stderr);
+    for (damage, why) in [("", "is damaged"), ("gone", "is not on the disk")] {
+        match damage {
+            "gone" => fs::remove_file(&file).unwrap(),
+            text => fs::write(&file, text).unwrap(),
+        }
+        let said = run(folder.path(), &query).expect(0);
+        assert_eq!(said.stdout.lines().nth(1), Some("0"), "{}", said.stdout);
+        let told: Vec<&str> = said.stderr.lines().filter(|line| line.contains(why)).collect();
+        assert_eq!(told.len(), 1, "{}", said.stderr);
+        assert!(told[0].contains("10 rows are not in the answer"), "{}", told[0]);
+    }
 }

@@ -177,11 +177,7 @@ impl Session {
             };
             match begun {
                 Ok((stream, first)) => {
-                    let answer = Answer { stream, first, memory: self.memory, files };
-                    if let Some(incomplete) = answer.incomplete() {
-                        tracing::warn!("a query goes on without all files: {incomplete}");
-                    }
-                    return Ok(answer);
+                    return Ok(Answer { stream, first, memory: self.memory, files });
                 }
                 Err(error) if attempt >= ATTEMPTS => return Err(told(error)),
                 Err(error) => {

@@ -5,7 +5,9 @@
 //! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
 
 mod appender;
+mod bytes;
 mod catalog;
+mod checkpoint;
 mod commit;
 #[cfg(test)]
 mod crash_tests;
@@ -22,6 +24,7 @@ mod parquet_file;
 mod plan;
 mod recover;
 mod segments;
+mod set_aside;
 mod snapshot;
 mod sort;
 mod stored;
@@ -29,11 +32,13 @@ mod writer;
 
 pub use appender::Appender;
 pub use catalog::{TAGS, tags_table, write_catalog};
+pub use checkpoint::{Checkpoint, Checkpoints, NodeState, OpenedCheckpoints, PipelineState};
 pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, removes, revision};
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
-pub use journal::{Journal, JournalReader, Opened, Problem};
+pub use journal::{Journal, JournalReader, Opened};
 pub use manifest::{FileEntry, Level, Manifest};
 pub use recover::recover;
+pub use set_aside::Problem;
 pub use snapshot::Snapshot;

@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::Historians;
 use super::append::{Pending, written_columns};
-use super::historians::Claim;
+use super::claims::{Claim, own_place};
 use super::text::TextFormat;
 
 /// Appends what comes to a file, a line a sample or row, with the names of tags and assets. A corrected row comes
@@ -81,7 +81,7 @@ impl SinkConfig for FileSink {
             cx.report(Diagnostic::new(Code::ValueInvalid, message).at(self.path.place).help(help));
             return;
         };
-        if let Some(own) = own_place(&self.path) {
+        if let Some(own) = own_place(Path::new(&*self.path)) {
             let message = format!("`{}` is where the data folder keeps `{own}`", *self.path);
             let help = "name another file or folder, say `export/events.jsonl`";
             cx.report(Diagnostic::new(Code::NameReserved, message).at(self.path.place).help(help));
@@ -108,12 +108,11 @@ impl SinkConfig for FileSink {
         let format = self.format().unwrap_or(TextFormat::Jsonl);
         let columns = cx.inputs.first().map(|input| written_columns(&input.stream)).unwrap_or_default();
         let disk = historians.as_ref().map(|historians| historians.folder().disk().clone()).unwrap_or_default();
+        let claim = historians.map(|historians| historians.claim(&path)).transpose();
+        let claim = claim.map_err(|error| cx.error(error.to_string()))?;
         let mut output = Output { disk, path, header: format.header(&columns), file: None };
         // Opened now, so that a file that cannot be written is known before anything runs.
         output.file().map_err(|error| cx.error(error.to_string()))?;
-        let taken =
-            || cx.error(format!("another sink writes `{}` too; give each a file of its own", output.path.display()));
-        let claim = historians.map(|historians| historians.claim(&output.path).ok_or_else(taken)).transpose()?;
         Ok(Box::new(FileWriter {
             output,
             format,
@@ -130,24 +129,6 @@ impl SinkConfig for FileSink {
     fn file(&self) -> Option<Spanned<String>> {
         Some(self.path.clone())
     }
-}
-
-/// What of the data folder a relative path means that Ducto keeps there itself.
-fn own_place(path: &str) -> Option<&'static str> {
-    const OWN: [&str; 8] =
-        ["LOCK", "VERSION", "datasets", "manifests", "staging", "tags.parquet", "views.sql", "ducto.sock"];
-    let path = Path::new(path);
-    let mut parts = Vec::new();
-    for part in path.components() {
-        match part {
-            std::path::Component::Normal(name) => parts.push(name),
-            std::path::Component::ParentDir if parts.pop().is_none() => return None,
-            std::path::Component::RootDir | std::path::Component::Prefix(_) => return None,
-            _ => {}
-        }
-    }
-    let first = parts.first()?;
-    OWN.into_iter().find(|own| first.eq_ignore_ascii_case(own))
 }
 
 /// What went wrong with the file.
@@ -422,16 +403,6 @@ mod tests {
             fs::read_to_string(&path).unwrap(),
             "time,tag,value,quality,checks\n1970-01-01T00:00:01Z,W1.THP,1.5,192,0\n1970-01-01T00:00:02Z,W1.THP,1.5,192,0\n"
         );
-    }
-
-    #[test]
-    fn what_the_data_folder_keeps_is_known() {
-        for path in ["VERSION", "./datasets/x.csv", "a/../views.sql", "Datasets/x.csv"] {
-            assert!(own_place(path).is_some(), "{path}");
-        }
-        for path in ["x.csv", "export/datasets/x.csv", "/srv/datasets/x.csv", "../datasets/x.csv"] {
-            assert!(own_place(path).is_none(), "{path}");
-        }
     }
 
     #[test]

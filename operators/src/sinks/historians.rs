@@ -2,7 +2,7 @@
 //! read their live tail.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -19,7 +19,7 @@ pub struct Historians {
     open: Mutex<BTreeMap<String, Open>>,
     closing: AtomicBool,
     /// Files that sinks write beside the datasets.
-    files: Mutex<BTreeSet<PathBuf>>,
+    pub(super) files: Mutex<BTreeSet<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -70,18 +70,6 @@ impl Historians {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// Takes a file for a sink until the claim is dropped; `None` where another has it.
-    pub(super) fn claim(self: &Arc<Self>, file: &Path) -> Option<Claim> {
-        // By what the file system makes of its folder: links, `..`, another way to the data folder.
-        let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
-        let own = match (folder, file.file_name()) {
-            (Some(folder), Some(name)) => folder.join(name),
-            _ => file.to_owned(),
-        };
-        let is_free = self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(own.clone());
-        is_free.then(|| Claim { historians: self.clone(), file: own })
-    }
-
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
@@ -116,25 +104,6 @@ impl Historians {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A file that one sink writes.
-#[derive(Debug)]
-pub(super) struct Claim {
-    historians: Arc<Historians>,
-    file: PathBuf,
-}
-
-impl Claim {
-    pub(super) fn is_closing(&self) -> bool {
-        self.historians.is_closing()
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.historians.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.file);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where samples and rows leave a graph.
 
 mod append;
+mod claims;
 mod dataset_name;
 pub mod file;
 pub mod historian;

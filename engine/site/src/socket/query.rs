@@ -28,6 +28,7 @@ pub(crate) async fn query<W: AsyncWrite + Unpin>(
         Err(error) => return Ok(Err(refusal(&error))),
     };
     if let Some(incomplete) = answer.incomplete() {
+        tracing::warn!("a query goes on without all files: {incomplete}");
         to.write(&Answer::Note(incomplete)).await?;
     }
     let mut pieces = match format {

@@ -9,7 +9,7 @@ use arrow::array::{BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use ducto_record::{Micros, ValueKind, Values};
 
-use super::bytes::{Cursor, Malformed, put_i64, put_u64};
+use crate::bytes::{Cursor, Malformed, put_i64, put_u64};
 
 type Result<T> = std::result::Result<T, Malformed>;
 

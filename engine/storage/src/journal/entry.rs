@@ -15,8 +15,8 @@ use ducto_record::{
     Action, Directory, Entry, Epoch, Layout, Micros, Origin, Part, SampleColumns, Samples, TagId, Times, Value, role_of,
 };
 
-use super::bytes::{Cursor, Malformed, put_bytes, put_i64, put_text, put_u64};
 use super::columns::{self, Halves, HalvesRead};
+use crate::bytes::{Cursor, Malformed, put_bytes, put_i64, put_text, put_u64};
 
 type Result<T> = std::result::Result<T, Malformed>;
 

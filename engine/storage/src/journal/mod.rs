@@ -5,7 +5,6 @@
 //! writes, since numbers of tags are its own, and whenever one is full; segments are removed whole, from the oldest on.
 //! What is damaged costs the entries in that place and is set aside with a report; see [`Journal::open`].
 
-mod bytes;
 mod columns;
 mod entry;
 mod frame;
@@ -22,15 +21,15 @@ use std::sync::Arc;
 use ducto_record::{Directory, Entry, Epoch, Micros};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::bytes::Malformed;
 use crate::disk::{AppendedFile, Disk};
 use crate::error::StorageError;
-use bytes::Malformed;
+use crate::set_aside::Problem;
 use columns::Halves;
 use entry::Encoder;
 use frame::{FrameWriter, Kind};
 
 pub use reader::JournalReader;
-pub use repair::Problem;
 
 /// A segment is closed once it holds this much.
 const SEGMENT: u64 = 64 << 20;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use ducto_record::{Directory, Entry, Epoch, Micros};
 
-use super::bytes::{Cursor, Malformed};
 use super::columns::{Halves, HalvesRead};
 use super::entry::{Decoder, Translation};
 use super::frame::Kind;
 use super::segment::{self, FrameReader};
+use crate::bytes::{Cursor, Malformed};
 use crate::error::{FileError, StorageError};
 
 /// Gives entries in the order of their epochs, each once.

@@ -1,51 +1,21 @@
 //! What is done with a journal before it is used: damage is found, set aside and told.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ducto_record::{Directory, Epoch, Micros};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Kept;
-use super::bytes::Malformed;
 use super::columns::Halves;
 use super::entry::{Decoder, Translation};
 use super::frame::{self, FrameWriter, Kind};
 use super::reader;
 use super::segment::{self, BadHead, Scan};
+use crate::bytes::Malformed;
 use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-
-/// Where damaged files and pieces of files go.
-const DAMAGED: &str = "damaged";
-
-/// Something of a journal that was not what it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub path: PathBuf,
-    pub what: String,
-    /// Where it lies now, for a person to look at.
-    pub set_aside: Option<PathBuf>,
-    /// Epochs that are gone, first and last; [`Epoch::MAX`] where nothing tells the last.
-    pub lost: Option<(Epoch, Epoch)>,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.path.display(), self.what)?;
-        match self.lost {
-            Some((first, Epoch::MAX)) => write!(f, "; entries from {first} on are lost")?,
-            Some((first, last)) if first == last => write!(f, "; entry {first} is lost")?,
-            Some((first, last)) => write!(f, "; entries {first} to {last} are lost")?,
-            None => write!(f, "; no entry is lost")?,
-        }
-        match &self.set_aside {
-            Some(path) => write!(f, "; what stood there lies in `{}`", path.display()),
-            None => Ok(()),
-        }
-    }
-}
+use crate::set_aside::{DAMAGED, Problem, place_for};
 
 pub(super) struct Repaired {
     pub(super) segments: Vec<Kept>,
@@ -118,12 +88,8 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// A place for something damaged, not taken yet.
     fn place(&self, path: &Path) -> Result<PathBuf, StorageError> {
-        self.disk.create_folder(&self.damaged)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let free = (0..).map(|at| self.damaged.join(format!("{name}.{at}"))).find(|path| !path.exists());
-        Ok(free.unwrap_or_else(|| self.damaged.join(name)))
+        place_for(self.disk, self.folder, path)
     }
 
     fn set_aside(&mut self, path: &Path, what: &str) -> Result<(), StorageError> {
