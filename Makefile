@@ -50,6 +50,8 @@ bench: ## measurements of this machine, in target/bench
 		$(CARGO) run --quiet --profile fast --bin ducto -- \
 			bench w1 --tags 10000 --seconds 600 --values $$values --json; \
 	done | tee target/bench/w1.jsonl
+	$(CARGO) run --quiet --profile fast --bin ducto -- bench modbus --json | tee target/bench/modbus.jsonl
+	$(CARGO) run --quiet --profile fast --bin ducto -- bench views --json | tee target/bench/views.json
 
 generate: ## the files that are derived from the code
 	$(CARGO) xtask generate

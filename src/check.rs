@@ -1,4 +1,4 @@
-//! `ducto check`: every mistake of sites, pipelines and tests at once.
+//! `ducto check`: every mistake of sites, pipelines, tests and simulations at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use ducto_graph::scenario::{TestFile, is_test_file};
 use ducto_graph::site::Site;
 use ducto_graph::source::{FileId, Place};
 use ducto_graph::table::{Table, write_report};
+use ducto_simulator::scenario::MARK;
+use ducto_simulator::{Overrides, Scenario};
 
 use crate::cli::CheckArgs;
 use crate::load::{Loading, counted};
@@ -28,7 +30,7 @@ pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<Exit, Failure> {
         find(path, DEPTH, &mut targets);
         if targets.len() == before && path.is_dir() {
             let message = format!(
-                "`{}` holds no `site.yaml`, no pipeline and no `*.test.yaml`; name one, or a folder of them",
+                "`{}` holds no `site.yaml`, pipeline, `*.test.yaml` or simulation; name one, or a folder of them",
                 path.display()
             );
             return Err(Failure::new(Exit::Usage, message));
@@ -67,11 +69,12 @@ enum Target {
     Site(PathBuf),
     Pipeline(PathBuf),
     Test(PathBuf),
+    Simulation(PathBuf),
 }
 
 impl Target {
     fn path(&self) -> &Path {
-        let (Self::Site(path) | Self::Pipeline(path) | Self::Test(path)) = self;
+        let (Self::Site(path) | Self::Pipeline(path) | Self::Test(path) | Self::Simulation(path)) = self;
         path
     }
 }
@@ -83,6 +86,7 @@ fn counts(targets: &BTreeSet<Target>) -> String {
         (count(|target| matches!(target, Target::Site(_))), "site"),
         (count(|target| matches!(target, Target::Pipeline(_))), "pipeline"),
         (count(|target| matches!(target, Target::Test(_))), "test file"),
+        (count(|target| matches!(target, Target::Simulation(_))), "simulation"),
     ];
     parts
         .iter()
@@ -99,6 +103,8 @@ fn find(path: &Path, depth: usize, targets: &mut BTreeSet<Target>) {
             Target::Test(path.to_owned())
         } else if begins_with(path, "site") {
             Target::Site(path.to_owned())
+        } else if begins_with(path, MARK) {
+            Target::Simulation(path.to_owned())
         } else {
             Target::Pipeline(path.to_owned())
         });
@@ -110,6 +116,10 @@ fn find(path: &Path, depth: usize, targets: &mut BTreeSet<Target>) {
         for entry in entries(&path.join("pipelines")).into_iter().filter(|entry| is_test_file(entry)) {
             targets.insert(Target::Test(entry));
         }
+        // Beside it may lie what simulates its field.
+        for entry in entries(path).into_iter().filter(|entry| is_yaml(entry) && begins_with(entry, MARK)) {
+            targets.insert(Target::Simulation(entry));
+        }
         return;
     }
     for entry in entries(path) {
@@ -120,12 +130,16 @@ fn find(path: &Path, depth: usize, targets: &mut BTreeSet<Target>) {
             }
         } else if is_test_file(&entry) {
             targets.insert(Target::Test(entry));
-        } else if matches!(entry.extension().and_then(|ending| ending.to_str()), Some("yaml" | "yml"))
-            && begins_with(&entry, "pipeline")
-        {
+        } else if is_yaml(&entry) && begins_with(&entry, "pipeline") {
             targets.insert(Target::Pipeline(entry));
+        } else if is_yaml(&entry) && begins_with(&entry, MARK) {
+            targets.insert(Target::Simulation(entry));
         }
     }
+}
+
+fn is_yaml(path: &Path) -> bool {
+    matches!(path.extension().and_then(|ending| ending.to_str()), Some("yaml" | "yml"))
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -161,6 +175,10 @@ impl Check {
             }
             Target::Pipeline(path) => self.pipeline(path, site),
             Target::Test(path) => self.test(path),
+            Target::Simulation(path) => {
+                let Loading { registry, sources, diagnostics } = &mut self.loading;
+                Scenario::load(path, &Overrides::default(), registry.units(), sources, diagnostics);
+            }
         }
     }
 

@@ -1,11 +1,21 @@
 //! The arguments of `ducto`. Their doc comments are its help and its reference.
 
+mod bench;
+mod devices;
+mod views;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use ducto_graph::scalar::TimeZone;
 use ducto_operators::sources::replay::{Decimal, Pace, TimeFormat};
+
+pub use bench::{
+    Bench, BenchArgs, BenchValues, DevicesArgs, IdleArgs, LatencyArgs, ModbusArgs, ScenarioArgs, ViewsArgs, W1Args,
+};
+pub use devices::{ConnectArgs, ImportArgs, ImportTagsArgs, Imported, ListedBy, ReadArgs, Units};
+pub use views::{ActArgs, AlarmCommand, AlarmsArgs, TapArgs, TapFormat, TopArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -55,7 +65,7 @@ pub enum Color {
 pub enum Command {
     /// Run a site until it is interrupted.
     Run(RunArgs),
-    /// Check sites, pipelines and tests, and report every mistake at once.
+    /// Check sites, pipelines, tests and simulations, and report every mistake at once.
     Check(CheckArgs),
     /// Draw the pipelines of a site, or one pipeline.
     Graph(GraphArgs),
@@ -67,15 +77,25 @@ pub enum Command {
     Query(QueryArgs),
     /// Show each setting of a tag and where it comes from.
     Explain(ExplainArgs),
-    /// List, acknowledge and reset the alarms of a site that runs.
+    /// Show rows as they pass a node of a site that runs, or enter it as a tag.
+    Tap(TapArgs),
+    /// Watch a site that runs: load, connections, pipelines, history and the newest values.
+    Top(TopArgs),
+    /// List, watch, acknowledge and reset the alarms of a site that runs.
     Alarms(AlarmsArgs),
+    /// Look at devices: which units answer, what their tags read now, and which settings would be right.
+    Connect(ConnectArgs),
+    /// Read tags from their devices, with the registers and the request.
+    Read(ReadArgs),
+    /// Make the files of a site from what other programs have.
+    Import(ImportArgs),
     /// Measure the engine on this machine.
     Bench(BenchArgs),
     /// Print the JSON Schema of a file, or of the fields of an operator.
     Schema(SchemaArgs),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
-    /// Simulate devices.
+    /// Simulate an oil field on Modbus TCP, or record one.
     Simulate(SimulateArgs),
     /// Run a simulated field and a site that reads it.
     Demo(DemoArgs),
@@ -91,9 +111,14 @@ impl Command {
         }
     }
 
-    /// Whether it runs until it is stopped, so that its log says what goes on and not only what goes wrong.
-    pub(crate) fn is_long(&self) -> bool {
-        matches!(self, Self::Run(_))
+    /// What is logged where `RUST_LOG` does not say it: what goes on in what runs until it is stopped, else only what
+    /// goes wrong. The demo tells by itself what its devices do.
+    pub(crate) fn logged(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "info",
+            Self::Demo(_) => "warn,ducto_operators::sources=error",
+            _ => "warn",
+        }
     }
 }
 
@@ -126,7 +151,7 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Folders of sites, `site.yaml`, pipelines, tests, or folders of them.
+    /// Folders of sites, `site.yaml`, pipelines, tests, simulations, or folders of them.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Site that pipelines are checked against; by default the one whose `pipelines` folder they lie in, if they do.
@@ -183,6 +208,9 @@ pub struct ReplayArgs {
     /// `max`, `real`, or a multiple of real time such as `60x`.
     #[arg(long, default_value = "max")]
     pub pace: Pace,
+    /// Replays what the pipeline has replayed into this folder before: its rows are stored once more.
+    #[arg(long)]
+    pub again: bool,
     #[command(flatten)]
     pub form: FormArgs,
     /// Site that gives tags their units and limits; without it each name in the files is a float64 tag.
@@ -271,136 +299,8 @@ pub struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct AlarmsArgs {
-    #[command(flatten)]
-    pub place: DataArgs,
-    /// List alarms that are normal too.
-    #[arg(long)]
-    pub all: bool,
-    #[command(subcommand)]
-    pub command: Option<AlarmCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AlarmCommand {
-    /// Acknowledge alarms.
-    Ack(ActArgs),
-    /// Reset latched alarms whose condition is gone.
-    Reset(ActArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct ActArgs {
-    /// Alarms as `ducto alarms` lists them: `WELL-001.THP.HH`; `*` stands for any text.
-    #[arg(required = true, value_name = "ALARM")]
-    pub alarms: Vec<String>,
-    /// Who does it; by default the user of the operating system.
-    #[arg(long)]
-    pub user: Option<String>,
-    /// Why; kept with the event.
-    #[arg(long)]
-    pub reason: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    pub bench: Bench,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Bench {
-    /// Quality, alarms, aggregates and history over many tags: CPU per sample, memory, bytes per sample, check figures.
-    W1(W1Args),
-    /// From a sample to its alarm through the graph.
-    Latency(LatencyArgs),
-    /// CPU and memory of a site that has little to do.
-    Idle(IdleArgs),
-    /// A day of one tag through a scenario, on a virtual clock.
-    Scenario(ScenarioArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct W1Args {
-    /// Number of tags.
-    #[arg(long, default_value_t = 10_000)]
-    pub tags: usize,
-    /// Seconds of data, one sample a second of each tag.
-    #[arg(long, default_value_t = 600)]
-    pub seconds: u64,
-    /// Resolution of the values.
-    #[arg(long, default_value = "full")]
-    pub values: BenchValues,
-    /// Workers of the pipeline.
-    #[arg(long, default_value_t = 1)]
-    pub workers: usize,
-    /// Number the tags in another order.
-    #[arg(long)]
-    pub shuffle: bool,
-    /// Share of the samples that are missing, in percent.
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
-    pub missing: f64,
-    /// Put a `calc` into the graph.
-    #[arg(long)]
-    pub insert_calc: bool,
-    /// Leave the historian away.
-    #[arg(long)]
-    pub no_historian: bool,
-    /// Data folder; a temporary one by default.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-}
-
-/// Resolution of a bench's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BenchValues {
-    /// Every bit of a float64.
-    Full,
-    /// Two decimals.
-    Cent,
-    /// 12 bits, as of an analogue input.
-    Adc,
-}
-
-#[derive(Debug, Args)]
-pub struct LatencyArgs {
-    /// Number of tags, each with one sample a second.
-    #[arg(long, default_value_t = 10_000)]
-    pub tags: usize,
-    /// How long.
-    #[arg(long, default_value_t = 30)]
-    pub seconds: u64,
-    /// Workers of the pipeline.
-    #[arg(long, default_value_t = 1)]
-    pub workers: usize,
-    /// Data folder; a temporary one by default.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct IdleArgs {
-    /// Number of wells, each with a few tags at 1 Hz.
-    #[arg(long, default_value_t = 20)]
-    pub wells: usize,
-    /// How long.
-    #[arg(long, default_value_t = 60)]
-    pub seconds: u64,
-    /// Data folder; a temporary one by default.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct ScenarioArgs {
-    /// Seconds of data.
-    #[arg(long, default_value_t = 86_400)]
-    pub seconds: u64,
-}
-
-#[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// `site`, `pipeline`, `test`, or the `type` of an operator; without it, a list of these.
+    /// `site`, `pipeline`, `test`, `simulation`, or the `type` of an operator; without it, a list of these.
     pub of: Option<String>,
 }
 
@@ -411,31 +311,48 @@ pub struct CompletionsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ducto simulate                                   twenty wells on 127.0.0.1:5020, until Ctrl-C
+  ducto simulate site-configs/demo                 the demo's field
+  ducto simulate --speed 60 --write-site /tmp/s    an hour a minute, and the site that reads it
+  ducto simulate --record field.parquet --for 30d  a month on a virtual clock, into a file
+  ducto simulate --load 1000x300 --write-site /tmp/l
+
+What a scenario can say: docs/simulate.md.")]
 pub struct SimulateArgs {
-    #[command(subcommand)]
-    pub device: Simulated,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Simulated {
-    /// Wells behind one Modbus TCP server, each a unit of its own, with the dirt of a real field.
-    Modbus(SimulateModbusArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct SimulateModbusArgs {
-    /// Address to listen on; port 0 takes a free one.
+    /// Scenario: its file, or a folder with a `simulation.yaml`; without it twenty wells with the dirt of a real field.
+    pub scenario: Option<PathBuf>,
+    /// Number of wells, whatever the scenario says.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub wells: Option<u32>,
+    /// Same seed, same values, whatever the scenario says.
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// How many times faster than the clock on the wall, whatever the scenario says: `60`.
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    pub speed: Option<f64>,
+    /// Address to listen on, counting up where several are needed; port 0 takes free ones.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5020")]
     pub listen: String,
-    /// Number of wells; well n is unit n.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=247))]
-    pub wells: u8,
-    /// Same seed, same values.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Stop by itself after this time.
+    /// Stop by itself after this time; of a recording, how much is recorded.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub time: Option<Duration>,
+    /// Write the site that reads what is simulated into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub write_site: Option<PathBuf>,
+    /// Print the register maps of the devices.
+    #[arg(long, conflicts_with_all = ["scenario", "record", "load", "write_site"])]
+    pub map: bool,
+    /// Write a recording, Parquet or CSV, on a virtual clock and without Modbus.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["load", "write_site"])]
+    pub record: Option<PathBuf>,
+    /// Of a recording: time from one row of a tag to the next; 10s where it is not given.
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "record")]
+    pub every: Option<Duration>,
+    /// No field, but so many endpoints with so many tags each, which cost next to nothing: `1000x300`.
+    #[arg(long, value_name = "ENDPOINTSxTAGS", conflicts_with_all = ["scenario", "wells", "speed"])]
+    pub load: Option<ducto_simulator::load::Size>,
 }
 
 #[derive(Debug, Args)]
@@ -454,6 +371,12 @@ pub struct DemoArgs {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration: ducto_graph::scalar::Duration = text.parse().map_err(|error| format!("{error}"))?;
     u64::try_from(duration.micros()).map(Duration::from_micros).map_err(|_| "a time cannot be negative".to_owned())
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let factor =
+        text.trim().trim_end_matches(['x', '×']).parse().map_err(|_| "write a number such as 60".to_owned())?;
+    if ducto_simulator::scenario::is_speed(factor) { Ok(factor) } else { Err("give 0.001 to 100000".to_owned()) }
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

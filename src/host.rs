@@ -9,7 +9,8 @@ use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_operators::sinks::Historians;
-use ducto_runtime::RuntimeError;
+use ducto_operators::sources::replay::Replays;
+use ducto_runtime::{ClockMode, RuntimeError, clock_of};
 use ducto_site::{History, Kept, LiveSite, SiteError, Start};
 use ducto_storage::{DataFolder, Historian, StorageError};
 use serde_json::json;
@@ -22,6 +23,7 @@ use crate::stored;
 pub(crate) struct Hosted {
     pub(crate) site: Arc<Site>,
     pub(crate) live: LiveSite,
+    replays: Arc<Replays>,
     pub(crate) data: PathBuf,
     since: Instant,
 }
@@ -44,6 +46,8 @@ impl Hosted {
         let historians = Arc::new(Historians::open(folder.clone()).map_err(unusable)?);
         let mut resources = Resources::default();
         resources.insert(historians.clone());
+        let replays = Arc::new(Replays::open(&folder).map_err(unusable)?);
+        resources.insert(replays.clone());
         let datasets = stored::datasets(site, registry);
         let start = Start {
             folder,
@@ -54,16 +58,22 @@ impl Hosted {
             version: env!("CARGO_PKG_VERSION"),
         };
         let live = LiveSite::start(site, registry, start).map_err(refusal)?;
-        Ok(Self { site: site.clone(), live, data, since: Instant::now() })
+        Ok(Self { site: site.clone(), live, replays, data, since: Instant::now() })
+    }
+
+    /// Stops cleanly.
+    pub(crate) fn end(&mut self) -> Result<Vec<Kept>, Failure> {
+        let kept = self.live.stop().map_err(|error| {
+            Failure::new(Exit::Data, format!("not everything is on disk: {error}; what was committed before is whole"))
+        })?;
+        self.replays.stored().map_err(unusable)?;
+        Ok(kept)
     }
 
     /// Stops cleanly and says what was kept.
     pub(crate) fn stop(mut self, output: &Output) -> Result<(), Failure> {
-        let stopped = self.live.stop();
+        let kept = self.end()?;
         let time = self.since.elapsed();
-        let kept = stopped.map_err(|error| {
-            Failure::new(Exit::Data, format!("not everything is on disk: {error}; what was committed before is whole"))
-        })?;
         if output.is_json() {
             let datasets: serde_json::Map<_, _> =
                 kept.iter().map(|kept| (kept.dataset.clone(), json!(kept.rows))).collect();
@@ -100,6 +110,9 @@ impl Hosted {
         }
         if connections.len() > SHOWN {
             text.push_str(&format!("  connection  and {} more\n", connections.len() - SHOWN));
+        }
+        if clock_of(site) == ClockMode::Virtual {
+            text.push_str("  clock       that of its recordings\n");
         }
         text.push_str(&format!("  data        {}\n", self.data.display()));
         text

@@ -3,26 +3,37 @@
 pub mod cli;
 
 mod alarms;
+mod ask;
 mod bench;
 mod check;
 mod complete;
+mod connect;
 mod data;
 mod demo;
 mod explain;
 mod graph;
 mod host;
+mod import;
 mod interrupt;
 mod load;
 mod logging;
+mod open_files;
 mod output;
+mod pattern;
 mod query;
+mod read;
+mod reading;
 mod replay;
 mod run;
 mod schema;
+mod screen;
 mod simulate;
 mod stored;
 mod table;
+mod tap;
 mod test;
+mod times;
+mod top;
 mod words;
 
 use std::process::ExitCode;
@@ -43,7 +54,8 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output::new(cli.json, cli.color);
-    logging::start(cli.command.log_format(), cli.command.is_long(), output.colored());
+    logging::start(cli.command.log_format(), cli.command.logged(), output.colored());
+    open_files::allow_many();
     match dispatch(&cli, &output) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -62,11 +74,16 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::run(args, output),
         Command::Query(args) => query::run(args, output),
         Command::Explain(args) => explain::run(args, output),
+        Command::Tap(args) => tap::run(args, output),
+        Command::Top(args) => top::run(args, output),
         Command::Alarms(args) => match &args.command {
-            None => alarms::list(args, output),
+            None => alarms::run(args, output),
             Some(AlarmCommand::Ack(act)) => alarms::act(alarms::Verb::Acknowledge, &args.place, act, output),
             Some(AlarmCommand::Reset(act)) => alarms::act(alarms::Verb::Reset, &args.place, act, output),
         },
+        Command::Connect(args) => connect::run(args, output),
+        Command::Read(args) => read::run(args, output),
+        Command::Import(args) => import::run(args, output),
         Command::Bench(args) => bench::run(args, output),
         Command::Schema(args) => schema::run(args, output),
         Command::Completions(args) => complete::run(args, output),

@@ -42,10 +42,10 @@ impl Loading {
     }
 
     /// Prints what was found; `None` refuses.
-    pub(crate) fn accept(&mut self, site: Option<Arc<Site>>, output: &Output) -> Result<Arc<Site>, Failure> {
+    pub(crate) fn accept<T>(&mut self, read: Option<T>, output: &Output) -> Result<T, Failure> {
         self.print_findings(output);
-        match site {
-            Some(site) => Ok(site),
+        match read {
+            Some(read) => Ok(read),
             None if output.is_json() => {
                 output.object(&self.findings());
                 Err(Failure::said(Exit::Refused))

@@ -17,10 +17,8 @@ pub(crate) fn keep_clear_of(bar: &ProgressBar) {
     let _ = BAR.set(bar.clone());
 }
 
-/// Starts the log. `RUST_LOG` says what is logged; without it everything from `info` on of what runs long, and
-/// warnings of what does not.
-pub(crate) fn start(format: LogFormat, long: bool, colored: bool) {
-    let default = if long { "info" } else { "warn" };
+/// Starts the log. `RUST_LOG` says what is logged; without it `default` does.
+pub(crate) fn start(format: LogFormat, default: &str, colored: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines);
     let started = match format {

@@ -63,18 +63,18 @@ impl Failure {
 pub(crate) struct Output {
     json: bool,
     colored: bool,
+    colored_out: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool, color: Color) -> Self {
-        let colored = match color {
+        let wanted = |terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal()
-            }
+            Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && terminal,
         };
-        Self { json, colored }
+        let colored = wanted(std::io::stderr().is_terminal());
+        Self { json, colored, colored_out: wanted(std::io::stdout().is_terminal()) }
     }
 
     /// Whether programs read.
@@ -86,6 +86,11 @@ impl Output {
         self.colored
     }
 
+    /// Whether results, on standard output, are coloured.
+    pub(crate) fn colored_out(&self) -> bool {
+        self.colored_out
+    }
+
     /// Whether somebody watches: progress is shown then.
     pub(crate) fn is_watched(&self) -> bool {
         !self.json && std::io::stderr().is_terminal()
@@ -95,6 +100,12 @@ impl Output {
     pub(crate) fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// As [`Output::print`]; whether whoever reads is still there, for what would otherwise go on for ever.
+    pub(crate) fn is_taken(&self, text: &str) -> bool {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
     }
 
     /// A line of results.

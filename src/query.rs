@@ -14,7 +14,7 @@ use ducto_site::{Batches, Client, ClientError};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::alarms::failure;
+use crate::ask::failure;
 use crate::cli::{QueryArgs, QueryFormat};
 use crate::data;
 use crate::load::grouped;
@@ -140,6 +140,26 @@ fn ask_files(folder: &Path, sql: &str, target: &mut Target) -> Result<u64, Troub
         }
         Ok(target.rows)
     })
+}
+
+/// All rows of an answer: for commands that ask for few.
+pub(crate) fn rows(folder: &Path, sql: &str) -> Result<Vec<RecordBatch>, Failure> {
+    if let Some(mut client) = Client::connect(folder).map_err(failure)? {
+        let answers = client.ask(Ask::Query { sql: sql.to_owned(), format: RowFormat::Arrow }).map_err(failure)?;
+        let mut batches = Batches::of(answers).map_err(failure)?;
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.next_batch().map_err(failure)? {
+            rows.push(batch);
+        }
+        return Ok(rows);
+    }
+    let failed = |error: String| Failure::new(Exit::Findings, error);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| failed(format!("the query cannot be started: {error}; try again")))?;
+    let source = Folder::open(folder).map_err(|error| Failure::new(Exit::Data, error.to_string()))?;
+    let session = Session::new(Arc::new(source), MEMORY).map_err(|error| failed(error.to_string()))?;
+    let answer = runtime.block_on(async { session.sql(sql).await?.collect().await });
+    answer.map_err(|error| failed(error.to_string()))
 }
 
 /// Where the rows go. A file gets its name when it is whole.

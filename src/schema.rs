@@ -10,7 +10,7 @@ use crate::cli::SchemaArgs;
 use crate::output::{Exit, Failure, Output};
 
 /// Files that have a schema.
-const FILES: [&str; 3] = ["site", "pipeline", "test"];
+const FILES: [&str; 4] = ["site", "pipeline", "test", "simulation"];
 const ROLES: [Role; 4] = [Role::Source, Role::Transform, Role::Sink, Role::Connection];
 
 pub(crate) fn run(args: &SchemaArgs, output: &Output) -> Result<Exit, Failure> {
@@ -33,6 +33,7 @@ pub(crate) fn run(args: &SchemaArgs, output: &Output) -> Result<Exit, Failure> {
         Some("site") => schema::site(&registry),
         Some("pipeline") => schema::pipeline(&registry),
         Some("test") => schema::test(&registry),
+        Some("simulation") => ducto_simulator::scenario::schema(),
         Some(name) => operator(&registry, name).ok_or_else(|| {
             let known: Vec<&str> = FILES.into_iter().chain(ROLES.into_iter().flat_map(names)).collect();
             let help = suggestion(name, known).unwrap_or_else(|| "`ducto schema` lists what has one".to_owned());

@@ -37,13 +37,43 @@ pub(crate) fn layout(columns: &[(&str, Align, usize)], rows: &[Vec<String>]) -> 
     text
 }
 
-fn shorten(text: &str, width: usize) -> String {
+/// Cut with `…` where it is longer; what would break a line is a space.
+pub(crate) fn shorten(text: &str, width: usize) -> String {
     // A line break or an escape would break the table.
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if clean.chars().count() <= width {
         return clean;
     }
     clean.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Lines of at most `width` characters, broken at spaces; a word that is longer has a line of its own.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.extend(Some(line).filter(|line| !line.is_empty()));
+    lines
+}
+
+/// As [`shorten`], cut in the middle: of a name both ends tell it from others.
+pub(crate) fn shorten_middle(text: &str, width: usize) -> String {
+    let letters: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if letters.len() <= width {
+        return letters.into_iter().collect();
+    }
+    let kept = width.saturating_sub(1);
+    let (start, end) = (kept - kept / 2, kept / 2);
+    let ellipsis = if width == 0 { None } else { Some('…') };
+    letters[..start].iter().copied().chain(ellipsis).chain(letters[letters.len() - end..].iter().copied()).collect()
 }
 
 /// A measured value with as many digits as a reader needs.
@@ -71,6 +101,12 @@ mod tests {
         let rows =
             [vec!["W.THP".to_owned(), "1.5".to_owned()], vec!["WELL-001.THP".to_owned(), "12\u{1b}[31m".to_owned()]];
         assert_eq!(layout(&columns, &rows), "tag         value\nW.THP         1.5\nWELL-00…  12 [31m\n");
+    }
+
+    #[test]
+    fn names_keep_both_ends() {
+        let texts: Vec<String> = [0, 1, 2, 7, 12].map(|width| shorten_middle("WELL-001.THP", width)).into();
+        assert_eq!(texts, ["", "…", "W…", "WEL…THP", "WELL-001.THP"]);
     }
 
     #[test]

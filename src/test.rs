@@ -1,5 +1,6 @@
 //! `ducto test`: the scenarios beside pipelines.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,8 @@ use ducto_graph::scenario::update::{NewExpectation, rewrite};
 use ducto_graph::scenario::{ENDING, Scenario, TestFile, is_test_file};
 use ducto_graph::site::Site;
 use ducto_operators::sinks::Historians;
-use ducto_operators::sources::replay::{Options, Recording};
+use ducto_operators::sources::replay::{Advice, Options, Recording};
+use ducto_record::{Micros, Samples};
 use ducto_runtime::scenario::{self, Outcome, Recorded};
 use ducto_storage::DataFolder;
 use serde_json::{Value as Json, json};
@@ -21,75 +23,106 @@ use crate::output::{Exit, Failure, Output};
 
 pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<Exit, Failure> {
     let files = find(&args.paths)?;
-    let (mut passed, mut failed) = (0, 0);
-    let mut reports = Vec::new();
-    let mut refused = false;
+    let mut tally = Tally::default();
     for path in &files {
-        let mut loading = Loading::new();
-        let file = TestFile::load(path, &mut loading.sources, &mut loading.diagnostics);
-        let mut found = Vec::new();
-        for scenario in file.iter().flat_map(|file| &file.scenarios) {
-            let site = scenario.prepare(&loading.registry, &mut loading.sources, &mut loading.diagnostics);
-            // What could not be prepared has said why among the findings.
-            let Some(site) = site else {
-                failed += 1;
-                continue;
-            };
-            let started = Instant::now();
-            let ran = run_one(scenario, &site, &loading);
-            let milliseconds = started.elapsed().as_secs_f64() * 1e3;
-            let lines = match &ran {
-                Ok(outcome) => differences(scenario, outcome),
-                Err(message) => vec![message.clone()],
-            };
-            let updating = args.update && ran.is_ok();
-            if lines.is_empty() || updating {
-                passed += 1;
-            } else {
-                failed += 1;
-            }
-            if !output.is_json() {
-                let verdict = match (lines.is_empty(), updating) {
-                    (true, _) => "ok     ",
-                    (false, true) => "updated",
-                    (false, false) => "FAILED ",
-                };
-                println!("{verdict} {}: {}", path.display(), scenario.name.value);
-                if !updating {
-                    for line in &lines {
-                        println!("          {line}");
-                    }
-                }
-            }
-            reports.push(json!({
-                "file": path.display().to_string(),
-                "test": scenario.name.value,
-                "passed": lines.is_empty(),
-                "differences": lines,
-                "milliseconds": milliseconds,
-            }));
-            if let Ok(outcome) = ran {
-                found.push((scenario, outcome));
-            }
-        }
-        loading.print_findings(output);
-        if !loading.diagnostics.is_ok() {
-            refused = true;
-        }
-        if args.update && !refused {
-            update(path, &found)?;
-        }
+        one_file(path, args.update, &mut tally, output);
     }
+    let Tally { passed, failed, refused, unwritten, reports } = tally;
     if output.is_json() {
         output.object(&json!({ "passed": passed, "failed": failed, "tests": Json::Array(reports) }));
     } else {
-        println!("{passed} passed, {failed} failed");
+        output.line(&format!("{passed} passed, {failed} failed"));
     }
-    Ok(match (refused, failed) {
-        (true, _) => Exit::Refused,
-        (false, 0) => Exit::Done,
-        (false, _) => Exit::Findings,
+    Ok(match (refused, unwritten, failed) {
+        (true, ..) => Exit::Refused,
+        (false, true, _) => Exit::Data,
+        (false, false, 0) => Exit::Done,
+        (false, false, _) => Exit::Findings,
     })
+}
+
+/// What came of all tests.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    /// Whether some file has a mistake.
+    refused: bool,
+    /// Whether some file could not be written anew.
+    unwritten: bool,
+    reports: Vec<Json>,
+}
+
+/// Runs what can be run of a file. A test with a mistake keeps no other from running, nor from being updated.
+fn one_file(path: &Path, updates: bool, tally: &mut Tally, output: &Output) {
+    let mut loading = Loading::new();
+    let file = TestFile::load(path, &mut loading.sources, &mut loading.diagnostics);
+    let mut found = Vec::new();
+    for scenario in file.iter().flat_map(|file| &file.scenarios) {
+        let site = scenario.prepare(&loading.registry, &mut loading.sources, &mut loading.diagnostics);
+        // What could not be prepared says why among the findings.
+        let Some(site) = site else {
+            tally.failed += 1;
+            if !output.is_json() {
+                output.line(&format!("REFUSED {}: {}", path.display(), scenario.name.value));
+            }
+            tally.reports.push(json!({
+                "file": path.display().to_string(),
+                "test": scenario.name.value,
+                "passed": false,
+                "refused": true,
+            }));
+            continue;
+        };
+        let started = Instant::now();
+        let ran = run_one(scenario, &site, &loading);
+        found.push((scenario, ran, started.elapsed().as_secs_f64() * 1e3));
+    }
+    let outcomes: Vec<(&Scenario, &Outcome)> =
+        found.iter().filter_map(|(scenario, ran, _)| Some((*scenario, ran.as_ref().ok()?))).collect();
+    let unwritten = if updates { update(path, &outcomes) } else { BTreeMap::new() };
+    for (scenario, ran, milliseconds) in &found {
+        let name = &scenario.name.value;
+        let mut lines = match ran {
+            Ok(outcome) => differences(scenario, outcome),
+            Err(message) => vec![message.clone()],
+        };
+        let passed = lines.is_empty();
+        let updated = updates && !passed && ran.is_ok() && !unwritten.contains_key(name);
+        lines.extend(unwritten.get(name).cloned());
+        tally.unwritten |= unwritten.contains_key(name);
+        if passed || updated {
+            tally.passed += 1;
+        } else {
+            tally.failed += 1;
+        }
+        if !output.is_json() {
+            let verdict = match (passed, updated) {
+                (true, _) => "ok     ",
+                (false, true) => "updated",
+                (false, false) => "FAILED ",
+            };
+            output.line(&format!("{verdict} {}: {name}", path.display()));
+            if !updated {
+                for line in &lines {
+                    output.line(&format!("          {line}"));
+                }
+            }
+        }
+        tally.reports.push(json!({
+            "file": path.display().to_string(),
+            "test": name,
+            "passed": passed,
+            "updated": updated,
+            "differences": lines,
+            "milliseconds": milliseconds,
+        }));
+    }
+    loading.print_findings(output);
+    tally.refused |= !loading.diagnostics.is_ok();
+    if output.is_json() && !loading.diagnostics.is_ok() {
+        tally.reports.push(json!({ "file": path.display().to_string(), "findings": loading.findings()["findings"] }));
+    }
 }
 
 /// Test files out of paths: files, pipelines with their tests beside them, folders.
@@ -149,13 +182,39 @@ fn run_one(scenario: &Scenario, site: &Arc<Site>, loading: &Loading) -> Result<O
         folder = Some(temporary);
     }
     let outcome = scenario::run(scenario, site, &loading.registry, resources, &|path, directory| {
-        let recording =
-            Recording::open(&[path.to_owned()], &Options::default(), directory).map_err(|error| error.to_string())?;
-        let entries: Recorded = Box::new(recording.map(|entry| entry.map_err(|error| error.to_string())));
+        let options = Options { advice: Advice::File, ..Options::default() };
+        let recording = Recording::open(&[path.to_owned()], &options, directory).map_err(|error| error.line())?;
+        let entries: Recorded = Box::new(Whole { recording, said: false });
         Ok(entries)
     });
     drop(folder);
     outcome.map_err(|error| error.to_string())
+}
+
+/// A recording of which nothing may be left out: a test would go on with less than it names.
+struct Whole {
+    recording: Recording,
+    said: bool,
+}
+
+impl Iterator for Whole {
+    type Item = Result<(Micros, Vec<Samples>), String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(entry) = self.recording.next() {
+            return Some(entry.map_err(|error| error.line()));
+        }
+        if self.said || self.recording.rejected_total() == 0 {
+            return None;
+        }
+        self.said = true;
+        let rejected = self.recording.rejected();
+        let first = rejected.first.first().map(|first| format!(" ({})", first.in_file())).unwrap_or_default();
+        Some(Err(format!(
+            "{} of the samples cannot be read: {rejected}{first}; mend the file, or define the tags under `tags`",
+            rejected.total
+        )))
+    }
 }
 
 fn differences(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
@@ -168,20 +227,43 @@ fn differences(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// Writes what came out over what was expected: the columns that were named, or all where none was.
-fn update(path: &Path, found: &[(&Scenario, Outcome)]) -> Result<(), Failure> {
-    let new: Vec<(&Scenario, Vec<NewExpectation>)> = found
+/// Writes what came out over what was expected: the columns that were named, or all where none was. Gives the tests
+/// that could not be written, each with the reason; the others are written all the same.
+fn update(path: &Path, found: &[(&Scenario, &Outcome)]) -> BTreeMap<String, String> {
+    let mut new: Vec<(&Scenario, Vec<NewExpectation>)> = found
         .iter()
         .filter(|(_, outcome)| !outcome.passed())
         .map(|(scenario, outcome)| (*scenario, expectations(scenario, outcome)))
         .collect();
-    if new.is_empty() {
-        return Ok(());
+    let mut unwritten = BTreeMap::new();
+    let failed = |new: &[(&Scenario, Vec<NewExpectation>)], error: &std::io::Error| {
+        let why = format!("`{}` cannot be written anew: {error}; give yourself the file", path.display());
+        new.iter().map(|(scenario, _)| (scenario.name.value.clone(), why.clone())).collect::<Vec<_>>()
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return failed(&new, &error).into_iter().collect(),
+    };
+    while !new.is_empty() {
+        match rewrite(&text, &new) {
+            Ok(text) => {
+                if let Err(error) = std::fs::write(path, text) {
+                    unwritten.extend(failed(&new, &error));
+                }
+                break;
+            }
+            Err(error) => {
+                let before = new.len();
+                new.retain(|(scenario, _)| scenario.name.value != error.test);
+                // A name that is none of these would be tried for ever.
+                if new.len() == before {
+                    unwritten.extend(new.drain(..).map(|(of, _)| (of.name.value.clone(), error.to_string())));
+                }
+                unwritten.insert(error.test.clone(), error.to_string());
+            }
+        }
     }
-    let failed = |error: String| Failure::new(Exit::Data, format!("`{}`: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let text = rewrite(&text, &new).map_err(|error| failed(error.to_string()))?;
-    std::fs::write(path, text).map_err(|error| failed(error.to_string()))
+    unwritten
 }
 
 fn expectations(scenario: &Scenario, outcome: &Outcome) -> Vec<NewExpectation> {

@@ -1,4 +1,6 @@
-//! What people who read alarms are told, in the language of their site.
+//! What people in the field are told, in the language of their site.
+
+use ducto_record::{Quality, QualityClass};
 
 /// A language of texts for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,20 @@ impl Language {
         self.pick(english, spanish)
     }
 
+    /// As [`Language::state`] in one word; `!` says that somebody has to acknowledge it.
+    pub(crate) fn short_state(self, letter: &str) -> &str {
+        let (english, spanish) = match letter {
+            "A" => ("normal", "normal"),
+            "B" => ("active!", "activa!"),
+            "C" => ("active", "activa"),
+            "D" => ("gone!", "cesó!"),
+            "E" => ("latched!", "enclavada!"),
+            "F" => ("latched", "enclavada"),
+            other => (other, other),
+        };
+        self.pick(english, spanish)
+    }
+
     /// An event of an alarm.
     pub(crate) fn event(self, event: &str) -> &str {
         let (english, spanish) = match event {
@@ -43,6 +59,47 @@ impl Language {
         self.pick(english, spanish)
     }
 
+    /// A quality as a word.
+    pub(crate) fn quality(self, quality: Quality) -> &'static str {
+        let (english, spanish) = match quality.0 {
+            0 => ("bad", "mala"),
+            4 => ("configuration error", "error de configuración"),
+            8 => ("not connected", "sin conexión"),
+            12 => ("device failure", "falla del equipo"),
+            16 => ("sensor failure", "falla del sensor"),
+            20 => ("last known value", "último valor conocido"),
+            24 => ("no communication", "sin comunicación"),
+            28 => ("out of service", "fuera de servicio"),
+            32 => ("no value yet", "aún sin valor"),
+            64 => ("uncertain", "incierta"),
+            68 => ("last usable value", "último valor usable"),
+            80 => ("not accurate", "poco exacta"),
+            84 => ("out of envelope", "fuera de envolvente"),
+            88 => ("sub-normal", "subnormal"),
+            192 => ("good", "buena"),
+            216 => ("forced", "forzada"),
+            _ => match quality.class() {
+                QualityClass::Good => ("good", "buena"),
+                QualityClass::Uncertain => ("uncertain", "incierta"),
+                QualityClass::Bad => ("bad", "mala"),
+            },
+        };
+        self.pick(english, spanish)
+    }
+
+    /// Heads of the columns of samples: time, tag, value, unit, quality.
+    pub(crate) fn sample_columns(self) -> [&'static str; 5] {
+        match self {
+            Self::English => ["TIME", "TAG", "VALUE", "UNIT", "QUALITY"],
+            Self::Spanish => ["HORA", "TAG", "VALOR", "UNIDAD", "CALIDAD"],
+        }
+    }
+
+    /// Of a row that a correction replaces.
+    pub(crate) fn taken_back(self) -> &'static str {
+        self.pick("taken back", "retirada")
+    }
+
     /// Heads of the columns of a list of alarms: alarm, state, value, limit, class, since.
     pub(crate) fn alarm_columns(self) -> [&'static str; 6] {
         match self {
@@ -51,8 +108,33 @@ impl Language {
         }
     }
 
+    /// Heads of the columns of the history of alarms: time, alarm, event, value, who, why.
+    pub(crate) fn event_columns(self) -> [&'static str; 6] {
+        match self {
+            Self::English => ["TIME", "ALARM", "EVENT", "VALUE", "WHO", "WHY"],
+            Self::Spanish => ["HORA", "ALARMA", "EVENTO", "VALOR", "QUIÉN", "POR QUÉ"],
+        }
+    }
+
+    pub(crate) fn no_events(self) -> &'static str {
+        self.pick("the history holds no event of an alarm", "la historia no tiene eventos de alarmas")
+    }
+
+    /// What the mark of an alarm means.
+    pub(crate) fn first_of_group(self) -> &'static str {
+        self.pick("first of its group", "primera de su grupo")
+    }
+
     pub(crate) fn no_alarms(self) -> &'static str {
         self.pick("no alarm is active or waits for anybody", "ninguna alarma activa ni pendiente")
+    }
+
+    /// Heads of a list of readings: tag, value, unit, quality, registers.
+    pub(crate) fn reading_columns(self) -> [&'static str; 5] {
+        match self {
+            Self::English => ["TAG", "VALUE", "UNIT", "QUALITY", "REGISTERS"],
+            Self::Spanish => ["TAG", "VALOR", "UNIDAD", "CALIDAD", "REGISTROS"],
+        }
     }
 
     /// What came of an acknowledgement or a reset; `None` where the outcome is not one of those known.
@@ -106,6 +188,10 @@ impl Language {
     }
 
     pub(crate) fn no_answer(self) -> &'static str {
+        self.pick("no answer", "sin respuesta")
+    }
+
+    pub(crate) fn nobody_answered(self) -> &'static str {
         self.pick("no node has answered; try again", "ningún nodo ha respondido; inténtelo de nuevo")
     }
 
@@ -116,7 +202,7 @@ impl Language {
         )
     }
 
-    fn pick<'a>(self, english: &'a str, spanish: &'a str) -> &'a str {
+    pub(crate) fn pick<'a>(self, english: &'a str, spanish: &'a str) -> &'a str {
         match self {
             Self::English => english,
             Self::Spanish => spanish,
@@ -127,6 +213,17 @@ impl Language {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_quality_has_a_word_that_fits_its_column() {
+        for code in 0..=u16::from(u8::MAX) {
+            for language in [Language::English, Language::Spanish] {
+                let word = language.quality(Quality(code));
+                assert!(!word.is_empty() && word.chars().count() <= 22, "{code}: {word}");
+            }
+        }
+        assert_eq!(Language::Spanish.quality(Quality::COMM_FAILURE), "sin comunicación");
+    }
 
     #[test]
     fn what_came_of_an_acknowledgement_is_said_in_both_languages() {

@@ -1,7 +1,20 @@
 #!/usr/bin/env bash
-# Prepares .venv with the programs that tests use as readers and peers. Does nothing when it is there already.
+# Prepares .venv with the programs that tests use as readers and peers, and socat, which joins the serial lines of
+# tests. Does nothing when they are there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if ! command -v socat >/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing socat"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends socat >/dev/null
+    else
+        echo "error: the tests need socat for serial lines; install its package" >&2
+        echo "       (Debian, Ubuntu: sudo apt-get install socat) and run this again" >&2
+        exit 1
+    fi
+fi
 
 requirements=tests/requirements.txt
 stamp=.venv/installed-requirements.txt

@@ -38,6 +38,7 @@ pub fn registry() -> Registry {
     ];
     operators.into_iter().for_each(|operator| registry.add(operator));
     registry.add_tag_fields("modbus", |generator| generator.subschema_for::<sources::modbus::TagFields>());
+    registry.add_own_tags("modbus", sources::modbus::own_tags);
     registry.add_section(quality::section());
     registry.add_section(trends::interpolation());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));

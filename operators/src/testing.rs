@@ -20,8 +20,8 @@ use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Value as Tree};
 use ducto_record::time::format as format_time;
 use ducto_record::{
-    Asset, Batch, Dimension, Directory, Micros, Quality, Reference, SampleColumns, Samples, SavedState, StreamType,
-    Tag, TagId, Times, Unit, Units, ValueKind, Values, role_of,
+    Asset, Batch, Dimension, Directory, Measure, Micros, Quality, Reference, SampleColumns, Samples, SavedState,
+    StreamType, Tag, TagId, Times, Units, ValueKind, Values, role_of,
 };
 
 /// A few units, as the command registers many.
@@ -29,7 +29,7 @@ pub(crate) fn units() -> Units {
     let mut units = Units::default();
     let pressure = Dimension([-1, 1, -2, 0, 0, 0, 0]);
     let mut add = |symbol: &str, dimension, reference, scale, offset| {
-        units.register(Unit { symbol: symbol.into(), dimension, reference, scale, offset }, &[]);
+        units.register(Measure { symbol: symbol.into(), dimension, reference, scale, offset }.into(), &[]);
     };
     add("psig", pressure, Reference::Gauge, 6894.757, 0.0);
     add("kPag", pressure, Reference::Gauge, 1000.0, 0.0);

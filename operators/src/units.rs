@@ -14,7 +14,7 @@
 //! API gravity is not proportional to density and converts to nothing but itself. `g` is standard gravity, as
 //! vibration is given in; the mass is `gram`.
 
-use ducto_record::{Dimension, Reference, Unit, Units};
+use ducto_record::{Dimension, Measure, Reference, Units};
 
 use Reference::{Absolute, Actual, Differential, Gauge, None as Plain, Standard};
 
@@ -62,6 +62,34 @@ const DAY: f64 = 86_400.0;
 const BTU: f64 = 1_055.055_852_62;
 /// Fahrenheit's zero, in kelvin.
 const ZERO_FAHRENHEIT: f64 = 459.67 / 1.8;
+
+/// What a site can choose a unit to be shown in.
+const QUANTITIES: &[(&str, [i8; 7])] = &[
+    ("pressure", PRESSURE),
+    ("pressure_gradient", GRADIENT),
+    ("temperature", TEMPERATURE),
+    ("length", LENGTH),
+    ("area", AREA),
+    ("liquid_volume", VOLUME),
+    ("gas_volume", VOLUME),
+    ("liquid_rate", RATE),
+    ("gas_rate", RATE),
+    ("mass", MASS),
+    ("mass_rate", MASS_RATE),
+    ("density", DENSITY),
+    ("viscosity", VISCOSITY),
+    ("time", TIME),
+    ("frequency", FREQUENCY),
+    ("speed", SPEED),
+    ("acceleration", ACCELERATION),
+    ("force", FORCE),
+    ("energy", ENERGY),
+    ("power", POWER),
+    ("current", CURRENT),
+    ("voltage", VOLTAGE),
+    ("resistance", RESISTANCE),
+    ("ratio", NUMBER),
+];
 
 /// Symbol, dimension, what it is measured against, scale to SI, other spellings.
 type Row = (&'static str, [i8; 7], Reference, f64, &'static [&'static str]);
@@ -258,13 +286,16 @@ const TEMPERATURES: &[(&str, f64, f64, &[&str])] = &[
 /// Every unit of the oil field, with its spellings.
 pub fn units() -> Units {
     let mut units = Units::default();
+    for &(name, dimension) in QUANTITIES {
+        units.register_quantity(name, Dimension(dimension));
+    }
     for &(symbol, dimension, reference, scale, aliases) in UNITS {
-        let unit = Unit { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
-        units.register(unit, aliases);
+        let unit = Measure { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
+        units.register(unit.into(), aliases);
     }
     for &(symbol, scale, offset, aliases) in TEMPERATURES {
         let dimension = Dimension(TEMPERATURE);
-        units.register(Unit { symbol: symbol.into(), dimension, reference: Plain, scale, offset }, aliases);
+        units.register(Measure { symbol: symbol.into(), dimension, reference: Plain, scale, offset }.into(), aliases);
     }
     units
 }
@@ -273,7 +304,7 @@ pub fn units() -> Units {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use ducto_record::UnitError;
+    use ducto_record::{Unit, UnitError};
 
     /// The site of the examples: 14.0 psia of atmosphere.
     const ATMOSPHERE: f64 = 14.0 * PSI;
@@ -288,13 +319,14 @@ mod tests {
     fn no_name_is_given_twice() {
         let mut units = Units::default();
         for &(symbol, dimension, reference, scale, aliases) in UNITS {
-            let unit = Unit { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
-            assert!(units.register(unit, aliases), "{symbol} or one of {aliases:?} is there twice");
+            let unit =
+                Measure { symbol: symbol.into(), dimension: Dimension(dimension), reference, scale, offset: 0.0 };
+            assert!(units.register(unit.into(), aliases), "{symbol} or one of {aliases:?} is there twice");
         }
         for &(symbol, scale, offset, aliases) in TEMPERATURES {
             let dimension = Dimension(TEMPERATURE);
-            let unit = Unit { symbol: symbol.into(), dimension, reference: Plain, scale, offset };
-            assert!(units.register(unit, aliases), "{symbol} or one of {aliases:?} is there twice");
+            let unit = Measure { symbol: symbol.into(), dimension, reference: Plain, scale, offset };
+            assert!(units.register(unit.into(), aliases), "{symbol} or one of {aliases:?} is there twice");
         }
     }
 

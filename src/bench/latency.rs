@@ -20,7 +20,7 @@ use crate::output::{Exit, Failure, Output};
 /// Batches a second: tags come as the scans of so many devices.
 const BATCHES: u64 = 100;
 
-const PIPELINE: (&str, &str) = (
+pub(super) const PIPELINE: (&str, &str) = (
     "latency",
     "\
 pipeline: latency

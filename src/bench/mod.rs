@@ -5,9 +5,11 @@ mod idle;
 mod input;
 mod latency;
 mod measure;
+mod modbus;
 mod reference;
 mod scenario;
 mod site;
+mod views;
 mod w1;
 
 use crate::cli::{Bench, BenchArgs};
@@ -19,5 +21,8 @@ pub(crate) fn run(args: &BenchArgs, output: &Output) -> Result<Exit, Failure> {
         Bench::Latency(args) => latency::run(args, output),
         Bench::Idle(args) => idle::run(args, output),
         Bench::Scenario(args) => scenario::run(args, output),
+        Bench::Modbus(args) => modbus::run(args, output),
+        Bench::Devices(args) => modbus::devices(args),
+        Bench::Views(args) => views::run(args, output),
     }
 }

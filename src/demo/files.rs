@@ -5,15 +5,27 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Where the template says that the device is.
+/// Where the templates say that the devices are.
 pub(super) const ADDRESS: &str = "127.0.0.1:5020";
 
-const FILES: [(&str, &str); 4] = [
-    ("site.yaml", include_str!("../../site-configs/demo/site.yaml")),
-    ("templates/esp-well.yaml", include_str!("../../site-configs/demo/templates/esp-well.yaml")),
-    ("wells.csv", include_str!("../../site-configs/demo/wells.csv")),
-    ("overrides.csv", include_str!("../../site-configs/demo/overrides.csv")),
+macro_rules! files {
+    ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../site-configs/demo/", $name)))),*] };
+}
+
+const FILES: [(&str, &str); 9] = files![
+    "site.yaml",
+    "wells.csv",
+    "separators.csv",
+    "overrides.csv",
+    "templates/esp-well.yaml",
+    "templates/rtu-well.yaml",
+    "templates/separator.yaml",
+    "pipelines/separators.yaml",
+    "simulation.yaml",
 ];
+
+/// Name of the scenario among the files.
+pub(super) const SCENARIO: &str = "simulation.yaml";
 
 /// Where the files lie as they were written, to know what has been changed since.
 const WRITTEN: &str = ".written";
@@ -72,6 +84,8 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn address(port: u16) -> SocketAddr {
@@ -85,13 +99,13 @@ mod tests {
         assert!(write(folder.path(), address(5020)).unwrap().is_empty());
         let template = fs::read_to_string(path("templates/esp-well.yaml")).unwrap();
         // A limit, and a file that was removed.
-        fs::write(path("templates/esp-well.yaml"), template.replace("limit: 2500", "limit: 2400")).unwrap();
+        fs::write(path("templates/esp-well.yaml"), template.replace("limit: 500", "limit: 400")).unwrap();
         fs::remove_file(path("overrides.csv")).unwrap();
         for _ in 0..2 {
             let kept = write(folder.path(), address(6020)).unwrap();
             assert_eq!(kept, [path("templates/esp-well.yaml")]);
             let changed = fs::read_to_string(path("templates/esp-well.yaml")).unwrap();
-            assert!(changed.contains("limit: 2400") && changed.contains("tcp://127.0.0.1:6020"), "{changed}");
+            assert!(changed.contains("limit: 400") && changed.contains("tcp://127.0.0.1:6020"), "{changed}");
             assert!(path("overrides.csv").exists());
         }
         // What is as it was written follows the binary; a newer one brings other text.
@@ -99,7 +113,7 @@ mod tests {
             fs::write(path(name), "of an older version").unwrap();
         }
         assert_eq!(write(folder.path(), address(6020)).unwrap().len(), 1);
-        assert_eq!(fs::read_to_string(path("wells.csv")).unwrap(), FILES[2].1);
+        assert_eq!(fs::read_to_string(path("wells.csv")).unwrap(), FILES[1].1);
     }
 
     #[test]
@@ -108,5 +122,23 @@ mod tests {
         write(folder.path(), address(5020)).unwrap();
         fs::remove_dir_all(folder.path().join(WRITTEN)).unwrap();
         assert!(write(folder.path(), address(6020)).unwrap().is_empty());
+    }
+
+    /// The binary carries every file of the folder, so that what is read there is what runs.
+    #[test]
+    fn no_file_of_the_demo_is_left_out() {
+        fn list(folder: &Path, under: &str, names: &mut BTreeSet<String>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = format!("{under}{}", entry.file_name().to_string_lossy());
+                if entry.path().is_dir() {
+                    list(&entry.path(), &format!("{name}/"), names);
+                } else {
+                    names.insert(name);
+                }
+            }
+        }
+        let mut names = BTreeSet::new();
+        list(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("site-configs/demo"), "", &mut names);
+        assert_eq!(names, FILES.iter().map(|(name, _)| (*name).to_owned()).collect());
     }
 }

@@ -1,71 +1,136 @@
-//! What a person sees of the demo: the wells, and alarms as they come and go.
+//! What a person sees of the demo: what happens in the field, and what Ducto makes of it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ducto_graph::site::Site;
-use ducto_record::{Quality, Value};
+use ducto_simulator::Simulator;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 
-use super::latest::Latest;
+use super::changes::{Changes, Newest};
+use super::shift::{self, Shift};
 use crate::alarms::{self, Row};
 use crate::host::Hosted;
 use crate::interrupt::{Interrupts, Woken};
+use crate::load::grouped;
 use crate::logging;
 use crate::output::Output;
 use crate::table::{Align, layout, number};
 use crate::words::Language;
 
-/// How often alarms are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often the wells are shown where they cannot be shown in place.
-const LINES: Duration = Duration::from_secs(10);
+/// How often is looked what is new.
+const LOOK: Duration = Duration::from_millis(500);
+/// When the values are shown: every tag has been read by then.
+const VALUES: Duration = Duration::from_secs(4);
+/// What is tapped: pipeline and node.
+const TAPS: [(&str, &str); 2] = [("well-monitoring", "checked"), ("separators", "judged")];
 
 /// Shows what goes on until a signal comes or the time is over.
-pub(super) fn until(end: Option<Instant>, hosted: &Hosted, interrupts: &Interrupts, output: &Output) {
+pub(super) fn until(
+    end: Option<Instant>,
+    hosted: &Hosted,
+    simulator: &Simulator,
+    interrupts: &Interrupts,
+    output: &Output,
+) {
     let bar = output.is_watched().then(|| {
         let bar = ProgressBar::new_spinner();
         bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
         logging::keep_clear_of(&bar);
         bar
     });
-    let tap = hosted.live.tap("well-monitoring", "checked", "main");
-    let mut latest = Latest::default();
-    let mut seen = Seen::default();
-    let mut shown = Instant::now();
+    let zone = hosted.site.time_zone.zone().clone();
+    let told = Told { output, bar: bar.as_ref(), zone };
+    let taps: Vec<_> = TAPS.iter().filter_map(|(pipeline, node)| hosted.live.tap(pipeline, node, "main")).collect();
+    let (mut changes, mut seen, mut shift) = (Changes::default(), Seen::default(), Shift::default());
+    let mut values_at = Some(Instant::now() + VALUES);
+    let (mut last, mut rows) = (Instant::now(), hosted.rows_read());
     loop {
         let look = Instant::now() + LOOK;
         let woken = interrupts.wait(Some(end.map_or(look, |end| end.min(look))));
-        if let Some(tap) = &tap {
-            latest.take(tap);
+        for happening in simulator.happenings() {
+            let line = format!("{}: {}", happening.asset, happening.text);
+            let (asset, what) = (&happening.asset, happening.event.name());
+            told.tell(
+                "field",
+                &line,
+                || json!({"event": "field", "asset": asset, "what": what, "text": happening.text}),
+            );
+        }
+        for tap in &taps {
+            changes.take(tap);
+        }
+        for change in changes.news(&hosted.site) {
+            told.tell("data", &change.text(), || change.json());
         }
         let alarms = hosted.live.view("alarms");
         for row in seen.news(&alarms) {
-            if output.is_json() {
-                output.object(&json!({"event": "alarm", "alarm": row}));
-            } else {
-                let line = sentence(&row, Language::of(&hosted.site.language));
-                match &bar {
-                    Some(bar) => bar.println(line),
-                    None => output.line(&line),
-                }
+            let is_shifts = (text(&row, "tag"), text(&row, "alarm")) == shift::ALARM;
+            if is_shifts && text(&row, "event") == "raised" {
+                shift.called();
+            }
+            let line = sentence(&row, Language::of(&hosted.site.language));
+            told.tell("alarm", &line, || json!({"event": "alarm", "alarm": row}));
+        }
+        shift.look(&hosted.data);
+        if values_at.is_some_and(|at| Instant::now() >= at) {
+            values_at = None;
+            if !output.is_json() {
+                told.print(&format!("\n{}\n\n", values(&hosted.site, &changes)));
             }
         }
         if woken != Woken::Time || end.is_some_and(|end| Instant::now() >= end) {
             break;
         }
         if let Some(bar) = &bar {
-            bar.set_message(wells(&hosted.site, &latest));
+            let (now, read) = (Instant::now(), hosted.rows_read());
+            if now - last > Duration::from_secs(2) {
+                let rate = (read - rows) as f64 / (now - last).as_secs_f64();
+                let active = alarms.iter().filter(|row| alarms::is_active(row)).count();
+                let (tags, poor) = changes.counts();
+                bar.set_message(format!(
+                    "{} samples/s of {tags} tags, {poor} not good, {active} alarms active; Ctrl-C stops",
+                    grouped(rate.round() as u64)
+                ));
+                (last, rows) = (now, read);
+            }
             bar.tick();
-        } else if !output.is_json() && shown.elapsed() >= LINES {
-            shown = Instant::now();
-            output.print(&format!("\n{}\n", wells(&hosted.site, &latest)));
         }
     }
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+}
+
+/// Lines about what goes on.
+struct Told<'a> {
+    output: &'a Output,
+    bar: Option<&'a ProgressBar>,
+    zone: TimeZone,
+}
+
+impl Told<'_> {
+    /// `02:10:12  alarm  …`, or an object for programs.
+    fn tell(&self, what: &str, text: &str, json: impl FnOnce() -> Json) {
+        if self.output.is_json() {
+            return self.output.object(&json());
+        }
+        let clock = self.zone.to_datetime(jiff::Timestamp::now()).strftime("%H:%M:%S").to_string();
+        self.print(&format!("{clock}  {what:5}  {text}\n"));
+    }
+
+    fn print(&self, text: &str) {
+        match self.bar {
+            Some(bar) => bar.suspend(|| self.output.print(text)),
+            None => self.output.print(text),
+        }
+    }
+}
+
+fn text<'a>(row: &'a Row, field: &str) -> &'a str {
+    row.get(field).and_then(Json::as_str).unwrap_or_default()
 }
 
 /// Which event of each alarm has been shown.
@@ -77,53 +142,54 @@ struct Seen {
 impl Seen {
     /// The alarms that have changed since the last look, the oldest first.
     fn news(&mut self, rows: &[Row]) -> Vec<Row> {
-        let text = |row: &Row, field: &str| row.get(field).and_then(Json::as_str).unwrap_or_default().to_owned();
         let mut news: Vec<Row> = rows
             .iter()
             .filter(|row| {
-                let event = (text(row, "time"), text(row, "event"));
+                let event = (text(row, "time").to_owned(), text(row, "event").to_owned());
                 self.times.insert(alarms::name(row), event.clone()) != Some(event)
             })
             .cloned()
             .collect();
-        news.sort_by_key(|row| text(row, "time"));
+        news.sort_by_key(|row| text(row, "time").to_owned());
         news
     }
 }
 
-/// "10:15:32  WELL-003.THP.H raised at 2700 psig (limit 2500)".
+/// "WELL-003.THP.H raised: 612.4 psig (limit 500)".
 fn sentence(row: &Row, language: Language) -> String {
-    let text = |field: &str| row.get(field).and_then(Json::as_str).unwrap_or_default();
     let number_of = |field: &str| row.get(field).and_then(Json::as_f64).map(number);
-    let clock = text("time").get(11..19).unwrap_or_default();
-    let mut sentence = format!("{clock}Z  {} {}", alarms::name(row), language.event(text("event")));
+    let mut sentence = format!("{} {}", alarms::name(row), language.event(text(row, "event")));
     if let Some(value) = number_of("value") {
-        sentence.push_str(&format!(": {value} {}", text("unit")));
+        sentence.push_str(&format!(": {value} {}", text(row, "unit")));
     }
     if let Some(limit) = number_of("limit") {
         sentence.push_str(&format!(" (limit {limit})"));
+    }
+    let by: Vec<&str> = [text(row, "user"), text(row, "reason")].into_iter().filter(|text| !text.is_empty()).collect();
+    if !by.is_empty() {
+        sentence.push_str(&format!(", {}", by.join(": ")));
     }
     sentence
 }
 
 /// A line for each well: its tags as columns, `!` behind a bad value, `?` behind a doubtful one.
-fn wells(site: &Site, latest: &Latest) -> String {
+fn values(site: &Site, changes: &Changes) -> String {
     const SHOWN: [(&str, &str); 7] = [
         ("THP", "THP psig"),
-        ("CHP", "CHP psig"),
+        ("PIP", "PIP psig"),
         ("FLT", "FLT °F"),
         ("ESP_CURRENT", "AMPS"),
         ("ESP_FREQUENCY", "HZ"),
         ("OIL_RATE", "OIL stb/d"),
         ("WATER_RATE", "WATER stb/d"),
     ];
-    let rows: Vec<Vec<String>> = site
-        .assets
-        .iter()
+    let is_well = |name: &str| site.directory.tag_id(&format!("{name}.THP")).is_some();
+    let wells = site.assets.iter().filter(|asset| is_well(&asset.name.value));
+    let rows: Vec<Vec<String>> = wells
         .map(|asset| {
             let cells = SHOWN.iter().map(|(variable, _)| {
                 let tag = site.directory.tag_id(&format!("{}.{variable}", asset.name.value));
-                tag.and_then(|tag| latest.get(tag)).map(cell).unwrap_or_default()
+                tag.and_then(|tag| changes.newest(tag)).map(cell).unwrap_or_default()
             });
             std::iter::once(asset.name.value.clone()).chain(cells).collect()
         })
@@ -133,15 +199,15 @@ fn wells(site: &Site, latest: &Latest) -> String {
     layout(&columns, &rows).trim_end().to_owned()
 }
 
-fn cell((value, quality): &(Value, Quality)) -> String {
-    let mark = if quality.is_good() {
+fn cell(newest: &Newest) -> String {
+    let mark = if newest.quality.is_good() {
         " "
-    } else if quality.is_bad() {
+    } else if newest.quality.is_bad() {
         "!"
     } else {
         "?"
     };
-    match value.as_f64() {
+    match newest.value.as_f64() {
         Some(value) => format!("{}{mark}", number(value)),
         None => format!("-{mark}"),
     }

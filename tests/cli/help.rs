@@ -71,6 +71,7 @@ fn schemas_are_json_and_know_the_operators() {
         ("site", &["site", "templates", "alarm_classes", "pipelines", "memory"][..]),
         ("pipeline", &["pipeline", "sources", "transforms", "sinks", "parameters"]),
         ("test", &["tests"]),
+        ("simulation", &["simulation", "wells", "separators", "events"]),
     ] {
         let schema = schema(of);
         for field in fields {

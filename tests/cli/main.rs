@@ -3,12 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod checks;
 mod command;
+mod connect;
 mod demo;
 mod device;
 mod drawings;
 mod full_disk;
 mod help;
+mod imports;
+mod recorded;
 mod replay;
 mod running;
+mod simulate;
 mod site;
 mod socket;
+mod spreadsheet;
+mod tests;
+mod views;

@@ -7,8 +7,12 @@ use crate::device::Device;
 use crate::site::TestSite;
 
 fn count(site: &TestSite) -> Option<u64> {
-    let sql = "SELECT count(*) AS samples FROM history";
-    let finished = run(site.path(), &["query", sql, "--format", "json"]);
+    counted(site, "count(*)")
+}
+
+fn counted(site: &TestSite, what: &str) -> Option<u64> {
+    let sql = format!("SELECT {what} AS samples FROM history");
+    let finished = run(site.path(), &["query", &sql, "--format", "json"]);
     if finished.code != Some(0) {
         return None;
     }
@@ -43,7 +47,7 @@ fn an_interrupted_site_leaves_whole_files() {
         let site = TestSite::new(device.port());
         let mut running = Background::start(site.path(), &["run", "site"]);
         running.line("Ctrl-C");
-        eventually("samples", || count(&site).filter(|count| *count > 0));
+        eventually("values", || counted(&site, "count(value)").filter(|count| *count > 0));
         running.signal(signal);
         let finished = running.wait().expect(0);
         assert!(finished.stderr.contains("stopping"), "{finished:?}");
@@ -98,4 +102,21 @@ fn a_device_that_is_not_there_gives_bad_samples_and_no_stop() {
     assert!(rows[0]["samples"].as_u64().unwrap() > 0, "{rows}");
     assert_eq!(rows[0]["readings"], 0);
     assert!(rows[0]["best"].as_u64().unwrap() < 64, "{rows}");
+}
+
+#[test]
+fn an_asset_out_of_service_is_not_read_and_says_so_once() {
+    let device = Device::start();
+    let site = TestSite::new(device.port());
+    site.write(
+        "site/wells.csv",
+        "asset;template;unit_id;from;until\nWELL-001;rtu;1;2020-01-01;\nWELL-002;rtu;1;;2021-01-01\nWELL-003;rtu;1;2999-01-01;\n",
+    );
+    run(site.path(), &["run", "site", "--for", "3s"]).expect(0);
+    // Longer than three scans: silence of what is out of service is no communication failure.
+    let sql = "SELECT tag, quality, count(*) AS samples FROM history WHERE tag NOT LIKE 'WELL-001.%' GROUP BY tag, quality ORDER BY tag";
+    let rows = run(site.path(), &["query", sql, "--format", "csv"]).expect(0).stdout;
+    let expected = ["WELL-002.CHP", "WELL-002.THP", "WELL-003.CHP", "WELL-003.THP"].map(|tag| format!("{tag},28,1\n"));
+    assert_eq!(rows, format!("tag,quality,samples\n{}", expected.concat()));
+    assert!(count(&site).unwrap() > 8);
 }

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::command::Background;
+use crate::device::Device;
+
 pub(crate) struct TestSite {
     folder: tempfile::TempDir,
 }
@@ -55,4 +58,19 @@ templates:
     pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data/TEST-001")
     }
+}
+
+/// A site that runs, with the device that it reads.
+pub(crate) struct Live {
+    pub(crate) device: Device,
+    pub(crate) site: TestSite,
+    pub(crate) running: Background,
+}
+
+pub(crate) fn start() -> Live {
+    let device = Device::start();
+    let site = TestSite::new(device.port());
+    let mut running = Background::start(site.path(), &["run", "site"]);
+    running.line("Ctrl-C");
+    Live { device, site, running }
 }

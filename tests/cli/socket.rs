@@ -9,21 +9,7 @@ use serde_json::Value;
 
 use crate::command::{Background, eventually, run};
 use crate::device::Device;
-use crate::site::TestSite;
-
-struct Live {
-    device: Device,
-    site: TestSite,
-    running: Background,
-}
-
-fn start() -> Live {
-    let device = Device::start();
-    let site = TestSite::new(device.port());
-    let mut running = Background::start(site.path(), &["run", "site"]);
-    running.line("Ctrl-C");
-    Live { device, site, running }
-}
+use crate::site::{Live, TestSite, start};
 
 fn alarms(site: &TestSite, all: bool) -> Vec<Value> {
     let arguments: &[&str] = if all { &["alarms", "--all", "--json"] } else { &["alarms", "--json"] };
@@ -130,7 +116,8 @@ fn bad_requests_are_refused_without_harm() {
         (br#"{"version": 9, "ask": "status"}"#, "version"),
         (br#"{"version": 1, "ask": "reboot"}"#, "request"),
         (br#"{"version": 1, "ask": {"query": {"sql": "DROP TABLE history"}}}"#, "query"),
-        (br#"{"version": 1, "ask": {"tap": {"pipeline": "x", "node": "y"}}}"#, "missing"),
+        (br#"{"version": 1, "ask": {"tap": {"name": "x.y"}}}"#, "missing"),
+        (br#"{"version": 1, "ask": {"tap": {"name": "checked", "where": "valeu > 1"}}}"#, "expression"),
         (br#"{"version": 1, "ask": {"act": {"verb": "acknowledge", "arguments": {"tag": [1]}}}}"#, "request"),
     ] {
         let answer = ask(line);
@@ -149,13 +136,15 @@ fn bad_requests_are_refused_without_harm() {
     assert!(answer.is_empty() || answer.contains("longer than"), "{answer}");
 
     let mut tap = UnixStream::connect(&path).unwrap();
-    let request = br#"{"version": 1, "ask": {"tap": {"pipeline": "well-monitoring", "node": "checked", "limit": 3}}}"#;
+    let request =
+        br#"{"version": 1, "ask": {"tap": {"name": "well-monitoring.checked", "limit": 3, "format": "rows"}}}"#;
     tap.write_all(request).unwrap();
     tap.write_all(b"\n").unwrap();
     let lines: Vec<Value> =
-        BufReader::new(tap).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).take(4).collect();
-    assert!(lines[0]["row"]["tag"].as_str().unwrap().starts_with("WELL-001."), "{lines:?}");
-    assert_eq!(lines[3]["end"]["rows"], 3);
+        BufReader::new(tap).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).take(5).collect();
+    assert_eq!(lines[0]["tapping"]["name"], "well-monitoring.checked");
+    assert!(lines[1]["row"]["tag"].as_str().unwrap().starts_with("WELL-001."), "{lines:?}");
+    assert_eq!(lines[4]["end"]["rows"], 3);
     running.signal(Signal::INT);
     running.wait().expect(0);
 }

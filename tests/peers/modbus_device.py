@@ -1,6 +1,6 @@
-"""A Modbus TCP device by pymodbus, for tests: units 1 and 2 on 127.0.0.1:PORT.
+"""A Modbus device by pymodbus, for tests: units 1 and 2 on 127.0.0.1:PORT, or in RTU on one end of a serial line.
 
-usage: modbus_device.py PORT
+usage: modbus_device.py PORT | PATH
 
 Holding registers (offsets): float32 ABCD 101.325, -40.5, 3.5e6, 0.001 at 0, 2, 4, 6; float64 1234567.891 at 10;
 0xFFFE (-2 as int16) at 20; 65535 at 21; float32 CDAB 1800.25 at 24; text "WELL" at 30; BCD 1234 at 40.
@@ -12,7 +12,8 @@ import struct
 import sys
 
 from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock, ModbusServerContext
-from pymodbus.server import StartAsyncTcpServer
+from pymodbus.framer import FramerType
+from pymodbus.server import StartAsyncSerialServer, StartAsyncTcpServer
 
 
 def registers(code, value):
@@ -39,9 +40,13 @@ def device():
     )
 
 
-asyncio.run(
-    StartAsyncTcpServer(
-        ModbusServerContext(devices={1: device(), 2: device()}, single=False),
-        address=("127.0.0.1", int(sys.argv[1])),
+context = ModbusServerContext(devices={1: device(), 2: device()}, single=False)
+place = sys.argv[1]
+if place.startswith("/"):
+    # A unit that is not there says nothing, as on a real line.
+    server = StartAsyncSerialServer(
+        context, framer=FramerType.RTU, port=place, baudrate=38400, ignore_missing_devices=True
     )
-)
+else:
+    server = StartAsyncTcpServer(context, address=("127.0.0.1", int(place)))
+asyncio.run(server)

@@ -4,6 +4,7 @@ mod commands;
 mod diagnostics;
 mod fields;
 mod operators;
+mod simulator;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -61,9 +62,11 @@ fn files() -> Vec<(&'static str, String)> {
         ("schemas/site.schema.json", json(ducto_graph::schema::site(&registry))),
         ("schemas/pipeline.schema.json", json(ducto_graph::schema::pipeline(&registry))),
         ("schemas/test.schema.json", json(ducto_graph::schema::test(&registry))),
+        ("schemas/simulation.schema.json", json(ducto_simulator::scenario::schema())),
         ("docs/reference/operators.md", operators::page(&registry)),
         ("docs/reference/cli.md", commands::page(ducto::cli::Cli::command())),
         ("docs/reference/diagnostics.md", diagnostics::page()),
+        ("docs/reference/simulator.md", simulator::page()),
     ]
 }
 

@@ -66,6 +66,8 @@ codes! {
     E0114 MergeNotMapping "`<<` is given something other than a mapping";
     E0116 ParameterSyntax "a `${…}` is not closed or holds no valid name";
     E0117 SecretUnreadable "a secret's file cannot be used";
+    E0118 JsonSyntax "the text is not valid JSON";
+    E0119 TomlSyntax "the text is not valid TOML";
     E0120 ExpressionSyntax "an expression is no SQL expression";
 
     E0201 FieldUnknown "a field is not one of those that can stand here";
@@ -99,6 +101,9 @@ codes! {
     E0267 PlaceholderUnknown "a `{…}` in a published name is not one of those known";
     E0268 DatasetSettings "two nodes store one dataset and do not agree on how long or how often";
     E0269 FileShared "two nodes write one file";
+    E0270 ClocksMixed "recordings and connections, whose clocks differ, feed one site";
+    E0271 SubjectUnknown "an action is about something that no node has";
+    E0280 SimulatedUnknown "a scenario names a well, a separator or a measurement that it does not have";
 
     E0301 TypeMismatch "a value is of another type than the one expected";
     E0302 ValueInvalid "a value does not have the form or meaning expected";
@@ -118,6 +123,9 @@ codes! {
     E0343 HeldSamples "a node that holds samples back stands before one that must see them at once";
     E0344 StreamUnfit "a node is given another kind of stream than it takes";
     E0345 AlarmSettings "the settings of an alarm do not fit its type";
+    E0346 UnitReplaced "a table gives a tag a unit of another quantity than its template does";
+    E0348 DisplayUnit "a unit measures something else than the quantity that is to be shown in it";
+    E0349 SettingsContradict "two settings contradict each other";
     E0350 RangeReversed "the lower end of a range is not below its upper end";
     E0351 PublishColumn "a column that is to be published is not there or cannot be a tag";
     E0352 PublishKeyMissing "rows that are to be published do not say of which asset or tag they are";
@@ -129,6 +137,9 @@ codes! {
     E0374 AddressOverlap "two values of several registers lie on each other";
     E0375 ScalingInvalid "a scale, range or sentinel does not go with its type";
     E0376 EndpointInvalid "an endpoint cannot be read";
+    E0377 OrderUnfit "an order of bytes is for values of another length";
+    E0380 EndpointShared "connections that share an endpoint say different things of it";
+    E0390 UnitUnfit "the unit of a number measures something else than what it is given for";
 
     E0401 TableEmpty "a table has no header row";
     E0402 ColumnDuplicate "two columns of a table have one name";
@@ -147,6 +158,9 @@ codes! {
     E0420 ColumnMissing "a table lacks a column that it needs";
     E0421 CellEmpty "a cell that must have a value is empty";
 
+    E0430 RecordingUnreadable "a recorded file is not what its name says";
+    E0431 RecordingRefused "no row of a recorded file can be read";
+
     E0501 FileTooLarge "a file is larger than its kind may be";
     E0502 NestingTooDeep "values are nested too deeply";
     E0503 TooManyNodes "a file has too many values once its aliases are expanded";
@@ -157,13 +171,21 @@ codes! {
     E0521 StateTooLarge "what a node keeps does not fit into the memory of the site";
     E0530 TooManyParts "a file defines more of something than is taken";
 
+    W0101 IncludeEmpty "a pattern of files to include matches none";
+
     W0201 OutputUnused "nothing reads what a node gives";
+    W0202 NamesAlike "two names differ in small and capital letters only";
     W0270 SelectionEmpty "a condition on tags is true for none";
 
     W0340 LimitOutsideSpan "a limit lies where the sensor cannot measure";
+    W0346 UnitWithoutRanges "a table changes the unit of a tag and leaves ranges or limits that were written in another";
     W0370 AddressShared "several tags read one address";
+    W0380 PollBudgetExceeded "the scans over an endpoint need more requests than its budget allows";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
+    W0430 RowsRejected "rows of a recorded file are left out";
+
+    W0521 CorrectionsShortened "what late samples are weighed against does not fit into memory for as long as `cutoff`";
 }
 
 impl Code {

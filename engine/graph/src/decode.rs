@@ -75,6 +75,19 @@ pub fn decode_rest<T: DeserializeOwned>(node: &Node, elsewhere: &[&str], diagnos
     value.filter(|_| clean)
 }
 
+/// A field of a mapping that has mistakes, if this field has none. The mistakes were reported with the whole.
+pub(crate) fn decode_field<T: DeserializeOwned>(node: &Node, name: &str) -> Option<T> {
+    decode(node.get(name)?, &mut Diagnostics::new())
+}
+
+/// The items without mistakes of a list that stands in a mapping with mistakes.
+pub(crate) fn decode_items<T: DeserializeOwned>(node: &Node, name: &str) -> Vec<T> {
+    let Some(node) = node.get(name) else { return Vec::new() };
+    // `assets: wells.csv` is one that lacks its brackets.
+    let items = if matches!(node.value, Value::Text(_)) { std::slice::from_ref(node) } else { node.items() };
+    items.iter().filter_map(|item| decode(item, &mut Diagnostics::new())).collect()
+}
+
 /// Attempts at one value. Each finds at least one more error.
 const ATTEMPTS: usize = 100;
 

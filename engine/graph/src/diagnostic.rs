@@ -1,6 +1,6 @@
 //! One finding about the configuration, and the collector that every stage pushes into.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::codes::{Code, Severity};
 use crate::source::Place;
@@ -150,6 +150,57 @@ impl Diagnostics {
     }
 }
 
+/// Findings of many assets or tags that share what is wrong, such as a template: each is told once, of the first that has
+/// it, with how many others have it too.
+#[derive(Debug, Default)]
+pub(crate) struct Alike {
+    found: Vec<(Diagnostic, Vec<String>)>,
+    index: HashMap<(Code, Place, Vec<Option<Place>>), usize>,
+}
+
+impl Alike {
+    /// Adds what was found of one of them.
+    pub(crate) fn add(&mut self, of: &str, found: Diagnostics) {
+        for diagnostic in found {
+            let Some(place) = diagnostic.place else {
+                self.found.push((diagnostic, vec![of.to_owned()]));
+                continue;
+            };
+            let key = (diagnostic.code, place, diagnostic.notes.iter().map(|note| note.place).collect());
+            match self.index.get(&key).and_then(|at| self.found.get_mut(*at)) {
+                // Two findings of one asset at one place are two mistakes.
+                Some((_, all)) if all.last().is_some_and(|last| last != of) => all.push(of.to_owned()),
+                _ => {
+                    self.index.insert(key, self.found.len());
+                    self.found.push((diagnostic, vec![of.to_owned()]));
+                }
+            }
+        }
+    }
+
+    /// The findings; `noun` says what they are of.
+    pub(crate) fn finish(self, noun: &str, into: &mut Diagnostics) {
+        const NAMED: usize = 3;
+        for (mut diagnostic, of) in self.found {
+            let others = of.get(1..).unwrap_or_default();
+            if let Some((first, rest)) = others.split_first() {
+                let named: Vec<&str> = std::iter::once(first).chain(rest).take(NAMED).map(String::as_str).collect();
+                let more = match others.len() - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let plural = if others.len() == 1 { "" } else { "s" };
+                diagnostic = diagnostic.note(format!(
+                    "the same holds for {} other {noun}{plural}: {}{more}",
+                    others.len(),
+                    quoted_list(&named)
+                ));
+            }
+            into.push(diagnostic);
+        }
+    }
+}
+
 impl Extend<Diagnostic> for Diagnostics {
     fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, diagnostics: I) {
         for diagnostic in diagnostics {
@@ -188,10 +239,11 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
             let other = candidate.to_lowercase();
             let distance = strsim::damerau_levenshtein(&lowered, &other);
             let near = distance <= allowed && distance < other.chars().count();
-            near.then_some((distance, candidate))
+            // `psgi` is nearer to `psig` than to `PSIG`.
+            near.then(|| (distance, strsim::damerau_levenshtein(name, candidate), candidate))
         })
         .min()
-        .map(|(_, candidate)| candidate.to_owned())
+        .map(|(.., candidate)| candidate.to_owned())
 }
 
 /// Longest list of known names that a help line spells out.
@@ -228,6 +280,7 @@ mod tests {
         assert_eq!(did_you_mean("input", known).as_deref(), Some("inputs"));
         assert_eq!(did_you_mean("tpye", known).as_deref(), Some("type"));
         assert_eq!(did_you_mean("well-01.thp", known).as_deref(), Some("WELL-001.THP"));
+        assert_eq!(did_you_mean("psgi", ["PSIG", "psig"]).as_deref(), Some("psig"));
         assert_eq!(did_you_mean("zzz", known), None);
         assert_eq!(did_you_mean("x", ["y"]), None);
         assert_eq!(suggestion("zzz", ["a", "b"]).as_deref(), Some("known: `a`, `b`"));

@@ -102,8 +102,8 @@ impl Explain<'_> {
                     self.leaves(&entry.value, &inner(&entry.key), fields);
                 }
             }
-            // Lists of scalars are one value; others are walked by number.
-            Value::List(items) if items.iter().any(|item| matches!(item.value, Value::Map(_) | Value::List(_))) => {
+            // Lists of scalars are one value; others, and those of which a table has set an item, are walked by number.
+            Value::List(items) if self.is_walked(node, items) => {
                 for (number, item) in items.iter().enumerate() {
                     self.leaves(item, &inner(&number.to_string()), fields);
                 }
@@ -116,6 +116,18 @@ impl Explain<'_> {
                 parameters: self.parameters(node),
             }),
         }
+    }
+
+    fn is_walked(&self, list: &Node, items: &[Node]) -> bool {
+        if items.iter().any(|item| matches!(item.value, Value::Map(_) | Value::List(_))) {
+            return true;
+        }
+        let parameters = self.parameters(list);
+        let set_elsewhere = |item: &Node| {
+            let origin = self.origin(item.place);
+            !list.place.contains(item.place) && !parameters.iter().any(|(_, parameter)| *parameter == origin)
+        };
+        items.iter().any(set_elsewhere)
     }
 
     /// Fields that nobody wrote.

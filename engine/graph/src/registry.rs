@@ -71,11 +71,15 @@ pub struct SectionCheck<'a> {
 /// Makes the JSON Schema of a config.
 pub type MakeSchema = fn(&mut schemars::SchemaGenerator) -> schemars::Schema;
 
+/// Makes the tags that a connection adds by itself, out of its fields and the site's language.
+pub type OwnTags = fn(&Node, &str) -> Vec<(String, Node)>;
+
 #[derive(Clone, Default)]
 pub struct Registry {
     operators: BTreeMap<(Role, &'static str), Operator>,
     /// The fields of a connection's own on its tags, by the connection's type.
     tag_fields: BTreeMap<&'static str, MakeSchema>,
+    own_tags: BTreeMap<&'static str, OwnTags>,
     sections: BTreeMap<(Scope, &'static str), Section>,
     units: Arc<Units>,
     functions: Arc<Functions>,
@@ -111,6 +115,16 @@ impl Registry {
 
     pub fn tag_fields(&self, connection: &str) -> Option<MakeSchema> {
         self.tag_fields.get(connection).copied()
+    }
+
+    /// The tags that a connection of this type adds to its asset by itself, out of its fields (its `type` left out) and
+    /// the site's language: variables and definitions. A tag that the template defines stays as it is.
+    pub fn add_own_tags(&mut self, connection: &'static str, make: OwnTags) {
+        self.own_tags.insert(connection, make);
+    }
+
+    pub fn own_tags(&self, connection: &str) -> Option<OwnTags> {
+        self.own_tags.get(connection).copied()
     }
 
     pub fn add_pipeline(&mut self, name: &'static str, text: &'static str) {

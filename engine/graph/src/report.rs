@@ -1,5 +1,7 @@
 //! Findings as people and programs read them.
 
+use std::collections::HashMap;
+
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -16,14 +18,22 @@ const SHOWN_LINE: usize = 240;
 const LOCATION: &str = "\u{E000}";
 
 impl Diagnostics {
-    /// The findings for a terminal, sorted, with source lines and carets; empty if there are none.
+    /// The findings for a terminal, sorted, with source lines and carets; empty if there are none. One mistake that
+    /// stands in many rows of a table is told once, with the other places.
     pub fn render(&self, sources: &Sources, coloured: bool) -> String {
         let renderer = if coloured { Renderer::styled().decor_style(DecorStyle::Unicode) } else { Renderer::plain() };
         let mut text = String::new();
-        for diagnostic in self.sorted() {
+        for (diagnostic, others) in folded(self.sorted()) {
             if !text.is_empty() {
                 text.push('\n');
             }
+            let noted;
+            let diagnostic = if others.is_empty() {
+                diagnostic
+            } else {
+                noted = diagnostic.clone().note(elsewhere(&others, sources));
+                &noted
+            };
             let (groups, locations) = groups(diagnostic, sources);
             let rendered = fill_in(&renderer.render(&groups), &locations);
             for line in rendered.lines() {
@@ -40,6 +50,54 @@ impl Diagnostics {
     pub fn to_json(&self, sources: &Sources) -> Value {
         self.sorted().into_iter().map(|diagnostic| to_json(diagnostic, sources)).collect()
     }
+}
+
+/// So many equal findings in one file are told one by one.
+const EQUAL: usize = 3;
+
+/// Findings of which more than [`EQUAL`] say the same of one file become one, with the places of the others.
+fn folded(sorted: Vec<&Diagnostic>) -> Vec<(&Diagnostic, Vec<Place>)> {
+    let key = |found: &Diagnostic| {
+        // What points elsewhere besides may point somewhere else each time.
+        let plain = found.notes.iter().all(|note| note.place.is_none());
+        found.place.filter(|_| plain).map(|place| (found.code, found.message.clone(), place.file))
+    };
+    let mut count: HashMap<_, usize> = HashMap::new();
+    for key in sorted.iter().filter_map(|found| key(found)) {
+        *count.entry(key).or_default() += 1;
+    }
+    let mut told: HashMap<_, usize> = HashMap::new();
+    let mut folded: Vec<(&Diagnostic, Vec<Place>)> = Vec::new();
+    for found in sorted {
+        let key = key(found).filter(|key| count.get(key).is_some_and(|count| *count > EQUAL));
+        match (key, found.place) {
+            (Some(key), Some(place)) => match told.get(&key).and_then(|at| folded.get_mut(*at)) {
+                Some((_, places)) => places.push(place),
+                None => {
+                    told.insert(key, folded.len());
+                    folded.push((found, Vec::new()));
+                }
+            },
+            _ => folded.push((found, Vec::new())),
+        }
+    }
+    folded
+}
+
+/// "the same stands in 117 other places: lines 3, 4, 5 and so on".
+fn elsewhere(places: &[Place], sources: &Sources) -> String {
+    const NAMED: usize = 8;
+    let names: Vec<String> = places
+        .iter()
+        .take(NAMED)
+        .map(|place| match (sources.position(*place), sources.cell_name(*place)) {
+            (Some(at), _) => format!("{}:{}", at.line, at.column),
+            (None, Some((_, cell))) => cell,
+            (None, None) => "?".to_owned(),
+        })
+        .collect();
+    let more = if places.len() > NAMED { ", …" } else { "" };
+    format!("the same stands in {} other places: {}{more}", places.len(), names.join(", "))
 }
 
 /// The sections of a finding, and what its locations are in their order.
@@ -221,6 +279,21 @@ mod tests {
         let json = found.to_json(&sources);
         assert_eq!(json[0]["sheet"], "Sheet1");
         assert_eq!(json[0]["cell"], "C7");
+    }
+
+    #[test]
+    fn what_stands_in_many_rows_is_told_once() {
+        let mut sources = Sources::new();
+        let file = sources.add_text("wells.csv", "a\nx\nx\nx\nx\ny\n");
+        let mut found = Diagnostics::new();
+        for at in [2, 4, 6, 8] {
+            found.push(Diagnostic::new(Code::TemplateUnknown, "no template `x`").at(Place::text(file, at, at + 1)));
+        }
+        found.push(Diagnostic::new(Code::TemplateUnknown, "no template `y`").at(Place::text(file, 10, 11)));
+        let text = found.render(&sources, false);
+        assert_eq!(text.matches("error[").count(), 2, "{text}");
+        assert!(text.contains("the same stands in 3 other places: 3:1, 4:1, 5:1"), "{text}");
+        assert_eq!(found.to_json(&sources).as_array().unwrap().len(), 5);
     }
 
     #[test]

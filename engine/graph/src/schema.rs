@@ -106,6 +106,13 @@ pub fn test(registry: &Registry) -> Value {
     document("Ducto tests of a pipeline", Value::Object(tests.0), definitions)
 }
 
+/// Schema of a file that is decoded from one struct.
+pub fn file<T: schemars::JsonSchema>(title: &str) -> Value {
+    let mut file = File::new();
+    let root = file.object::<T>();
+    document(title, Value::Object(root.0), file.finish())
+}
+
 /// A definition, or nothing written behind the name.
 fn or_nothing(definition: &str) -> Value {
     json!({"anyOf": [{"$ref": format!("#/$defs/{definition}")}, {"type": "null"}]})

@@ -75,7 +75,7 @@ pub struct AssetSettings {
     pub parameters: BTreeMap<String, Node>,
     /// Whether its connection is opened.
     pub enabled: bool,
-    /// From when on it is in service.
+    /// From when on it is in service, as a start of the site sees it.
     pub from: Option<Timestamp>,
     /// When it leaves service: polls stop and the history is kept.
     pub until: Option<Timestamp>,

@@ -85,6 +85,15 @@ impl Place {
         }
     }
 
+    /// Whether another place is this one or lies in it.
+    pub fn contains(self, other: Place) -> bool {
+        match (self.at, other.at) {
+            _ if self.file != other.file => false,
+            (At::Text { start, end }, At::Text { start: from, end: to }) => start <= from && to <= end,
+            (here, there) => here == there,
+        }
+    }
+
     /// Bytes `start..end` counted from the start of this place; the whole place where those lie
     /// outside it or it is not text.
     pub fn part(self, start: usize, end: usize) -> Self {

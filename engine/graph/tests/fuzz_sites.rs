@@ -141,6 +141,9 @@ fn test_files() {
             let text = sources.text(file.file).to_owned();
             for scenario in &file.scenarios {
                 scenario.prepare(&model::registry(), &mut sources, &mut found);
+                if !scenario.is_whole() {
+                    continue;
+                }
                 let row = vec![("time".to_owned(), Value::Text("6s".into()))];
                 let new = NewExpectation { port: "checked".to_owned(), rows: vec![row] };
                 if let Ok(new) = rewrite(&text, &[(scenario, vec![new])]) {

@@ -97,7 +97,8 @@ fn site_folder() -> TempDir {
                 "tag;field;value;reason\n\
                  WELL-003.THP;alarms.H.on_delay;10s;noise\n\
                  WELL-003.THP;span;[0, 6000];new sensor\n\
-                 WELL-003.CUR;unit;kPa;\n",
+                 WELL-003.THP;unit;kPa;\n\
+                 WELL-003.CUR;scan;5s;\n",
             ),
             ("pipelines/monitoring.yaml", MONITORING),
             ("pipelines/production.yaml", PRODUCTION),
@@ -150,7 +151,7 @@ fn a_whole_site() {
     assert_eq!(limits("WELL-003.THP").get("H").unwrap().limit.value.value, 2500.0);
     assert_eq!(limits("WELL-003.THP").get("H").unwrap().on_delay.unwrap().micros(), 10_000_000);
     assert_eq!(tag("WELL-003.THP").span, Some([0.0, 6000.0]));
-    assert_eq!(tag("WELL-003.CUR").unit.as_ref().unwrap().symbol.as_ref(), "kPa");
+    assert_eq!(tag("WELL-003.THP").unit.as_ref().unwrap().symbol.as_ref(), "kPa");
     assert_eq!(tag("WELL-003.SCORE").unit.as_ref().unwrap().symbol.as_ref(), "A");
     assert_eq!(tag("WELL-003.SCORE").published_by, Some(("monitoring".into(), "score".into())));
     // Tags of one definition share it.

@@ -73,7 +73,7 @@ fn load(path: &Path) -> (TestFile, Vec<Option<Arc<Site>>>, String) {
 
 #[test]
 fn a_test_file() {
-    let folder = folder(&[("p.yaml", PIPELINE), ("p.test.yaml", TESTS)]);
+    let folder = folder(&[("p.yaml", PIPELINE), ("p.test.yaml", TESTS), ("day.csv", "time,W.THP\n")]);
     let (file, sites, report) = load(&folder.path().join("p.test.yaml"));
     assert_eq!(report, "");
     let first = &file.scenarios[0];
@@ -84,8 +84,9 @@ fn a_test_file() {
     assert_eq!(sent.len(), 3);
     assert_eq!((sent[0].quality, sent[0].time), (Quality::UNCERTAIN, Some(first.start + 2_000_000)));
     assert_eq!((&sent[1].value, &sent[2].value), (&Value::Bool(true), &Value::Null));
-    let Happening::Act { verb, arguments, user, .. } = &first.steps[3].what else { panic!() };
-    assert_eq!((&**verb, &**user, &arguments["alarm"]), ("acknowledge", "ana", &Value::Text("H".into())));
+    let Happening::Act(acting) = &first.steps[3].what else { panic!() };
+    assert_eq!((acting.verb.as_str(), &*acting.user), ("acknowledge", "ana"));
+    assert_eq!(acting.arguments()["alarm"], Value::Text("H".into()));
     assert!(matches!(&first.steps[4].what, Happening::File(path) if path.ends_with("day.csv")));
     let late = &first.expect[1];
     assert_eq!((late.node.as_str(), late.port.as_str()), ("checked", "late"));

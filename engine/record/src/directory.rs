@@ -33,10 +33,10 @@ pub struct Tag {
     pub variable: Arc<str>,
     pub kind: ValueKind,
     pub unit: Option<Unit>,
-    /// By language: `es`, `en`.
-    pub description: BTreeMap<String, String>,
+    /// By language: `es`, `en`. Shared, as the states are: many tags of one template have the same.
+    pub description: Arc<BTreeMap<String, String>>,
     /// Texts of a digital tag's values: `0: Stopped`.
-    pub states: BTreeMap<i64, String>,
+    pub states: Arc<BTreeMap<i64, String>>,
 }
 
 /// Names to numbers and back. Immutable once built; a later generation appends, so that numbers stay valid while a
@@ -137,7 +137,10 @@ impl DirectoryBuilder {
     }
 
     pub fn build(self) -> Directory {
-        self.directory
+        let mut directory = self.directory;
+        // Room to grow is of no more use, and with many tags it is much.
+        directory.tags.shrink_to_fit();
+        directory
     }
 }
 
@@ -151,8 +154,8 @@ impl Tag {
             variable: variable.into(),
             kind,
             unit: None,
-            description: BTreeMap::new(),
-            states: BTreeMap::new(),
+            description: Arc::default(),
+            states: Arc::default(),
         }
     }
 }

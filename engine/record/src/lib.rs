@@ -22,5 +22,5 @@ pub use entry::{Action, Entry, Epoch, Origin, Part};
 pub use quality::{Checks, Quality, QualityClass};
 pub use saved::{SavedState, StateError};
 pub use time::Micros;
-pub use unit::{Conversion, Dimension, Reference, Unit, UnitError, Units};
+pub use unit::{Conversion, Dimension, Measure, Reference, Unit, UnitError, Units};
 pub use value::{Value, ValueKind, Values};

@@ -37,6 +37,36 @@ impl Quality {
     pub const GOOD: Self = Self(192);
     pub const LOCAL_OVERRIDE: Self = Self(216);
 
+    /// The codes that have a name of their own.
+    pub const NAMED: [Self; 16] = [
+        Self::GOOD,
+        Self::LOCAL_OVERRIDE,
+        Self::UNCERTAIN,
+        Self::LAST_USABLE,
+        Self::SENSOR_NOT_ACCURATE,
+        Self::EU_EXCEEDED,
+        Self::SUB_NORMAL,
+        Self::BAD,
+        Self::CONFIG_ERROR,
+        Self::NOT_CONNECTED,
+        Self::DEVICE_FAILURE,
+        Self::SENSOR_FAILURE,
+        Self::LAST_KNOWN,
+        Self::COMM_FAILURE,
+        Self::OUT_OF_SERVICE,
+        Self::WAITING,
+    ];
+
+    /// The code of a name, in letters of any size.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|quality| quality.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether OPC DA gives the code a meaning: one byte, and none of the reserved pattern 128 to 191.
+    pub const fn is_defined(self) -> bool {
+        self.0 <= 0xFF && self.0 & 0xC0 != 0x80
+    }
+
     /// The class of a code; 128 (a reserved pattern) counts as Bad.
     #[inline]
     pub const fn class(self) -> QualityClass {

@@ -1,6 +1,7 @@
 //! Units: dimensions and conversions. Which units exist is registered from outside.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -26,9 +27,41 @@ pub enum Reference {
     Actual,
 }
 
-/// A unit of measure. SI value = value · `scale` + `offset`.
+impl Reference {
+    /// What a value in such a unit is: "a gauge pressure".
+    const fn words(self) -> &'static str {
+        match self {
+            Self::None => "a plain number",
+            Self::Gauge => "a gauge pressure",
+            Self::Absolute => "an absolute pressure",
+            Self::Differential => "a difference, neither gauge nor absolute",
+            Self::Standard => "a volume at standard conditions",
+            Self::Actual => "a volume at flowing conditions",
+        }
+    }
+}
+
+/// A unit of measure: one pointer, since every tag has one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unit {
+pub struct Unit(Arc<Measure>);
+
+impl From<Measure> for Unit {
+    fn from(measure: Measure) -> Self {
+        Self(Arc::new(measure))
+    }
+}
+
+impl Deref for Unit {
+    type Target = Measure;
+
+    fn deref(&self) -> &Measure {
+        &self.0
+    }
+}
+
+/// What a unit is. SI value = value · `scale` + `offset`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
     /// As it is printed: `psig`.
     pub symbol: Arc<str>,
     pub dimension: Dimension,
@@ -58,7 +91,7 @@ pub enum UnitError {
     #[error("`{from}` and `{to}` measure different things")]
     Dimension { from: Arc<str>, to: Arc<str> },
     #[error(
-        "`{from}` and `{to}` differ in what they are measured against ({from_reference:?} and {to_reference:?}) and do not convert"
+        "`{from}` ({}) and `{to}` ({}) do not convert", from_reference.words(), to_reference.words()
     )]
     Reference { from: Arc<str>, to: Arc<str>, from_reference: Reference, to_reference: Reference },
     #[error(
@@ -95,6 +128,8 @@ impl Unit {
 #[derive(Clone, Debug, Default)]
 pub struct Units {
     by_name: BTreeMap<String, Unit>,
+    /// What can be measured, by the name that sites give it.
+    quantities: BTreeMap<String, Dimension>,
     atmosphere: Option<f64>,
 }
 
@@ -111,6 +146,31 @@ impl Units {
             }
         }
         new
+    }
+
+    /// Registers something that can be measured: `pressure`.
+    pub fn register_quantity(&mut self, name: &str, dimension: Dimension) {
+        self.quantities.insert(name.to_owned(), dimension);
+    }
+
+    pub fn quantity(&self, name: &str) -> Option<Dimension> {
+        self.quantities.get(name).copied()
+    }
+
+    /// Names of what can be measured, sorted.
+    pub fn quantities(&self) -> impl Iterator<Item = &str> {
+        self.quantities.keys().map(String::as_str)
+    }
+
+    /// Every unit once, by its symbol.
+    pub fn all(&self) -> impl Iterator<Item = &Unit> {
+        self.by_name.iter().filter(|(name, unit)| **name == *unit.symbol).map(|(_, unit)| unit)
+    }
+
+    /// The unit of the size of one and the reference of another: of `bar` and `psig` it is `barg`.
+    pub fn counterpart(&self, size: &Unit, reference: Reference) -> Option<&Unit> {
+        self.all()
+            .find(|unit| unit.dimension == size.dimension && unit.reference == reference && unit.scale == size.scale)
     }
 
     /// The same units at a site with this atmospheric pressure, in Pa.

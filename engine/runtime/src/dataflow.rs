@@ -64,6 +64,8 @@ struct Passing {
     time: Micros,
     actions: Arc<[Arc<Action>]>,
     snapshot: bool,
+    /// When the input ended, for an epoch behind its end.
+    ended: Option<Micros>,
     rows: usize,
 }
 
@@ -306,9 +308,11 @@ impl Reader {
         } else {
             self.actions_seen.clone()
         };
-        self.local.opened_by.set(self.local.instance.log.input_end());
+        let end = self.local.instance.log.input_end();
+        self.local.opened_by.set(end.map_or(Micros::MAX, |end| end.time));
+        let ended = end.filter(|end| end.epoch < entry.epoch).map(|end| end.time);
         let rows = entry.parts.iter().map(Part::num_rows).sum();
-        let passing = Passing { epoch: entry.epoch, time: entry.time, actions, snapshot, rows };
+        let passing = Passing { epoch: entry.epoch, time: entry.time, actions, snapshot, ended, rows };
         self.local.passing.borrow_mut().push_back(passing);
         if snapshot {
             // Sources keep no state of their own: their part of a snapshot is the position.
@@ -419,9 +423,9 @@ fn build_node<'scope>(
                         .iter()
                         .find(|passing| passing.epoch > done)
                         .filter(|passing| frontier.is_none_or(|frontier| passing.epoch < frontier))
-                        .map(|passing| (passing.epoch, passing.time, passing.actions.clone(), passing.snapshot))
+                        .map(|passing| Passing { actions: passing.actions.clone(), ..*passing })
                 };
-                let Some((epoch, time, actions, snapshot)) = next else { break };
+                let Some(Passing { epoch, time, actions, snapshot, ended, .. }) = next else { break };
                 let mut packets = queue.remove(&epoch).unwrap_or_default();
                 for capability in held.iter_mut() {
                     capability.downgrade(&epoch);
@@ -429,7 +433,7 @@ fn build_node<'scope>(
                 let result = match &mut inner {
                     Inner::Transform(transform) => {
                         let work = Turn { epoch, time, actions: &actions, packets: &mut packets };
-                        let result = transform.turn(work, &mut emitted, &mut replies);
+                        let result = transform.turn(work, ended, &mut emitted, &mut replies);
                         if result.is_ok() {
                             local.deadlines[node].set(transform.transform.next_deadline());
                             local.closes[node].set(transform.transform.closes_at(local.opened_by.get()));

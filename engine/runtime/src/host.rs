@@ -18,7 +18,7 @@ use crate::error::RuntimeError;
 use crate::instance::Event;
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
-use crate::pipelines::{Command, PipelineStatus, Pipelines, Running};
+use crate::pipelines::{Command, PipelineStatus, Pipelines};
 use crate::taps::TapReader;
 use crate::views::View;
 
@@ -136,7 +136,7 @@ impl Host {
     }
 
     pub fn status(&self) -> Vec<PipelineStatus> {
-        self.shared.lock().values().map(Running::status).collect()
+        self.shared.lock().values().map(|running| running.status(&self.shared.log)).collect()
     }
 
     /// Opens a tap on a port: `every` for one that misses nothing, however slow its reader.

@@ -14,6 +14,12 @@ use crate::log::SiteLog;
 /// before input on a virtual clock has to wait.
 const AHEAD: Epoch = 64;
 
+/// On a virtual clock: what is longer without an entry is a hole, which engine time passes in strides as long as timers
+/// are due in it. A timer that makes rows as long as nothing comes, such as that of a stale tag, would otherwise make
+/// those of days in one turn.
+const HOLE: Micros = 60 * time::SECOND;
+const STRIDE: Micros = 10 * time::SECOND;
+
 /// How long the intake lets parts come together while pipelines are behind.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -80,6 +86,11 @@ impl SiteIntake {
     /// Rows that found the memory for entries full.
     pub fn dropped_rows(&self) -> u64 {
         self.dropped_rows.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of buffers that wait to be sealed, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.lock().bytes, self.capacity)
     }
 
     /// Steps of the wall clock seen so far.
@@ -248,6 +259,33 @@ impl SiteIntake {
         }
     }
 
+    /// On a virtual clock: moves engine time through a hole that ends at `time`, one entry after the other. Each is
+    /// done with before the next is made, so that no more rows are on their way than those of one stride.
+    fn pass_hole(&self, time: Micros) -> Result<(), IntakeError> {
+        if self.log.last_time().is_none_or(|last| time.saturating_sub(last) <= HOLE) {
+            return Ok(());
+        }
+        loop {
+            self.wait_done(self.log.last_epoch())?;
+            let Some(due) = self.earliest_deadline() else { return Ok(()) };
+            let next = due.saturating_add(STRIDE);
+            if next >= time {
+                return Ok(());
+            }
+            let (_, next) = self.log.append(next, Vec::new());
+            self.settle(next);
+        }
+    }
+
+    fn wait_done(&self, epoch: Epoch) -> Result<(), IntakeError> {
+        while !self.log.wait_done(epoch, LOOK) {
+            if self.is_stopped() {
+                return Err(IntakeError::Stopped);
+            }
+        }
+        Ok(())
+    }
+
     /// On a virtual clock: seals what nodes and commits brought, until they bring no more.
     fn settle(&self, time: Micros) {
         let settle = self.settle.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -304,14 +342,11 @@ impl Intake for SiteIntake {
         if self.is_stopped() {
             return Err(IntakeError::Stopped);
         }
+        self.pass_hole(time)?;
         let last = self.log.last_epoch();
         if last.saturating_sub(self.log.done()) >= AHEAD {
             // Not for one place but for half of them: a hand-over to and from the pipelines costs more than an entry.
-            while !self.log.wait_done(last.saturating_sub(AHEAD / 2), LOOK) {
-                if self.is_stopped() {
-                    return Err(IntakeError::Stopped);
-                }
-            }
+            self.wait_done(last.saturating_sub(AHEAD / 2))?;
         }
         let (_, time) = self.log.append(time, parts);
         self.settle(time);

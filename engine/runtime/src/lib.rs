@@ -3,6 +3,7 @@
 //! The crate knows no operator by name. Only `dataflow.rs` and `host.rs` name timely.
 
 mod clock;
+mod counted;
 mod dataflow;
 mod error;
 mod feeders;
@@ -17,12 +18,14 @@ mod pipelines;
 mod publish;
 mod replies;
 pub mod scenario;
+mod service;
 mod sinks;
 mod site;
 mod snapshots;
 mod stats;
 mod taps;
 mod trouble;
+mod turns;
 mod views;
 
 pub use clock::{ClockMode, EngineClock};
@@ -31,10 +34,10 @@ pub use feeders::FeederStatus;
 pub use host::{Host, Sinks};
 pub use intake::SiteIntake;
 pub use journal::JournalStatus;
-pub use log::SiteLog;
+pub use log::{LogState, SiteLog};
 pub use pipelines::{NodeStatus, PipelineStatus};
-pub use site::{Options, RunningSite, SinkChoice};
+pub use site::{Options, RunningSite, SinkChoice, clock_of};
 pub use stats::{NodeCounts, NodeStats};
 pub use taps::{TapReader, Tapped};
 pub use trouble::{Trouble, TroubleKind};
-pub use views::{VIEW, View};
+pub use views::{VIEW, View, ViewChanges};

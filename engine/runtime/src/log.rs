@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ducto_record::{Entry, Epoch, Micros, Part};
+use ducto_record::{Batch, Entry, Epoch, Micros, Part};
+
+use crate::taps::{Tap, TapReader};
 
 use durable::Journaled;
 
@@ -67,26 +69,51 @@ struct Reader {
     wakers: Arc<[Waker]>,
 }
 
+/// Where input ended: what comes behind it only moves engine time, and what that brings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InputEnd {
+    pub(crate) epoch: Epoch,
+    pub(crate) time: Micros,
+}
+
 struct Inner {
     entries: VecDeque<(Arc<Entry>, usize)>,
     bytes: usize,
+    /// Rows that entered since the log began.
+    rows: u64,
     /// The epoch before the first entry of the ring.
     before_first: Epoch,
     last_time: Micros,
-    /// Engine time at which the input ended; `Micros::MAX` while it goes on.
-    input_end: Micros,
+    /// The last entry of the input, once it has ended.
+    input_end: Option<InputEnd>,
     next_reader: u64,
     readers: BTreeMap<ReaderId, Reader>,
     journal: Option<Journaled>,
 }
 
-/// The ring, and the journal behind it. The ring keeps what a reader may still need, up to `capacity` bytes of buffers; then the oldest entries go.
+/// The ring, and the journal behind it. The ring keeps what a reader may still need, up to `capacity` bytes of buffers;
+/// then the oldest entries go.
 pub struct SiteLog {
     capacity: usize,
     inner: Mutex<Inner>,
     progress: Condvar,
     /// The journal's thread waits here.
     to_write: Condvar,
+    /// Of the samples that enter.
+    tap: Tap,
+}
+
+/// How the log is at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogState {
+    pub last_epoch: Epoch,
+    /// Rows that entered since the start.
+    pub rows: u64,
+    /// Entries in the ring, and the bytes of buffers that they keep alive.
+    pub entries: usize,
+    pub bytes: usize,
+    /// Bytes that the ring may keep alive.
+    pub capacity: usize,
 }
 
 impl SiteLog {
@@ -97,15 +124,17 @@ impl SiteLog {
             inner: Mutex::new(Inner {
                 entries: VecDeque::new(),
                 bytes: 0,
+                rows: 0,
                 before_first: last_epoch,
                 last_time: Micros::MIN,
-                input_end: Micros::MAX,
+                input_end: None,
                 next_reader: 0,
                 readers: BTreeMap::new(),
                 journal: None,
             }),
             progress: Condvar::new(),
             to_write: Condvar::new(),
+            tap: Tap::default(),
         }
     }
 
@@ -119,10 +148,11 @@ impl SiteLog {
         let epoch = inner.last() + 1;
         let time = time.max(inner.last_time);
         inner.last_time = time;
-        let entry = Entry { epoch, time, parts };
+        let entry = Arc::new(Entry { epoch, time, parts });
         let bytes = entry.bytes();
         let writes = inner.journal.as_mut().is_some_and(|journal| journal.note(&entry, bytes));
-        inner.entries.push_back((Arc::new(entry), bytes));
+        inner.rows += entry.parts.iter().map(|part| part.num_rows() as u64).sum::<u64>();
+        inner.entries.push_back((entry.clone(), bytes));
         inner.bytes += bytes;
         inner.trim(self.capacity);
         let wakers: Vec<_> = inner.readers.values().map(|reader| reader.wakers.clone()).collect();
@@ -133,7 +163,38 @@ impl SiteLog {
         for waker in wakers.iter().flat_map(|wakers| wakers.iter()) {
             waker();
         }
+        if self.tap.is_open() {
+            for part in &entry.parts {
+                if let Part::Samples { samples, .. } = part {
+                    self.tap.offer(epoch, time, &Batch::Samples(samples.clone()));
+                }
+            }
+        }
         (epoch, time)
+    }
+
+    /// Opens a tap on the samples that enter.
+    pub fn tap(&self) -> TapReader {
+        self.tap.open(false)
+    }
+
+    pub fn state(&self) -> LogState {
+        let inner = self.lock();
+        LogState {
+            last_epoch: inner.last(),
+            rows: inner.rows,
+            entries: inner.entries.len(),
+            bytes: inner.bytes,
+            capacity: self.capacity,
+        }
+    }
+
+    /// Engine time of the entry behind a position: what a reader that stands there still has to do came then. `None`
+    /// where nothing waits. Of entries that the ring has lost it is that of the oldest left.
+    pub fn time_behind(&self, position: Epoch) -> Option<Micros> {
+        let inner = self.lock();
+        let index = position.saturating_sub(inner.before_first);
+        inner.entries.get(usize::try_from(index).ok()?).map(|(entry, _)| entry.time)
     }
 
     /// The entry behind a position.
@@ -158,19 +219,14 @@ impl SiteLog {
         Some(self.lock().last_time).filter(|&time| time != Micros::MIN)
     }
 
-    /// Input has ended at the time of the last entry. What comes behind it only moves engine time.
+    /// Input has ended with the last entry.
     pub(crate) fn end_input(&self) {
         let mut inner = self.lock();
-        inner.input_end = inner.last_time;
+        inner.input_end = Some(InputEnd { epoch: inner.last(), time: inner.last_time });
     }
 
-    pub(crate) fn input_end(&self) -> Micros {
+    pub(crate) fn input_end(&self) -> Option<InputEnd> {
         self.lock().input_end
-    }
-
-    /// Bytes of buffers that the ring holds.
-    pub fn bytes(&self) -> usize {
-        self.lock().bytes
     }
 
     /// Registers a reader that starts behind `position`.
@@ -302,6 +358,7 @@ mod tests {
         assert!(matches!(log.read(11), Read::Entry(entry) if entry.epoch == 12));
         assert!(matches!(log.read(12), Read::Empty));
         assert_eq!(log.done(), 7);
+        assert_eq!((log.time_behind(11), log.time_behind(12), log.time_behind(7)), (Some(4), None, Some(4)));
         log.advance(slow, 12, 12);
         assert!(log.wait_done(12, Duration::ZERO));
     }

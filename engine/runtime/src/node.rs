@@ -95,10 +95,11 @@ impl TransformNode {
         Self { transform, shared, publisher, out: Output::default() }
     }
 
-    /// One epoch: what the node gives is put into `emitted`.
+    /// One epoch: what the node gives is put into `emitted`. `ended`: when the input ended, for an epoch behind that.
     pub(crate) fn turn(
         &mut self,
         work: Turn<'_>,
+        ended: Option<Micros>,
         emitted: &mut Vec<Emitted>,
         replies: &mut Vec<Reply>,
     ) -> Result<(), NodeError> {
@@ -107,7 +108,12 @@ impl TransformNode {
         NodeStats::add(&stats.batches_in, work.packets.len() as u64);
         NodeStats::add(&stats.rows_in, work.packets.iter().map(|packet| packet.batch.num_rows() as u64).sum());
         let (transform, out) = (&mut *self.transform, &mut self.out);
-        let result = guarded(stats, || turn(transform, work, out, emitted));
+        let result = guarded(stats, || {
+            if let Some(at) = ended {
+                transform.end_input(at);
+            }
+            turn(transform, work, out, emitted)
+        });
         self.shared.settle(&mut self.out, replies);
         result?;
         for emitted in emitted.iter() {

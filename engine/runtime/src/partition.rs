@@ -10,10 +10,12 @@ use ducto_graph::operator::Partition;
 use ducto_record::{Batch, Directory, Layout, Samples, role_of};
 use hashbrown::HashMap;
 
-/// The share of one worker: the assets whose name's hash falls on it. A tag without an asset goes by its own name.
+/// The share of one worker: the assets whose name's hash falls on it. What belongs to no asset is the first worker's, all
+/// of it: a tag without an asset may be the set-point of another one, or of one alarm group with it.
 #[derive(Debug)]
 pub(crate) struct Share {
     whole: bool,
+    first: bool,
     tags: Vec<bool>,
     assets: Vec<bool>,
     /// By layout (by address; the layout is kept so that its address is not used again).
@@ -44,12 +46,12 @@ impl Share {
                 .iter()
                 .map(|tag| match tag.asset {
                     Some(asset) => assets.get(asset as usize).copied().unwrap_or(false),
-                    None => mine(&tag.name),
+                    None => worker == 0,
                 })
                 .collect();
             (assets, tags)
         };
-        Self { whole, tags, assets, scans: HashMap::new() }
+        Self { whole, first: worker == 0, tags, assets, scans: HashMap::new() }
     }
 
     /// This worker's rows of a batch; `None` for none.
@@ -106,13 +108,13 @@ impl Share {
                 _ => None,
             }
         });
-        // Rows of no asset and no tag are the first worker's.
         let Some((column, mine)) = key else {
-            return Ok(self.assets.is_empty().then(|| rows.clone()));
+            return Ok(self.first.then(|| rows.clone()));
         };
         let indices: UInt32Array = (0..rows.num_rows() as u32)
-            .filter(|&row| {
-                column.is_valid(row as usize) && mine.get(column.value(row as usize) as usize).copied().unwrap_or(false)
+            .filter(|&row| match column.is_valid(row as usize) {
+                true => mine.get(column.value(row as usize) as usize).copied().unwrap_or(false),
+                false => self.first,
             })
             .collect();
         if indices.is_empty() { Ok(None) } else { take_record_batch(rows, &indices).map(Some) }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ducto_graph::operator::{BuildContext, Intake, Partition, Sink};
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
-use ducto_record::{Epoch, Origin, SavedState};
+use ducto_record::{Epoch, Micros, Origin, SavedState};
 
 use crate::clock::ClockMode;
 use crate::dataflow::{Assembly, Built};
@@ -63,6 +63,8 @@ pub struct PipelineStatus {
     pub id: Arc<str>,
     /// Everything up to this epoch is processed.
     pub done: Epoch,
+    /// Engine time at which the oldest entry came that is not processed yet.
+    pub waiting_since: Option<Micros>,
     pub restarts: u64,
     /// Entries lost because the ring had moved on.
     pub lost_entries: u64,
@@ -377,10 +379,12 @@ impl Running {
         self.aside.insert(node, Trouble { kind: TroubleKind::SetAside, since, why: message.to_owned() });
     }
 
-    pub(crate) fn status(&self) -> PipelineStatus {
+    pub(crate) fn status(&self, log: &SiteLog) -> PipelineStatus {
+        let done = self.instance.all_done();
         PipelineStatus {
             id: self.pipeline.id.clone(),
-            done: self.instance.all_done(),
+            done,
+            waiting_since: log.time_behind(done),
             restarts: self.restarts,
             lost_entries: self.lost.load(Ordering::Relaxed),
             nodes: self

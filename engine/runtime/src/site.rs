@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ducto_graph::operator::{BuildContext, ConnectionMember, Intake, Partition, Reply, Resources, SiteServices};
+use ducto_graph::operator::{
+    BuildContext, Connection, ConnectionMember, Endpoint, Intake, Partition, Reply, Resources, SiteServices,
+};
 use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
@@ -21,7 +23,9 @@ use crate::intake::SiteIntake;
 use crate::journal::{JournalStatus, Journaling};
 use crate::log::SiteLog;
 use crate::pipelines::{PipelineStatus, node_context};
+use crate::service;
 use crate::taps::TapReader;
+use crate::turns::Turned;
 use crate::views::View;
 
 /// Share of the site's memory budget for the ring of entries, and for parts that wait to be sealed.
@@ -55,6 +59,15 @@ pub enum SinkChoice {
     All,
     /// Only those that store a dataset which a source of the site reads; the others discard.
     DatasetsRead,
+}
+
+/// By which clock a site runs whose own input runs: where its sources bring times of their own, by these.
+pub fn clock_of(site: &Site) -> ClockMode {
+    let mut nodes = site.pipelines.iter().flat_map(|pipeline| &pipeline.nodes);
+    match nodes.any(|node| matches!(&node.config, NodeConfig::Source(config) if config.has_clock())) {
+        true => ClockMode::Virtual,
+        false => ClockMode::Wall,
+    }
 }
 
 /// A site at work.
@@ -113,10 +126,8 @@ impl RunningSite {
             partition: Partition { worker: 0, workers: 1 },
             resources,
         };
+        let connections = if with_feeders { connections(site, &context, intake.now())? } else { Vec::new() };
         let mut feeders = Vec::new();
-        if with_feeders {
-            feeders.extend(connections(site, &context)?);
-        }
         let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
             host.add(pipeline, &context)?;
@@ -149,13 +160,23 @@ impl RunningSite {
             reads_datasets,
             journaling,
         };
-        for feeder in feeders {
-            let intake: Arc<dyn Intake> = running.intake.clone();
-            let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner).start(feeder, intake);
-            if let Err(error) = started {
-                let _ = running.stop();
-                return Err(error);
-            }
+        if with_feeders {
+            service::announce(site, running.intake.now(), &*running.intake);
+        }
+        let ways = match mode {
+            ClockMode::Virtual => Turned::ways(&running.intake, feeders.len()),
+            ClockMode::Wall => feeders.iter().map(|_| running.intake.clone() as Arc<dyn Intake>).collect(),
+        };
+        let intake: Arc<dyn Intake> = running.intake.clone();
+        let started = running.feeders.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let started = feeders
+            .into_iter()
+            .zip(ways)
+            .try_for_each(|(feeder, way)| started.start(feeder, &way))
+            .and_then(|()| started.connect(connections, &intake));
+        if let Err(error) = started {
+            let _ = running.stop();
+            return Err(error);
         }
         Ok(running)
     }
@@ -196,6 +217,12 @@ impl RunningSite {
     /// When there is no such port.
     pub fn tap_every(&self, pipeline: &str, node: &str, port: &str) -> Result<TapReader, RuntimeError> {
         self.host()?.tap(pipeline, node, port, true)
+    }
+
+    /// As [`RunningSite::tap`] on the samples that enter the site: as its connections and nodes bring them, before any
+    /// check.
+    pub fn tap_log(&self) -> TapReader {
+        self.log.tap()
     }
 
     /// Every view, with the pipeline and node it is of.
@@ -325,26 +352,30 @@ impl Drop for RunningSite {
     }
 }
 
-/// One feeder per endpoint: assets whose connections share an endpoint share the socket or the line.
-fn connections(
-    site: &Site,
-    context: &BuildContext,
-) -> Result<Vec<Box<dyn ducto_graph::operator::Feeder>>, RuntimeError> {
-    let mut endpoints: BTreeMap<(&'static str, String), Vec<ConnectionMember>> = BTreeMap::new();
-    for connection in &site.connections {
+/// A connection, and how many tags are read by it.
+type Reading = (Box<dyn Connection>, usize);
+
+/// One connection per endpoint: assets whose connections share an endpoint share the socket or the line.
+fn connections(site: &Site, context: &BuildContext, now: Micros) -> Result<Vec<Reading>, RuntimeError> {
+    let mut types: BTreeMap<&'static str, BTreeMap<String, Vec<ConnectionMember>>> = BTreeMap::new();
+    for connection in site.connections.iter().filter(|connection| service::is_read(site, &connection.asset, now)) {
         let tags = connection.tags.iter().filter_map(|&id| site.tag(id).cloned()).collect();
-        endpoints.entry((connection.operator, connection.config.endpoint())).or_default().push(ConnectionMember {
+        let endpoints = types.entry(connection.operator).or_default();
+        endpoints.entry(connection.config.endpoint()).or_default().push(ConnectionMember {
             asset: connection.asset.clone(),
             config: connection.config.clone(),
             tags,
         });
     }
-    endpoints
-        .into_iter()
-        .filter_map(|((operator, endpoint), members)| {
-            let config = members.first()?.config.clone();
-            let context = BuildContext { pipeline: operator.into(), node: endpoint.into(), ..context.clone() };
-            Some(config.open(members, &context).map_err(RuntimeError::from))
-        })
-        .collect()
+    let mut opened = Vec::new();
+    for (operator, endpoints) in types {
+        let Some(config) = endpoints.values().flatten().next().map(|member| member.config.clone()) else { continue };
+        let tags: Vec<usize> =
+            endpoints.values().map(|members| members.iter().map(|member| member.tags.len()).sum()).collect();
+        let endpoints = endpoints.into_iter().map(|(name, members)| Endpoint { name, members }).collect();
+        let context = BuildContext { pipeline: operator.into(), ..context.clone() };
+        // One for each endpoint, in the same order.
+        opened.extend(config.open(endpoints, &context)?.into_iter().zip(tags));
+    }
+    Ok(opened)
 }

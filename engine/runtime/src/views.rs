@@ -2,6 +2,7 @@
 //! present state of alarms and the like can be asked for without asking the node.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -19,13 +20,30 @@ pub struct View {
     name: Arc<str>,
     schema: SchemaRef,
     key: Vec<usize>,
+    /// Counts rows taken in, so that a look at it says whether anything is new.
+    changes: AtomicU64,
     state: Mutex<ViewState>,
 }
 
 #[derive(Debug)]
 struct ViewState {
     converter: RowConverter,
-    newest: BTreeMap<OwnedRow, RecordBatch>,
+    /// Each row with its number among the changes.
+    newest: BTreeMap<OwnedRow, (u64, RecordBatch)>,
+    changes: u64,
+    /// Number of the last change that took a row back.
+    taken_back: u64,
+}
+
+/// What a view has become since somebody looked.
+#[derive(Debug)]
+pub struct ViewChanges {
+    /// The rows that are new, in the order in which they came; all rows, by key, where `anew` says so.
+    pub rows: RecordBatch,
+    /// Rows were taken back: what was known before no longer counts.
+    pub anew: bool,
+    /// To be given the next time.
+    pub seen: u64,
 }
 
 impl View {
@@ -40,7 +58,8 @@ impl View {
             name: name.as_str().into(),
             schema: row_type.schema.clone(),
             key,
-            state: Mutex::new(ViewState { converter, newest: BTreeMap::new() }),
+            changes: AtomicU64::new(0),
+            state: Mutex::new(ViewState { converter, newest: BTreeMap::new(), changes: 0, taken_back: 0 }),
         })
     }
 
@@ -56,12 +75,16 @@ impl View {
         let diff = rows.column_by_name("diff").and_then(|column| column.as_primitive_opt::<Int8Type>().cloned());
         for row in 0..rows.num_rows() {
             let key = keys.row(row).owned();
+            state.changes += 1;
+            let change = state.changes;
             if diff.as_ref().is_some_and(|diff| diff.is_valid(row) && diff.value(row) < 0) {
                 state.newest.remove(&key);
+                state.taken_back = change;
             } else {
-                state.newest.insert(key, rows.slice(row, 1));
+                state.newest.insert(key, (change, rows.slice(row, 1)));
             }
         }
+        self.changes.store(state.changes, Ordering::Release);
         Ok(())
     }
 
@@ -71,6 +94,80 @@ impl View {
     /// When rows of different schemas were taken in, which is a fault of the operator.
     pub fn rows(&self) -> Result<RecordBatch, ArrowError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        concat_batches(&self.schema, state.newest.values())
+        concat_batches(&self.schema, state.newest.values().map(|(_, row)| row))
+    }
+
+    /// What has changed behind `seen`, which is 0 at first; `None` where nothing has.
+    ///
+    /// # Errors
+    /// As [`View::rows`].
+    pub fn changes(&self, seen: u64) -> Option<Result<ViewChanges, ArrowError>> {
+        if self.changes.load(Ordering::Acquire) == seen {
+            return None;
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let anew = state.taken_back > seen;
+        let mut new: Vec<&(u64, RecordBatch)> =
+            state.newest.values().filter(|(change, _)| anew || *change > seen).collect();
+        if !anew {
+            new.sort_by_key(|(change, _)| *change);
+        }
+        let rows = concat_batches(&self.schema, new.into_iter().map(|(_, row)| row));
+        Some(rows.map(|rows| ViewChanges { rows, anew, seen: state.changes }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int8Array, StringArray, TimestampMicrosecondArray, UInt16Array, UInt32Array};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use ducto_record::RowType;
+
+    use super::*;
+
+    fn row_type() -> RowType {
+        let RowType { schema, key } = RowType::new(vec![Field::new("tag", DataType::UInt32, false)], &["tag"]);
+        let metadata = [(VIEW.to_owned(), "test".to_owned())].into();
+        RowType { schema: Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata)), key }
+    }
+
+    fn rows(tags: &[u32], diff: i8) -> RecordBatch {
+        let count = tags.len();
+        RecordBatch::try_new(
+            row_type().schema,
+            vec![
+                Arc::new(TimestampMicrosecondArray::from(vec![0; count]).with_timezone("UTC")),
+                Arc::new(UInt32Array::from(tags.to_vec())),
+                Arc::new(UInt16Array::from(vec![192; count])),
+                Arc::new(StringArray::new_null(count)),
+                Arc::new(Int8Array::from(vec![diff; count])),
+            ],
+        )
+        .unwrap()
+    }
+
+    fn tags(rows: &RecordBatch) -> Vec<u32> {
+        rows.column(1).as_primitive::<arrow::datatypes::UInt32Type>().values().to_vec()
+    }
+
+    #[test]
+    fn who_looks_again_sees_what_is_new() {
+        let view = View::of(&row_type()).unwrap();
+        assert!(view.changes(0).is_none());
+        view.update(&rows(&[3, 1], 1)).unwrap();
+        let first = view.changes(0).unwrap().unwrap();
+        assert_eq!((tags(&first.rows), first.anew), (vec![3, 1], false));
+        assert!(view.changes(first.seen).is_none());
+        view.update(&rows(&[2], 1)).unwrap();
+        view.update(&rows(&[1], 1)).unwrap();
+        let second = view.changes(first.seen).unwrap().unwrap();
+        assert_eq!((tags(&second.rows), second.anew), (vec![2, 1], false));
+        // One row is taken back: everything is told again.
+        view.update(&rows(&[3], -1)).unwrap();
+        let third = view.changes(second.seen).unwrap().unwrap();
+        assert_eq!((tags(&third.rows), third.anew), (vec![1, 2], true));
+        assert_eq!(tags(&view.rows().unwrap()), [1, 2]);
+        // To somebody new there is nothing to take back.
+        assert!(view.changes(third.seen).is_none());
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bench::{Bench, Fault, Row};
 use ducto_graph::operator::Intake;
-use ducto_record::time::SECOND;
+use ducto_record::time::{DAY, SECOND};
 use ducto_record::{Origin, Part};
 use ducto_runtime::{ClockMode, TroubleKind};
 use proptest::prelude::*;
@@ -96,6 +96,25 @@ fn a_node_that_always_fails_is_set_aside_and_the_rest_goes_on() {
     // The other branch of the graph lost nothing.
     let all: usize = input.iter().map(Vec::len).sum();
     assert_eq!(bench.raw.load(Ordering::Relaxed), all);
+}
+
+/// Timers that recur as long as nothing comes fire a few to an entry, each done with before the next: otherwise the rows
+/// of a hole of days would all be in memory at once.
+#[test]
+fn a_hole_in_the_input_is_passed_in_strides() {
+    let bench = Bench::start(1, ClockMode::Virtual, &[]);
+    let tap = bench.site().tap_every("test", "sums", "main").unwrap();
+    for time in [0, DAY] {
+        bench.site().intake().enter_at(time, vec![bench::samples_part(time, &[(2, 1.0)])]).unwrap();
+    }
+    bench.settle();
+    let mut rows = std::collections::BTreeMap::<u64, usize>::new();
+    while let Ok(seen) = tap.batches.try_recv() {
+        *rows.entry(seen.epoch).or_default() += seen.batch.num_rows();
+    }
+    // One total every 10 s, and the two samples.
+    assert_eq!(rows.values().sum::<usize>(), 24 * 360 + 2);
+    assert!(rows.values().all(|rows| *rows <= 3), "{:?}", rows.values().max());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod error;
 mod live;
+mod lookers;
 mod rows;
 mod socket;
 mod status;
@@ -12,5 +13,5 @@ mod users;
 
 pub use error::{ClientError, SiteError};
 pub use live::{History, Kept, LiveSite, Start};
-pub use socket::client::{Answers, Batches, Client};
+pub use socket::client::{Answers, Batches, Client, HangUp, Streams};
 pub use socket::protocol;

@@ -1,6 +1,6 @@
 //! A site at work on its data folder, reachable by its socket.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use ducto_graph::operator::Resources;
@@ -8,12 +8,15 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
-use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice, TapReader};
+use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
 use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
 
 use crate::error::SiteError;
+use crate::lookers::Lookers;
 use crate::protocol::Status;
+use crate::rows::Names;
 use crate::socket::server::Server;
+use crate::socket::tap::Language;
 use crate::{rows, status};
 
 /// Share of the site's memory budget for queries.
@@ -21,6 +24,9 @@ const QUERY_SHARE: u64 = 4;
 
 /// How long sinks may wait for the disk at a stop before they are told to give up.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether recordings have ended.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The historians that the site's nodes store into. Operators own them; the site asks.
 pub trait History: Send + Sync {
@@ -55,8 +61,12 @@ pub(crate) struct Shared {
     pub(crate) version: &'static str,
     pub(crate) started: Micros,
     pub(crate) session: Session,
+    /// What expressions of taps may use.
+    pub(crate) language: Language,
+    pub(crate) lookers: Lookers,
     /// What the session reads.
     tables: Arc<QuerySite>,
+    names: OnceLock<Names>,
 }
 
 impl Shared {
@@ -67,13 +77,31 @@ impl Shared {
         }
     }
 
+    /// The names of tags and assets, for rows that leave; made when somebody asks for the first time.
+    pub(crate) fn names(&self) -> &Names {
+        self.names.get_or_init(|| Names::new(&self.site.directory))
+    }
+
     /// Does something with the running site; `None` once it is stopping.
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&RunningSite) -> T) -> Option<T> {
         self.running.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
     }
 }
 
-/// A site that runs by the wall clock.
+/// For a site that runs by the clock of its recordings: once the last one has ended, closes what is open.
+fn close_at_the_end(shared: &Shared) {
+    while let Some(feeders) = shared.with(RunningSite::feeders) {
+        if feeders.iter().all(|feeder| feeder.ended) {
+            if shared.with(RunningSite::end_of_input).is_some() {
+                tracing::info!("the recordings have ended, and what was open is closed");
+            }
+            return;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A site that runs by the wall clock, or by that of the recordings that it reads.
 pub struct LiveSite {
     shared: Arc<Shared>,
     server: Option<Server>,
@@ -99,26 +127,31 @@ impl LiveSite {
         tables.set_tags(tags.map_err(|source| StorageError::Arrow { dataset: "tags".to_owned(), source })?);
         let memory = usize::try_from(site.memory.bytes() / QUERY_SHARE).unwrap_or(usize::MAX);
         let session = Session::new(tables.clone(), memory)?;
-        let options = Options {
-            mode: ClockMode::Wall,
-            last_epoch,
-            resources,
-            feeders: true,
-            sinks: SinkChoice::All,
-            journal: None,
-        };
+        let mode = clock_of(site);
+        let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All, journal: None };
         let running = RunningSite::start(site, registry, options)?;
-        let started = running.now();
         let shared = Arc::new(Shared {
             site: site.clone(),
             running: RwLock::new(Some(running)),
             folder,
             history,
             version,
-            started,
+            started: ducto_record::time::now(),
             session,
+            language: Language {
+                functions: registry.functions().clone(),
+                units: registry.units().at(site.atmospheric_pressure),
+            },
+            lookers: Lookers::default(),
             tables,
+            names: OnceLock::new(),
         });
+        if mode == ClockMode::Virtual {
+            let shared = shared.clone();
+            let ending =
+                std::thread::Builder::new().name("ducto-ending".into()).spawn(move || close_at_the_end(&shared));
+            ending.map_err(|error| SiteError::Runtime(error.into()))?;
+        }
         let mut live = Self { shared, server: None };
         match Server::start(live.shared.clone()) {
             Ok(server) => live.server = Some(server),
@@ -151,6 +184,11 @@ impl LiveSite {
         self.shared.with(|running| running.tap(pipeline, node, port).ok()).flatten()
     }
 
+    /// The way into the site's log; `None` once the site is stopping.
+    pub fn intake(&self) -> Option<Arc<SiteIntake>> {
+        self.shared.with(|running| running.intake().clone())
+    }
+
     /// A clean stop: input ends, what has entered is processed, and what is to be kept is on disk.
     ///
     /// # Errors
@@ -159,8 +197,7 @@ impl LiveSite {
         if let Some(server) = self.server.take() {
             server.stop();
         }
-        let running = self.shared.running.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut running) = running {
+        if self.shared.with(|_| ()).is_some() {
             let history = self.shared.history.clone();
             let (stopped, waiting) = std::sync::mpsc::channel::<()>();
             let patience = std::thread::Builder::new().name("patience".into()).spawn(move || {
@@ -170,7 +207,9 @@ impl LiveSite {
                     history.close();
                 }
             });
-            let result = running.stop();
+            // Also whoever closes what is open at the end of recordings may wait for the disk.
+            let running = self.shared.running.write().unwrap_or_else(PoisonError::into_inner).take();
+            let result = running.map_or(Ok(()), |mut running| running.stop());
             drop(stopped);
             if let Ok(patience) = patience {
                 let _ = patience.join();

@@ -19,6 +19,7 @@ const FORMAT: u32 = 1;
 /// manifests/<name>.json   which files make up a dataset; older weeks are listed in manifests/<name>/
 /// staging/<name>/         files being written
 /// tags.parquet, views.sql
+/// replays.json            what of recordings was replayed into it
 /// ```
 ///
 /// Nothing but Parquet lies under `datasets/<name>`: Polars, pandas and pyarrow refuse a folder that holds anything

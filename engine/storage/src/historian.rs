@@ -47,6 +47,8 @@ pub struct HistorianStats {
     /// Rows not taken because their epoch was held already.
     pub skipped_rows: u64,
     pub commits: u64,
+    /// Engine time up to which everything is on disk; `None` before the first commit of this process.
+    pub last_commit: Option<Micros>,
     pub files_written: u64,
     pub bytes_written: u64,
     pub merges: u64,
@@ -137,6 +139,7 @@ impl Shared {
             for _ in 0..commits {
                 if let Some(sealed) = state.sealed.pop_front() {
                     state.sealed_bytes -= sealed.bytes;
+                    state.stats.last_commit = Some(sealed.engine_time);
                     done.push(sealed);
                 }
             }

@@ -43,7 +43,9 @@ fn directory() -> Arc<Directory> {
     for (variable, kind) in [("THP", ValueKind::Float64), ("CHP", ValueKind::Float64)] {
         builder.tag(Tag {
             asset: Some(asset),
-            description: [("es".to_owned(), "Presión".to_owned()), ("en".to_owned(), "Pressure".to_owned())].into(),
+            description: Arc::new(
+                [("es".to_owned(), "Presión".to_owned()), ("en".to_owned(), "Pressure".to_owned())].into(),
+            ),
             ..Tag::named(&format!("WELL-001.{variable}"), kind)
         });
     }

@@ -8,7 +8,7 @@ use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::scalar::Quantity;
 use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::tree::Spanned;
-use ducto_record::{Micros, Quality, TagId, Units, ValueKind};
+use ducto_record::{Micros, Quality, TagId, Unit, UnitError, Units, ValueKind};
 
 use super::classes::{AlarmClass, DEFAULT_CLASS, classes};
 use super::machine::{Behaviour, Truth};
@@ -70,6 +70,10 @@ pub(super) enum Counts {
 impl Rows {
     /// `valued`: the row has what the condition looks at.
     pub(super) fn count(self, quality: Quality, valued: bool) -> Counts {
+        // What is out of service raises nothing and clears nothing, whatever a Bad row does otherwise.
+        if quality == Quality::OUT_OF_SERVICE {
+            return Counts::No;
+        }
         let bad = quality.is_bad() || !valued;
         match (self.accept, self.on_bad) {
             (Accept::Usable, _) if !bad => Counts::Yes,
@@ -306,20 +310,26 @@ impl<'a> Definer<'a> {
         match kind {
             AlarmType::High => {
                 let limit = self.limit(limit?, tag, diagnostics)?;
+                let reach = tag.span.map(|[low, _]| limit - low).filter(|reach| *reach > 0.0);
+                self.clears(settings, deadband?, reach, name, diagnostics)?;
                 Some(Condition::High { limit, clear: limit - deadband? })
             }
             AlarmType::Low => {
                 let limit = self.limit(limit?, tag, diagnostics)?;
+                let reach = tag.span.map(|[_, high]| high - limit).filter(|reach| *reach > 0.0);
+                self.clears(settings, deadband?, reach, name, diagnostics)?;
                 Some(Condition::Low { limit, clear: limit + deadband? })
             }
             AlarmType::Rate => {
                 let limit = self.distance(limit?, tag, diagnostics)?;
+                self.clears(settings, deadband?, Some(limit), name, diagnostics)?;
                 Some(Condition::Rate { limit, clear: limit - deadband? })
             }
             _ => {
                 let setpoint = self.required(settings.setpoint.as_ref(), "setpoint", name, diagnostics);
                 let setpoint = self.setpoint(setpoint?, tag, diagnostics);
                 let limit = self.distance(limit?, tag, diagnostics)?;
+                self.clears(settings, deadband?, Some(limit), name, diagnostics)?;
                 Some(Condition::Deviation { setpoint: setpoint?, limit, clear: limit - deadband? })
             }
         }
@@ -356,17 +366,18 @@ impl<'a> Definer<'a> {
                     return None;
                 };
                 let converted = match &tag.unit {
-                    Some(to) => from.to(to, self.site.atmospheric_pressure).map_err(|error| error.to_string()),
-                    None => Err(format!("`{}` has no unit, so that `{name}` cannot be converted", *tag.name)),
+                    Some(to) => from
+                        .to(to, self.site.atmospheric_pressure)
+                        .map_err(|error| (error.to_string(), self.remedy(&error, limit, from, to))),
+                    None => Err((
+                        format!("`{}` has no unit, so that `{name}` cannot be converted", *tag.name),
+                        "give the tag its `unit`, or write the number alone".to_owned(),
+                    )),
                 };
                 match converted {
                     Ok(conversion) => conversion.apply(limit.value.value),
-                    Err(message) => {
-                        diagnostics.push(
-                            Diagnostic::new(Code::LimitUnit, message)
-                                .at(limit.place)
-                                .help("write the limit in a unit of the same quantity, or the number alone"),
-                        );
+                    Err((message, help)) => {
+                        diagnostics.push(Diagnostic::new(Code::LimitUnit, message).at(limit.place).help(help));
                         return None;
                     }
                 }
@@ -383,6 +394,45 @@ impl<'a> Definer<'a> {
             );
         }
         Some(value)
+    }
+
+    /// What to write in place of a limit whose unit does not convert to the tag's.
+    fn remedy(&self, error: &UnitError, limit: &Quantity, from: &Unit, to: &Unit) -> String {
+        match error {
+            UnitError::Dimension { .. } => {
+                "write the limit in a unit of the same quantity, or the number alone".to_owned()
+            }
+            UnitError::Atmosphere { .. } => format!("set it, or write the limit in `{}`", to.symbol),
+            UnitError::Reference { .. } => match self.units.counterpart(from, to.reference) {
+                Some(unit) => format!("write `{} {}` if that is meant", limit.value, unit.symbol),
+                None => format!("write the limit in `{}`", to.symbol),
+            },
+        }
+    }
+
+    /// Refuses a deadband so wide that the alarm would never clear: `reach` says how far a value can be from the limit
+    /// on the side where it clears.
+    fn clears(
+        &self,
+        settings: &AlarmSettings,
+        deadband: f64,
+        reach: Option<f64>,
+        name: &Spanned<String>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<()> {
+        let (Some(written), Some(reach)) = (&settings.deadband, reach) else { return Some(()) };
+        if deadband <= reach {
+            return Some(());
+        }
+        diagnostics.push(
+            Diagnostic::new(
+                Code::SettingsContradict,
+                format!("`{}` would never clear: its deadband reaches further than any value can", **name),
+            )
+            .at(written.place)
+            .help(format!("write a deadband below {reach}")),
+        );
+        None
     }
 
     /// A deadband, or a limit of a distance, in the tag's unit.
@@ -453,11 +503,11 @@ impl<'a> Definer<'a> {
         for pair in ordered.windows(2) {
             let [(below, low), (above, high)] = pair else { continue };
             if low >= high {
-                let place = alarms
-                    .0
-                    .iter()
-                    .find(|(name, _)| *name.value == **above)
-                    .map(|(name, settings)| settings.limit.as_ref().map_or(name.place, |limit| limit.place));
+                let place_of = |alarm: &str| {
+                    let (name, settings) = alarms.0.iter().find(|(name, _)| *name.value == *alarm)?;
+                    Some(settings.limit.as_ref().map_or(name.place, |limit| limit.place))
+                };
+                let (place, other) = (place_of(above), place_of(below));
                 diagnostics.push(
                     Diagnostic::new(
                         Code::LimitOrder,
@@ -467,6 +517,7 @@ impl<'a> Definer<'a> {
                         ),
                     )
                     .at(place.unwrap_or(tag.name.place))
+                    .note_at(other.unwrap_or(tag.name.place), format!("`{below}` is set here"))
                     .help("the limits must ascend: LL, L, H, HH"),
                 );
             }

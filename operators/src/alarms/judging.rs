@@ -143,6 +143,7 @@ impl Cold {
             let rows = alarm.rows;
             let (counts, shown) = match alarm.condition {
                 Condition::Deviation { .. } => continue,
+                Condition::Bad if row.quality == Quality::OUT_OF_SERVICE => (Counts::No, row.value),
                 Condition::Bad => {
                     (Counts::As(if row.quality.is_bad() { Truth::True } else { Truth::False }), row.value)
                 }

@@ -23,11 +23,11 @@ use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::expr::{Expression, SampleView};
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Transform, TransformConfig,
+    Actions, BuildContext, BuildError, CheckContext, Decode, Input, Operator, Port, Subject, Transform, TransformConfig,
 };
 use ducto_graph::registry::{Registry, Scope, Section};
 use ducto_graph::scalar::Duration;
-use ducto_graph::site::Site;
+use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::tree::{Node, Spanned};
 use ducto_record::{Directory, StreamType, TagId, ValueKind, role_of};
 use schemars::JsonSchema;
@@ -40,6 +40,7 @@ use definition::{Definer, Rows};
 use events::{Key, row_type};
 use machine::Behaviour;
 use samples::TagAlarmsTransform;
+use verb::Verb;
 use when::{Compiled, Definition, Expressions, WhenTransform, comparison};
 
 /// Raises and clears alarms. Without `when` it watches samples by the `alarms` of their tags; with `when` it is one
@@ -117,8 +118,10 @@ pub fn sections() -> [Section; 2] {
             schema: |generator| generator.subschema_for::<TagAlarms>(),
             shorthand: Some("limit"),
             decode: |node: &Node, diagnostics: &mut Diagnostics| {
-                decode::<TagAlarms>(&TagAlarms::written_out(node), diagnostics)
-                    .map(|alarms| Arc::new(alarms) as Arc<dyn Any + Send + Sync>)
+                let node = TagAlarms::written_out(node);
+                // With a mistake in one alarm the others are still looked at.
+                let alarms = decode::<TagAlarms>(&node, diagnostics).unwrap_or_else(|| TagAlarms::right_ones(&node));
+                Some(Arc::new(alarms) as Arc<dyn Any + Send + Sync>)
             },
             check: |check, diagnostics| {
                 if let (Some(alarms), Some(tag)) = (check.section.downcast_ref::<TagAlarms>(), check.tag) {
@@ -319,7 +322,35 @@ fn schemas(stream: &StreamType, directory: &Directory) -> Vec<(Option<ValueKind>
     }
 }
 
+impl AlarmConfig {
+    /// Alarms that can be acknowledged and reset.
+    fn subjects(&self, inputs: &[Input], site: &Site) -> Vec<Subject> {
+        let Some(name) = &self.name else {
+            let of_tag = |tag: &Arc<TagSettings>| {
+                let alarms = tag.section::<TagAlarms>("alarms").map_or(&[][..], |alarms| &alarms.0.0);
+                let subject = |alarm: &Spanned<String>| Subject {
+                    of: ("tag", tag.name.value.clone()),
+                    part: ("alarm", alarm.value.clone()),
+                };
+                alarms.iter().map(|(alarm, _)| subject(alarm)).collect::<Vec<_>>()
+            };
+            return site.tags.iter().flat_map(of_tag).collect();
+        };
+        let subject =
+            |key: Key, of: &str| Subject { of: (key.name(), of.to_owned()), part: ("alarm", name.value.clone()) };
+        match inputs.first().and_then(|input| key_of(&input.stream)) {
+            Some(Key::Tag) => site.tags.iter().map(|tag| subject(Key::Tag, &tag.name)).collect(),
+            Some(Key::Asset) => site.assets.iter().map(|asset| subject(Key::Asset, &asset.name)).collect(),
+            None => Vec::new(),
+        }
+    }
+}
+
 impl TransformConfig for AlarmConfig {
+    fn actions(&self, inputs: &[Input], site: &Site) -> Actions {
+        Actions { verbs: Verb::NAMES, subjects: self.subjects(inputs, site) }
+    }
+
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) -> Option<Vec<Port>> {
         let key = match &self.when {
             Some(when) => self.check_when(when, inputs, cx)?,

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use ducto_graph::decode::OrderedMap;
+use ducto_graph::decode::{OrderedMap, decode};
+use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::scalar::{Duration, Quantity};
 use ducto_graph::tree::{Entry, Node, Spanned, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -16,6 +17,14 @@ use serde::de::{self, Deserializer, Visitor};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub struct TagAlarms(pub OrderedMap<AlarmSettings>);
+
+impl TagAlarms {
+    /// Those alarms of a section that have no mistake.
+    pub(super) fn right_ones(node: &Node) -> Self {
+        let read = |entry: &Entry| Some((entry.key.clone(), decode(&entry.value, &mut Diagnostics::new())?));
+        Self(OrderedMap(node.entries().iter().filter_map(read).collect()))
+    }
+}
 
 /// One alarm of a tag.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]

@@ -14,6 +14,8 @@ pub(super) enum Verb {
 }
 
 impl Verb {
+    pub(super) const NAMES: &'static [&'static str] = &["acknowledge", "reset"];
+
     pub(super) fn of(action: &Action) -> Option<Self> {
         match &*action.verb {
             "acknowledge" => Some(Self::Acknowledge),

@@ -163,7 +163,8 @@ pub(super) fn arrive(plan: &Plan, hot: &mut Hot, state: &mut TagState, sample: &
     state.catch_up(hot, plan.kind);
     let after = (hot.newest != Micros::MIN).then(|| sample.time.saturating_sub(hot.newest));
     hot.newest = sample.time;
-    hot.seen = now;
+    // Of what is out of service nothing more is expected, so that its silence is none.
+    hot.seen = if sample.quality == Quality::OUT_OF_SERVICE { Micros::MIN } else { now };
     Arrival::InOrder { after }
 }
 

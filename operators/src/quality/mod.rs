@@ -26,7 +26,7 @@ use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::site::{Site, TagSettings};
 use ducto_graph::source::Place;
 use ducto_graph::tree::{Node, Spanned};
-use ducto_record::{StreamType, TagId, Units, ValueKind};
+use ducto_record::{Micros, StreamType, TagId, Units, ValueKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -34,11 +34,12 @@ pub(crate) use plan::{CLOCK_TOLERANCE, DifferenceError, difference};
 pub use settings::{Checks, CrossCheck, Frozen, Future, Gap, Jump, Range, Rate, Rearm, Spike, Stale, Verdict};
 
 use conditions::{Conditions, asset_columns};
-use plan::{MisfitKind, Planner, Plans, Subject, watch};
+use plan::{MisfitKind, Planner, Plans, Shared, Subject, watch};
 use transform::QualityTransform;
 
 /// Judges every sample by the checks of its tag, and gives it the quality and the check bits that follow. Values are
-/// never changed. A tag that is polled and becomes silent gives samples without a value.
+/// never changed. A tag that is polled and becomes silent gives samples without a value, one a scan; not behind the end of
+/// an input that ends (a replay, a test), where nobody would send.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QualityConfig {
@@ -146,7 +147,7 @@ fn check_tag(checks: &Checks, tag: &TagSettings, check: &SectionCheck<'_>, diagn
         check_condition(text, tag, check, diagnostics);
         None
     });
-    report(planner, check.node.place, diagnostics);
+    report(planner, |name| place_of(name), diagnostics);
 }
 
 /// Compiles an expression against the variables of the tag's asset.
@@ -158,7 +159,8 @@ fn check_condition(text: &Spanned<String>, tag: &TagSettings, check: &SectionChe
     }
 }
 
-fn report(planner: Planner<'_>, place: Place, diagnostics: &mut Diagnostics) {
+/// `place_of` says where a check is written, for what it lacks.
+fn report(planner: Planner<'_>, place_of: impl Fn(&str) -> Place, diagnostics: &mut Diagnostics) {
     for misfit in planner.misfits {
         let code = match misfit.kind {
             MisfitKind::Unit => Code::UnitUnknown,
@@ -166,9 +168,17 @@ fn report(planner: Planner<'_>, place: Place, diagnostics: &mut Diagnostics) {
             MisfitKind::Number => Code::NumberOutOfRange,
             MisfitKind::Missing => Code::FieldMissing,
         };
-        let at = if misfit.place == Place::NOWHERE { place } else { misfit.place };
+        let at = if misfit.place == Place::NOWHERE { place_of(misfit.check) } else { misfit.place };
         diagnostics.push(Diagnostic::new(code, misfit.message).at(at).help(misfit.help));
     }
+}
+
+/// How long a tag may be silent before it is stale; `None` for ever. What a node `quality` says for all tags is not
+/// looked at.
+pub(crate) fn patience(tag: &TagSettings, units: &Units) -> Option<Micros> {
+    let mut planner = Planner { units, misfits: Vec::new() };
+    let checks = tag.section::<Checks>("checks").cloned().unwrap_or_default();
+    planner.stale(&checks, Subject::of(tag)).map(|stale| stale.after)
 }
 
 impl QualityConfig {
@@ -187,12 +197,14 @@ impl QualityConfig {
         condition: &mut dyn FnMut(&Spanned<String>, &TagSettings) -> Option<usize>,
     ) -> Plans {
         let mut planner = Planner { units, misfits: Vec::new() };
+        let mut shared = Shared::default();
         site.tags
             .iter()
             .map(|tag| {
                 (tag.kind != ValueKind::Text).then(|| {
                     let checks = self.checks_of(tag);
-                    Box::new(planner.plan(Subject::of(tag), &checks, &mut |text| condition(text, tag)))
+                    let plan = planner.plan(Subject::of(tag), &checks, &mut |text| condition(text, tag));
+                    shared.of(&tag.variable, plan)
                 })
             })
             .collect()
@@ -275,6 +287,7 @@ impl QualityConfig {
             // Without a tag there is no unit to convert to.
             planner.misfits.retain(|misfit| misfit.kind != MisfitKind::Quantity);
         }
-        report(planner, cx.place, cx.diagnostics);
+        let place = cx.place;
+        report(planner, |_| place, cx.diagnostics);
     }
 }

@@ -1,12 +1,15 @@
 //! The checks of each tag in the form that the hot path reads: limits in the tag's unit, times in microseconds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ducto_graph::scalar::Quantity;
+use ducto_graph::scalar::{Duration, Quantity};
 use ducto_graph::site::TagSettings;
+use ducto_graph::source::Place;
 use ducto_graph::tree::Spanned;
 use ducto_record::time::MINUTE;
 use ducto_record::{Micros, Quality, TagId, Unit, Units, ValueKind};
+use hashbrown::HashMap;
 
 use super::settings::{Checks, Frozen, Rearm, Spike, Verdict};
 
@@ -109,7 +112,9 @@ pub(super) struct Plan {
 /// A setting that does not fit the tag; with the place of the setting.
 #[derive(Clone, Debug)]
 pub(super) struct Misfit {
-    pub(super) place: ducto_graph::source::Place,
+    /// [`Place::NOWHERE`] for what is missing: the check itself is pointed at then.
+    pub(super) place: Place,
+    pub(super) check: &'static str,
     pub(super) kind: MisfitKind,
     pub(super) message: String,
     pub(super) help: String,
@@ -188,8 +193,15 @@ pub(super) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn misfit(&mut self, place: ducto_graph::source::Place, kind: MisfitKind, message: String, help: &str) {
-        self.misfits.push(Misfit { place, kind, message, help: help.to_owned() });
+    fn misfit(&mut self, place: Place, kind: MisfitKind, message: String, help: &str) {
+        self.misfits.push(Misfit { place, check: "", kind, message, help: help.to_owned() });
+    }
+
+    /// A time that must be longer than none.
+    fn longer_than_none(&mut self, name: &str, time: Option<&Spanned<Duration>>, help: &str) -> bool {
+        let Some(time) = time.filter(|time| time.value == Duration::ZERO) else { return true };
+        self.misfit(time.place, MisfitKind::Number, format!("`{name}` must be longer than zero"), help);
+        false
     }
 
     fn distance(&mut self, quantity: &Spanned<Quantity>, subject: Subject<'_>) -> Option<f64> {
@@ -254,6 +266,9 @@ impl Planner<'_> {
             checks.cross_check.as_ref().and_then(|cross| Some((condition(&cross.expression)?, cross.verdict.0)));
         plan.frozen = checks.frozen.as_ref().and_then(|frozen| self.frozen(frozen, subject, condition));
         plan.stale = self.stale(checks, subject);
+        if let Some(gap) = &checks.gap {
+            self.longer_than_none("span", Some(&gap.span), "write how long a hole, such as `10s`");
+        }
         plan
     }
 
@@ -267,26 +282,33 @@ impl Planner<'_> {
             return self.distance(threshold, subject).map(|threshold| SpikeForm::Differential { threshold });
         }
         let Some(min) = &spike.min else {
-            self.misfit(
-                ducto_graph::source::Place::NOWHERE,
-                MisfitKind::Missing,
-                "a spike check needs `min`, or `differential`".to_owned(),
-                "write `spike: {min: …}`: the smallest distance from the median that can be a spike",
-            );
+            self.misfits.push(Misfit {
+                place: Place::NOWHERE,
+                check: "spike",
+                kind: MisfitKind::Missing,
+                message: "a spike check needs `min`, or `differential`".to_owned(),
+                help: "write `spike: {min: …}`: the smallest distance from the median that can be a spike".to_owned(),
+            });
+            self.hampel(spike);
             return None;
         };
-        let (place, window, k) = (min.place, spike.window, spike.k);
-        let min = self.distance(min, subject)?;
-        if !(3..=LONGEST_WINDOW).contains(&window) {
-            let message = format!("a window of {window} samples");
-            self.misfit(place, MisfitKind::Number, message, "write a `window` from 3 to 255 samples");
-            return None;
+        let min = self.distance(min, subject);
+        let right = self.hampel(spike);
+        min.filter(|_| right).map(|min| SpikeForm::Hampel { min, k: *spike.k, window: *spike.window })
+    }
+
+    /// Whether the numbers of a Hampel test make sense.
+    fn hampel(&mut self, spike: &Spike) -> bool {
+        let before = self.misfits.len();
+        let (window, k) = (&spike.window, &spike.k);
+        if !(3..=LONGEST_WINDOW).contains(&window.value) {
+            let message = format!("a window of {} samples", window.value);
+            self.misfit(window.place, MisfitKind::Number, message, "write a `window` from 3 to 255 samples");
         }
-        if !(k >= 0.0 && k.is_finite()) {
-            self.misfit(place, MisfitKind::Number, format!("`k: {k}`"), "write a `k` from 0, 3 as a rule");
-            return None;
+        if !(k.value >= 0.0 && k.value.is_finite()) {
+            self.misfit(k.place, MisfitKind::Number, format!("`k: {}`", k.value), "write a `k` from 0, 3 as a rule");
         }
-        Some(SpikeForm::Hampel { min, k, window })
+        self.misfits.len() == before
     }
 
     fn frozen(
@@ -299,13 +321,31 @@ impl Planner<'_> {
             Some(tolerance) => self.distance(tolerance, subject)?,
             None => 0.0,
         };
+        let mut right = self.longer_than_none("for", frozen.span.as_ref(), "write how long, such as `10m`");
+        right &= self.longer_than_none("fail_for", frozen.fail_for.as_ref(), "write how long, such as `30m`");
+        if let Some(repeats) = frozen.repeats.as_ref().filter(|repeats| repeats.value == 0) {
+            let message = "`repeats: 0` would take every sample for frozen".to_owned();
+            self.misfit(repeats.place, MisfitKind::Number, message, "write 1 or more");
+            right = false;
+        }
+        if let (Some(suspect), Some(fail)) = (&frozen.span, &frozen.fail_for)
+            && fail.value < suspect.value
+            && right
+        {
+            let message = format!("failed after {} and suspect only after {}", fail.value, suspect.value);
+            self.misfit(fail.place, MisfitKind::Number, message, "write a `fail_for` that is longer than `for`");
+            right = false;
+        }
+        if !right {
+            return None;
+        }
         let scans = |count: i64| subject.scan.map(|scan| scan.saturating_mul(count).max(5 * MINUTE));
         let timed = frozen.span.is_some() || frozen.fail_for.is_some() || frozen.repeats.is_none();
-        let suspect = frozen.span.map(|span| span.micros()).or_else(|| {
+        let suspect = frozen.span.as_ref().map(|span| span.micros()).or_else(|| {
             // Only where nothing else says when: `repeats` alone, or `fail_for` alone, is enough.
             (timed && frozen.fail_for.is_none()).then(|| scans(3).unwrap_or(5 * MINUTE))
         });
-        let fail = frozen.fail_for.map(|span| span.micros()).or_else(|| {
+        let fail = frozen.fail_for.as_ref().map(|span| span.micros()).or_else(|| {
             (timed && frozen.span.is_none() && frozen.verdict.is_none()).then(|| scans(5).unwrap_or(5 * MINUTE))
         });
         let running = match &frozen.running {
@@ -316,20 +356,28 @@ impl Planner<'_> {
             suspect,
             fail,
             tolerance,
-            repeats: frozen.repeats,
+            repeats: frozen.repeats.as_ref().map(|repeats| repeats.value),
             verdict: frozen.verdict.unwrap_or(Verdict(Quality::SUB_NORMAL)).0,
             fail_verdict: frozen.fail_as.0,
             running,
         })
     }
 
-    fn stale(&mut self, checks: &Checks, subject: Subject<'_>) -> Option<StalePlan> {
+    pub(super) fn stale(&mut self, checks: &Checks, subject: Subject<'_>) -> Option<StalePlan> {
         if checks.is_off("stale") && checks.stale.is_none() {
             return None;
         }
         let stale = checks.stale.clone().unwrap_or_default();
-        let scans = if stale.scans.is_finite() && stale.scans > 0.0 { stale.scans } else { 3.0 };
-        let (after, scan) = match (stale.after.map(|after| after.micros()), subject.scan) {
+        let scans = *stale.scans;
+        if !(scans.is_finite() && scans > 0.0) {
+            let message = format!("`scans: {scans}` is no number of scans");
+            self.misfit(stale.scans.place, MisfitKind::Number, message, "write a number above 0, 3 as a rule");
+            return None;
+        }
+        if !self.longer_than_none("after", stale.after.as_ref(), "write how long, such as `30s`") {
+            return None;
+        }
+        let (after, scan) = match (stale.after.as_ref().map(|after| after.micros()), subject.scan) {
             (Some(after), scan) => (after, scan.unwrap_or(after)),
             (None, Some(scan)) => ((scan as f64 * scans) as Micros, scan),
             // Nothing polls it, and nothing says how long it may be silent.
@@ -371,14 +419,39 @@ impl Plan {
     }
 }
 
-/// Plans by tag number; `None` for tags that pass unjudged.
-pub(super) type Plans = Vec<Option<Box<Plan>>>;
+/// Plans by tag number; `None` for tags that pass unjudged. Tags whose plans are equal share one.
+pub(super) type Plans = Vec<Option<Arc<Plan>>>;
+
+/// Plans that tags can share: the newest of each variable, since the tags of one template differ in little else.
+#[derive(Default)]
+pub(super) struct Shared {
+    by_variable: HashMap<Arc<str>, Vec<Arc<Plan>>>,
+}
+
+/// Plans that are kept of a variable to be compared with.
+const KEPT: usize = 8;
+
+impl Shared {
+    /// The plan, or one made before that equals it.
+    pub(super) fn of(&mut self, variable: &Arc<str>, plan: Plan) -> Arc<Plan> {
+        let known = self.by_variable.entry(variable.clone()).or_default();
+        if let Some(equal) = known.iter().find(|known| ***known == plan) {
+            return equal.clone();
+        }
+        let plan = Arc::new(plan);
+        if known.len() == KEPT {
+            known.remove(0);
+        }
+        known.push(plan.clone());
+        plan
+    }
+}
 
 /// Marks the tags that conditions read.
 pub(super) fn watch(plans: &mut Plans, tags: &BTreeMap<TagId, usize>) {
     for &tag in tags.keys() {
         if let Some(Some(plan)) = plans.get_mut(tag as usize) {
-            plan.watched = true;
+            Arc::make_mut(plan).watched = true;
         }
     }
 }

@@ -116,10 +116,10 @@ pub struct Spike {
     pub min: Option<Spanned<Quantity>>,
     /// Hampel: how many standard deviations (1.4826 · MAD) from the median fail; 3 by default.
     #[serde(default = "three")]
-    pub k: f64,
+    pub k: Spanned<f64>,
     /// Hampel: over how many samples, this one among them; 9 by default. Nothing fails before the window is full.
     #[serde(default = "nine")]
-    pub window: usize,
+    pub window: Spanned<usize>,
     /// Differential form: fails when the value goes up and down (or down and up) by more than this, so that a real
     /// step passes. Holds each sample until the next, and therefore cannot stand before an alarm.
     pub differential: Option<Spanned<Quantity>>,
@@ -158,15 +158,15 @@ pub struct Frozen {
     /// Suspect when the value has stayed within `tolerance` for this long; by default (without `repeats`) three times
     /// the scan, at least 5 minutes.
     #[serde(rename = "for")]
-    pub span: Option<Duration>,
+    pub span: Option<Spanned<Duration>>,
     /// Failed when it has stayed within `tolerance` for this long; by default five times the scan, at least 5 minutes,
     /// where neither `for` nor `as` is given, and never otherwise.
-    pub fail_for: Option<Duration>,
+    pub fail_for: Option<Spanned<Duration>>,
     /// Largest difference between the values of the time that counts as no change; in the tag's unit unless it names
     /// one, 0 by default.
     pub tolerance: Option<Spanned<Quantity>>,
     /// Suspect when this many samples, whatever their quality, have repeated the value bit by bit.
-    pub repeats: Option<u32>,
+    pub repeats: Option<Spanned<u32>>,
     /// An expression over the variables of the asset that is true while the equipment runs: `RUN`. While it is false
     /// or unknown nothing is checked, and a flat line begins anew afterwards.
     #[serde(rename = "while")]
@@ -184,9 +184,9 @@ pub struct Frozen {
 #[serde(deny_unknown_fields, default)]
 pub struct Stale {
     /// Silent for how many scans; 3 by default.
-    pub scans: f64,
+    pub scans: Spanned<f64>,
     /// Silent for how long, in place of `scans`; needed where the tag is not polled.
-    pub after: Option<Duration>,
+    pub after: Option<Spanned<Duration>>,
     /// Quality of the samples it gives; 24 (COMM_FAILURE) by default.
     #[serde(rename = "as")]
     pub verdict: Verdict,
@@ -194,7 +194,7 @@ pub struct Stale {
 
 impl Default for Stale {
     fn default() -> Self {
-        Self { scans: 3.0, after: None, verdict: Verdict(Quality::COMM_FAILURE) }
+        Self { scans: 3.0.into(), after: None, verdict: Verdict(Quality::COMM_FAILURE) }
     }
 }
 
@@ -203,7 +203,7 @@ impl Default for Stale {
 #[serde(deny_unknown_fields, default)]
 pub struct Gap {
     /// Fails when the sample before is older than this; 5 s by default.
-    pub span: Duration,
+    pub span: Spanned<Duration>,
     /// Quality of what fails; by default `none`: the bit only.
     #[serde(rename = "as")]
     pub verdict: Verdict,
@@ -211,7 +211,7 @@ pub struct Gap {
 
 impl Default for Gap {
     fn default() -> Self {
-        Self { span: Duration::from_secs(5), verdict: Verdict::NONE }
+        Self { span: Duration::from_secs(5).into(), verdict: Verdict::NONE }
     }
 }
 
@@ -248,12 +248,12 @@ fn sensor_failure() -> Verdict {
     Verdict(Quality::SENSOR_FAILURE)
 }
 
-fn three() -> f64 {
-    3.0
+fn three() -> Spanned<f64> {
+    3.0.into()
 }
 
-fn nine() -> usize {
-    9
+fn nine() -> Spanned<usize> {
+    9.into()
 }
 
 /// The checks with the setting that stands for each where it is written short.
@@ -278,11 +278,12 @@ impl Checks {
         entries.retain_mut(|entry| {
             let Some((name, setting)) = SHORT.iter().find(|(name, _)| *name == entry.key.value) else { return true };
             let value = &entry.value;
-            if value.value == Value::Bool(false) || value.as_text() == Some("off") {
+            if value.value == Value::Bool(false) || matches!(value.as_text(), Some("off" | "no")) {
                 off.push(Node::text(value.place, *name));
                 return false;
             }
-            let on = value.value == Value::Bool(true) || value.as_text() == Some("on") || value.is_null();
+            let on =
+                value.value == Value::Bool(true) || matches!(value.as_text(), Some("on" | "yes")) || value.is_null();
             if on || value.as_text().is_some() {
                 let mut inner = Vec::new();
                 if !on {
@@ -360,6 +361,9 @@ impl<'de> Deserialize<'de> for Verdict {
                     return Ok(Verdict::NONE);
                 }
                 match text.parse::<u16>().map(Quality) {
+                    Ok(quality) if !quality.is_defined() => Err(E::custom(format!(
+                        "`{text}` is no OPC DA code\nwrite a Bad or Uncertain code (0, 16, 64, 84, 88, …), or `none`"
+                    ))),
                     Ok(quality) if !quality.is_good() => Ok(Verdict(quality)),
                     Ok(_) => Err(E::custom(format!(
                         "`{text}` is a Good quality, and a check never makes a quality better\nwrite a Bad or Uncertain code (0, 16, 64, 84, 88, …), or `none` to set the check's bit only"

@@ -18,8 +18,8 @@ use ducto_graph::site::{ContractDay, NamedBy, SectionValue, Site, TagSettings};
 use ducto_graph::source::{Place, Sources};
 use ducto_graph::tree::{Node, Spanned, Value as Tree};
 use ducto_record::{
-    Action, Asset, Batch, Checks, Dimension, Directory, Micros, Quality, Reference, SampleColumns, Samples, SavedState,
-    StreamType, Tag, Times, Unit, Units, Value, ValueKind, Values, role_of,
+    Action, Asset, Batch, Checks, Dimension, Directory, Measure, Micros, Quality, Reference, SampleColumns, Samples,
+    SavedState, StreamType, Tag, Times, Units, Value, ValueKind, Values, role_of,
 };
 
 /// A site of a few tags, with the sections of quality and alarms.
@@ -40,7 +40,7 @@ fn units() -> Units {
         ("barg", pressure, Reference::Gauge, 100_000.0),
         ("Hz", Dimension([0, 0, -1, 0, 0, 0, 0]), Reference::None, 1.0),
     ] {
-        units.register(Unit { symbol: symbol.into(), dimension, reference, scale, offset: 0.0 }, &[]);
+        units.register(Measure { symbol: symbol.into(), dimension, reference, scale, offset: 0.0 }.into(), &[]);
     }
     units
 }

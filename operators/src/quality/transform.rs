@@ -43,10 +43,15 @@ pub(super) struct QualityTransform {
 struct Silence {
     due: Vec<Micros>,
     next: Option<Micros>,
+    /// The input has ended: nobody would send, so that silence says nothing.
+    ended: bool,
 }
 
 impl Silence {
     fn at_the_latest(&mut self, tag: TagId, deadline: Micros) {
+        if self.ended {
+            return;
+        }
         let chunk = tag as usize / CHUNK;
         if chunk >= self.due.len() {
             self.due.resize(chunk + 1, Micros::MAX);
@@ -316,10 +321,11 @@ impl Cold<'_> {
         };
         let (quality, checks) = (sample.quality, sample.checks);
         // Silence is asked for again after the first sample and after each silence; otherwise its bound still holds.
-        let first_after_silence = hot.busy;
+        let first_after_silence = hot.busy || hot.seen == Micros::MIN;
         let state = self.state.get_mut(tag);
         let arrival = arrive(plan, hot, state, &sample, pass.now);
-        if let (Some(stale), true, Arrival::InOrder { .. }) = (&plan.stale, first_after_silence, arrival) {
+        let expected = first_after_silence && hot.seen != Micros::MIN;
+        if let (Some(stale), true, Arrival::InOrder { .. }) = (&plan.stale, expected, arrival) {
             self.silence.at_the_latest(tag, pass.now.saturating_add(stale.after));
         }
         let in_order = arrival != Arrival::OutOfOrder;
@@ -409,6 +415,10 @@ impl Transform for QualityTransform {
     fn closes_at(&self, _opened_by: Micros) -> Option<Micros> {
         // Silence makes no sample that waits.
         (!self.holds.due.is_empty()).then_some(self.holds.last)
+    }
+
+    fn end_input(&mut self, _at: Micros) {
+        self.silence = Silence { ended: true, ..Silence::default() };
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {

@@ -43,11 +43,11 @@ pub struct FileSink {
 
 /// When a file is closed and a new one begun. The old one gets the time of the change in its name:
 /// `alarms.20260101T000000Z.jsonl`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Rotate {
     /// At this size, `100MB`.
-    size: Option<ByteSize>,
+    size: Option<Spanned<ByteSize>>,
     /// At midnight by the site's clock.
     daily: bool,
 }
@@ -75,6 +75,12 @@ impl FileSink {
 
 impl SinkConfig for FileSink {
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) {
+        let size = self.rotate.as_ref().and_then(|rotate| rotate.size.as_ref());
+        if let Some(size) = size.filter(|size| size.bytes() == 0) {
+            let message = "`size` is 0, which would be a file for each line";
+            let help = "write a size such as `100MB`";
+            cx.report(Diagnostic::new(Code::NumberOutOfRange, message).at(size.place).help(help));
+        }
         let Some(format) = self.format() else {
             let message = format!("the ending of `{}` says neither JSONL nor CSV", *self.path);
             let help = "end it in .jsonl or .csv, or set `format: jsonl` or `format: csv`";
@@ -116,7 +122,7 @@ impl SinkConfig for FileSink {
         Ok(Box::new(FileWriter {
             output,
             format,
-            rotate: self.rotate.unwrap_or_default(),
+            rotate: self.rotate.clone().unwrap_or_default(),
             zone: cx.site.time_zone.zone().clone(),
             day: None,
             inputs: cx.inputs.clone(),
@@ -249,7 +255,7 @@ struct FileWriter {
 
 impl FileWriter {
     fn rotate_if_due(&mut self, now: Micros) -> Result<(), FileSinkError> {
-        let full = self.rotate.size.is_some_and(|size| self.output.length() >= size.bytes().max(1));
+        let full = self.rotate.size.as_ref().is_some_and(|size| self.output.length() >= size.bytes().max(1));
         let today = jiff::Timestamp::from_microsecond(now).ok().map(|now| self.zone.to_datetime(now).date());
         let over = self.rotate.daily && self.day.is_some() && self.day != today;
         if (full || over) && self.output.length() > 0 {
@@ -360,7 +366,7 @@ mod tests {
     #[test]
     fn a_new_file_by_size_and_by_day() {
         let folder = tempfile::tempdir().unwrap();
-        let rotate = Rotate { size: Some(ByteSize::from_bytes(60)), daily: true };
+        let rotate = Rotate { size: Some(ByteSize::from_bytes(60).into()), daily: true };
         let mut sink = build(&config("x.csv", Some(rotate)), folder.path(), samples()).unwrap();
         for (epoch, now) in [(1, 0), (2, 1), (3, 1), (4, DAY)] {
             sink.on_batch(0, epoch, &Batch::Samples(sample(now, 0, 1.0))).unwrap();

@@ -12,6 +12,7 @@ use ducto_graph::operator::{
 };
 use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
+use ducto_record::time::HOUR;
 use ducto_record::{Batch, Directory, Epoch, Micros, StreamType, ValueKind};
 use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep, StorageError};
 use schemars::JsonSchema;
@@ -47,13 +48,13 @@ pub struct HistorianSink {
 }
 
 /// Limits of a dataset.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct KeepConfig {
     /// Hours older than this are removed: `90d`.
-    age: Option<Duration>,
+    age: Option<Spanned<Duration>>,
     /// The oldest hours are removed while the files are larger than this: `100GB`.
-    size: Option<ByteSize>,
+    size: Option<Spanned<ByteSize>>,
 }
 
 fn commit_every() -> Duration {
@@ -85,7 +86,10 @@ impl HistorianSink {
         // While one half is written, the other fills.
         let commit_bytes = usize::try_from(self.commit_size.bytes().min(share / 2)).unwrap_or(usize::MAX).max(1);
         DatasetConfig {
-            keep: Keep { age: self.keep.age.map(Duration::micros), size: self.keep.size.map(ByteSize::bytes) },
+            keep: Keep {
+                age: self.keep.age.as_ref().map(|age| age.micros()),
+                size: self.keep.size.as_ref().map(|size| size.bytes()),
+            },
             commit_every: self.commit_every.micros(),
             commit_bytes,
             buffer_bytes: commit_bytes.saturating_mul(2),
@@ -103,6 +107,17 @@ impl SinkConfig for HistorianSink {
         if self.commit_every == Duration::ZERO {
             let message = "`commit_every` is 0, which would be a file for each entry";
             cx.report(Diagnostic::new(Code::NumberOutOfRange, message).at(cx.place).help("the default is `60s`"));
+        }
+        // Whole hours go: less than one keeps nothing that is not being written.
+        if let Some(age) = self.keep.age.as_ref().filter(|age| age.micros() < HOUR) {
+            let message = format!("`age: {}` would remove what was only just stored", age.value);
+            let help = "write an hour or more, `1h`, `90d`, or leave it away to keep everything";
+            cx.report(Diagnostic::new(Code::NumberOutOfRange, message).at(age.place).help(help));
+        }
+        if let Some(size) = self.keep.size.as_ref().filter(|size| size.bytes() == 0) {
+            let message = "`size` is 0, so that nothing would be kept";
+            let help = "write a size such as `100GB`, or leave it away to keep everything";
+            cx.report(Diagnostic::new(Code::NumberOutOfRange, message).at(size.place).help(help));
         }
         let Some((first, rest)) = inputs.split_first() else { return };
         for input in rest {
@@ -181,8 +196,8 @@ impl SinkConfig for HistorianSink {
     fn dataset_settings(&self) -> Vec<(&'static str, String)> {
         let or_all = |limit: Option<String>| limit.unwrap_or_else(|| "everything".to_owned());
         vec![
-            ("keep.age", or_all(self.keep.age.map(|age| age.to_string()))),
-            ("keep.size", or_all(self.keep.size.map(|size| size.to_string()))),
+            ("keep.age", or_all(self.keep.age.as_ref().map(|age| age.value.to_string()))),
+            ("keep.size", or_all(self.keep.size.as_ref().map(|size| size.value.to_string()))),
             ("commit_every", self.commit_every.to_string()),
             ("commit_size", self.commit_size.to_string()),
         ]

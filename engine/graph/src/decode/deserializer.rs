@@ -87,6 +87,10 @@ impl<'a> NodeDeserializer<'a> {
     fn scalar_mismatch(&self, expected: &str) -> DecodeError {
         let diagnostic = self.mismatch_diagnostic(expected);
         let plain = Node::plain(self.node.place, &self.node.written);
+        let inside = self.node.written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        if let Some(name) = inside.filter(|name| !name.is_empty() && !name.contains(['{', '}', ':', ' '])) {
+            return DecodeError::report(diagnostic.help(format!("a parameter is inserted with `${{{name}}}`")));
+        }
         let is_quoted_scalar =
             self.node.quoted && matches!(plain.value, Value::Integer(_) | Value::Float(_) | Value::Bool(_));
         DecodeError::report(if is_quoted_scalar { diagnostic.help("remove the quotes") } else { diagnostic })
@@ -137,9 +141,16 @@ impl<'a> NodeDeserializer<'a> {
             if std::ptr::eq(self.node, self.state.root) {
                 known.extend(self.state.elsewhere);
             }
-            known.retain(|known| self.node.entry(known).is_none());
+            // What stands beside it is not meant; what a template has set, and a table names again, may be.
+            let file = entry.key.place.file;
+            known.retain(|known| self.node.entry(known).is_none_or(|other| other.key.place.file != file));
             let all: Vec<&str> = if known.is_empty() { fields.to_vec() } else { known };
-            self.state.report(unknown_field(key, &all).at(entry.key.place));
+            let mut diagnostic = unknown_field(key, &all).at(entry.key.place);
+            if entry.value.is_null() && key.bytes().all(|byte| byte.is_ascii_digit()) {
+                // `limit: 50,5` inside braces.
+                diagnostic = diagnostic.help("the comma separates fields; decimals are written with a point, `0.5`");
+            }
+            self.state.report(diagnostic);
         }
         let stand_ins = self.state.stand_ins_of(self.node);
         visitor.visit_map(MappingAccess::new(self, known_entries, stand_ins, false))
@@ -151,7 +162,7 @@ impl<'a> NodeDeserializer<'a> {
             Value::Null => &[],
             Value::Map(_) | Value::Invalid => return Err(self.mismatch("a list")),
             _ => {
-                let help = format!("write `[{}]`", crate::tree::shorten(&self.node.written));
+                let help = format!("write `[{}]`", items_of(&crate::tree::shorten(&self.node.written)));
                 let diagnostic = self.mismatch_diagnostic("a list").help(help);
                 return Err(DecodeError::report(diagnostic));
             }
@@ -204,6 +215,18 @@ impl<'a> NodeDeserializer<'a> {
     fn as_text(&self, expected: &dyn Expected) -> Result<&'a str, DecodeError> {
         self.node.as_text().ok_or_else(|| self.mismatch(&readable(expected)))
     }
+}
+
+/// What someone may have meant as items: `0 5000`, `0-5000`, `0..5000`, `0; 5000` as `0, 5000`.
+fn items_of(text: &str) -> String {
+    let is_number = |text: &str| text.parse::<f64>().is_ok();
+    for separator in ["..", ";", ",", " to ", " a ", " - ", " ", "-"] {
+        let parts: Vec<&str> = text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect();
+        if parts.len() > 1 && parts.iter().all(|part| is_number(part)) {
+            return parts.join(", ");
+        }
+    }
+    text.to_owned()
 }
 
 /// Whether a text is an integer, of whatever size.
@@ -369,10 +392,13 @@ impl<'a> Deserializer<'a> for NodeDeserializer<'a> {
             if let Value::List(items) = &self.node.value
                 && items.len() != length
             {
-                return Err(DecodeError::report(Diagnostic::new(
-                    Code::LengthWrong,
-                    format!("expected a list of {length}, found {}", items.len()),
-                )));
+                let message = format!("expected a list of {length}, found {}", items.len());
+                let diagnostic = Diagnostic::new(Code::LengthWrong, message);
+                return Err(DecodeError::report(if items.len() > length {
+                    diagnostic.help("the comma separates items; decimals are written with a point, `0.5`")
+                } else {
+                    diagnostic
+                }));
             }
             self.visit_items(visitor)
         })

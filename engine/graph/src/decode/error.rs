@@ -114,6 +114,7 @@ impl de::Error for DecodeError {
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         DecodeError::report(
             Diagnostic::new(Code::ChoiceUnknown, format!("`{}` is not one of the accepted names", shorten(variant)))
+                .help(format!("known: {}", quoted_list(expected)))
                 .suggest(variant, expected.iter().copied()),
         )
     }

@@ -186,7 +186,7 @@ impl Resolver<'_> {
                 if fields.len() > listed.len() {
                     listed.push("…");
                 }
-                format!("the columns are {}", listed.join(", "))
+                format!("the columns are {}; a text stands in single quotes: '{name}'", listed.join(", "))
             }
         };
         Err(self.text.error_at(ErrorKind::UnknownColumn, span, format!("there is no column `{name}`")).with_help(help))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt16Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use ducto_record::{
-    Asset, Dimension, Directory, Layout, Quality, Reference, Samples, Tag, Unit, Units, Value, ValueKind, Values,
+    Asset, Dimension, Directory, Layout, Measure, Quality, Reference, Samples, Tag, Units, Value, ValueKind, Values,
     with_unit,
 };
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn units() -> Arc<Units> {
     let mut units = Units::default();
     let pressure = Dimension([-1, 1, -2, 0, 0, 0, 0]);
     let mut add = |symbol: &str, dimension, reference, scale, offset, aliases: &[&str]| {
-        units.register(Unit { symbol: symbol.into(), dimension, reference, scale, offset }, aliases);
+        units.register(Measure { symbol: symbol.into(), dimension, reference, scale, offset }.into(), aliases);
     };
     add("psig", pressure, Reference::Gauge, 6894.757, 0.0, &["PSIG"]);
     add("kPag", pressure, Reference::Gauge, 1000.0, 0.0, &[]);

@@ -144,8 +144,8 @@ impl Assembly {
             variable: settings.variable.clone(),
             kind: settings.kind,
             unit: settings.unit.clone(),
-            description: (*settings.description).clone(),
-            states: (*settings.states).clone(),
+            description: settings.description.clone(),
+            states: settings.states.clone(),
         });
         settings.id = id;
         let settings = Arc::new(settings);
@@ -179,5 +179,6 @@ impl Assembly {
         site.directory = Arc::new(self.directory.build());
         site.assets = self.assets;
         site.tags = self.tags;
+        site.tags.shrink_to_fit();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::decode::decode;
-use crate::diagnostic::{Diagnostic, suggestion};
+use crate::diagnostic::{Diagnostic, did_you_mean, quoted_list, suggestion};
 use crate::scalar::{TimeZone, Timestamp};
 use crate::table::{Cell, Conventions, Table, Typed};
 use crate::tree::{Node, Spanned, Value};
@@ -44,6 +44,8 @@ pub(super) struct Assets {
     pub(super) drafts: Vec<AssetDraft>,
     /// Names of all rows, those with mistakes too, so that nothing else is reported about them.
     pub(super) names: HashMap<String, Spanned<String>>,
+    /// Names of all rows in small letters.
+    lowered: HashMap<String, Spanned<String>>,
     /// Whether some row or table could not be used.
     pub(super) incomplete: bool,
 }
@@ -143,6 +145,10 @@ impl Loader<'_> {
                         Diagnostic::new(Code::TemplateUnknown, format!("there is no template `{}`", cell.text))
                             .at(cell.place);
                     diagnostic.help.clone_from(help);
+                    if templates.is_empty() {
+                        diagnostic.help =
+                            Some("the site has no template: name the file that defines some in `include`".into());
+                    }
                     self.report(diagnostic);
                 }
                 continue;
@@ -181,6 +187,20 @@ impl Loader<'_> {
                     .help("keep one row, or rename one of the two"),
             );
             return None;
+        }
+        if let Some(first) = assets.lowered.insert(name.value.to_lowercase(), name.clone()) {
+            self.report(
+                Diagnostic::new(
+                    Code::NamesAlike,
+                    format!(
+                        "the assets `{}` and `{}` differ in small and capital letters only",
+                        first.value, name.value
+                    ),
+                )
+                .at(cell.place)
+                .note_at(first.place, "the other stands here")
+                .help("if they are one asset, remove a row"),
+            );
         }
         assets.names.insert(name.value.clone(), name.clone());
         Some(name)
@@ -292,12 +312,11 @@ impl Loader<'_> {
                         )
                         .at(row.get(at).map_or(draft.name.place, |cell| cell.place))
                         .help("fill the cell, or write `no` in the column `enabled`"),
-                        None => Diagnostic::new(
-                            Code::ColumnMissing,
+                        None => column_missing(
+                            table,
+                            name,
                             format!("the table has no column `{}`, which {needs}", name.value),
-                        )
-                        .at(table.columns.first().map_or(draft.name.place, |column| column.place))
-                        .suggest(&name.value, table.columns.iter().map(|column| column.value.as_str())),
+                        ),
                     };
                     self.report(diagnostic.note_at(name.place, "the parameter is declared here without a default"));
                     Node::new(draft.name.place, Value::Invalid)
@@ -334,12 +353,7 @@ impl Loader<'_> {
     pub(super) fn required_column(&mut self, table: &Table, name: &str) -> Option<usize> {
         let found = table.column(name);
         if found.is_none() {
-            let place = table.columns.first().map_or(crate::source::Place::file(table.file), |column| column.place);
-            self.report(
-                Diagnostic::new(Code::ColumnMissing, format!("the table has no column `{name}`"))
-                    .at(place)
-                    .suggest(name, table.columns.iter().map(|column| column.value.as_str())),
-            );
+            self.report(column_missing(table, name, format!("the table has no column `{name}`")));
         }
         found
     }
@@ -368,13 +382,30 @@ fn column_uses(table: &Table, template: &Template, all: &[Template]) -> Vec<Use>
         .collect()
 }
 
+/// A column that a table lacks: with the one that was probably meant, or those that it has.
+fn column_missing(table: &Table, name: &str, message: String) -> Diagnostic {
+    let names = || table.columns.iter().map(|column| column.value.as_str());
+    let nearest = did_you_mean(name, names());
+    let meant = nearest.as_ref().and_then(|nearest| table.columns.iter().find(|column| column.value == *nearest));
+    let place = meant.or(table.columns.first()).map_or(crate::source::Place::file(table.file), |column| column.place);
+    let help = match nearest {
+        Some(nearest) => format!("if `{nearest}` is meant, call it `{name}`"),
+        None => {
+            format!("call one of its columns `{name}`, or add it; it has {}", quoted_list(&names().collect::<Vec<_>>()))
+        }
+    };
+    Diagnostic::new(Code::ColumnMissing, message).at(place).help(help)
+}
+
 /// A cell with an error of the spreadsheet, which was reported when it was read.
 pub(super) fn is_error(cell: &Cell) -> bool {
     cell.typed == Some(Typed::Error)
 }
 
 pub(super) fn empty(cell: &Cell, column: &str) -> Diagnostic {
-    Diagnostic::new(Code::CellEmpty, format!("the cell of column `{column}` is empty"))
-        .at(cell.place)
-        .help("fill it, or remove the row")
+    let help = match cell.place.at {
+        crate::source::At::Cell { .. } => "fill it, or remove the row; of merged cells only the first holds the value",
+        _ => "fill it, or remove the row",
+    };
+    Diagnostic::new(Code::CellEmpty, format!("the cell of column `{column}` is empty")).at(cell.place).help(help)
 }

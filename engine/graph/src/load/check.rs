@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use ducto_record::{Directory, StreamType, TagId};
+use ducto_record::{Directory, TagId};
 
 use crate::codes::Code;
 use crate::decode::OrderedMap;
@@ -17,7 +17,7 @@ use crate::source::Place;
 use crate::tree::{Node, Spanned};
 
 use super::assembly::Assembly;
-use super::datasets::check_shared_datasets;
+use super::datasets::{add_dataset, check_shared_datasets};
 use super::definition::Definition;
 use super::order::order;
 use super::pipeline::{NodeDraft, PipelineDraft};
@@ -205,6 +205,7 @@ impl Loader<'_> {
         let mut checked: Vec<Option<Checked>> = Vec::new();
         checked.resize_with(flat.nodes.len(), || None);
         let mut published = Published::default();
+        let mut stored_at = HashMap::new();
         let mut diagnostics = Diagnostics::new();
         for &number in ordered {
             let found = self.check_node(number, site, flat, &checked, defined, &mut published, &mut diagnostics);
@@ -212,7 +213,7 @@ impl Loader<'_> {
                 && let Some(NodeConfig::Sink(config)) = &flat.node(number).config
                 && let Some(dataset) = config.dataset()
             {
-                add_dataset(site, &dataset, found, &mut diagnostics);
+                add_dataset(site, &dataset, &found.inputs, &mut stored_at, &mut diagnostics);
             }
             checked[number] = found;
         }
@@ -387,38 +388,6 @@ fn merged(reaches: &[Reach]) -> Reach {
             Reach { tags, sources: Arc::new(sources) }
         }
     }
-}
-
-/// Notes what a dataset holds, from the node that stores it.
-fn add_dataset(site: &mut Site, dataset: &Spanned<String>, found: &Checked, diagnostics: &mut Diagnostics) {
-    let mut streams = found.inputs.iter().map(|input| &input.stream);
-    let Some(first) = streams.next() else { return };
-    let mut stream = first.clone();
-    let stored = site.datasets.get(&dataset.value).cloned();
-    for other in streams.cloned().chain(stored) {
-        stream = match (stream, other) {
-            (StreamType::Samples(mut kinds), StreamType::Samples(more)) => {
-                kinds.extend(more);
-                kinds.sort_unstable();
-                kinds.dedup();
-                StreamType::Samples(kinds)
-            }
-            (here, there) => {
-                if here != there {
-                    diagnostics.push(
-                        Diagnostic::new(
-                            Code::DatasetMixed,
-                            format!("the dataset `{}` would hold rows of different columns", dataset.value),
-                        )
-                        .at(dataset.place)
-                        .help("store each kind of rows in a dataset of its own"),
-                    );
-                }
-                here
-            }
-        };
-    }
-    site.datasets.insert(dataset.value.clone(), stream);
 }
 
 fn add_published(site: &mut Site, directory: &Arc<Directory>, published: &[PublishedTag]) {

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use ducto_record::{StreamType, TagId};
+use ducto_record::{RowType, StreamType, TagId};
 
 use crate::codes::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, quoted_list};
 use crate::operator::Input;
 use crate::pipeline::NodeConfig;
 use crate::site::Site;
+use crate::source::Place;
+use crate::tree::Spanned;
 
 use super::check::{Checked, Flat};
 
@@ -140,4 +142,73 @@ fn check_same_settings(flat: &Flat<'_>, dataset: &str, sinks: &[usize], diagnost
                 .help("write the same at both, or store into two datasets"),
         );
     }
+}
+
+/// Notes what a dataset holds, from the node that stores it; `stored_at` says where the nodes before it name it.
+pub(super) fn add_dataset(
+    site: &mut Site,
+    dataset: &Spanned<String>,
+    inputs: &[Input],
+    stored_at: &mut HashMap<String, Place>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut streams = inputs.iter().map(|input| (&input.stream, input.from.place));
+    let Some((first, mut first_place)) = streams.next() else { return };
+    let mut stream = first.clone();
+    let before = stored_at.get(&dataset.value).copied();
+    let stored = site.datasets.get(&dataset.value).cloned();
+    let stored = stored.map(|stored| (stored, before.unwrap_or(Place::NOWHERE)));
+    for (other, place) in streams.map(|(stream, place)| (stream.clone(), place)).chain(stored) {
+        stream = match (stream, other) {
+            (StreamType::Samples(mut kinds), StreamType::Samples(more)) => {
+                kinds.extend(more);
+                kinds.sort_unstable();
+                kinds.dedup();
+                StreamType::Samples(kinds)
+            }
+            (here, there) => {
+                if here != there {
+                    let of_other_node = Some(place) == before;
+                    let (at, note) = if of_other_node {
+                        (dataset.place, "the other node that stores it is here")
+                    } else {
+                        (place, "these are other rows")
+                    };
+                    let other = if of_other_node { place } else { first_place };
+                    diagnostics.push(
+                        Diagnostic::new(
+                            Code::DatasetMixed,
+                            format!("the dataset `{}` would hold rows of different columns", dataset.value),
+                        )
+                        .at(at)
+                        .note(difference(&here, &there))
+                        .note_at(other, note)
+                        .help("store each kind of rows in a dataset of its own"),
+                    );
+                }
+                first_place = place;
+                here
+            }
+        };
+    }
+    stored_at.entry(dataset.value.clone()).or_insert(dataset.place);
+    site.datasets.insert(dataset.value.clone(), stream);
+}
+
+/// What one stream has and another has not.
+fn difference(one: &StreamType, other: &StreamType) -> String {
+    let (StreamType::Rows(one), StreamType::Rows(other)) = (one, other) else {
+        return "one gives samples and the other rows".to_owned();
+    };
+    let only = |rows: &RowType, than: &RowType| {
+        let fields = rows.schema.fields().iter();
+        let only = fields.filter(|field| than.schema.field_with_name(field.name()).is_err());
+        only.map(|field| field.name().clone()).collect::<Vec<_>>()
+    };
+    let only = [only(one, other), only(other, one)].concat();
+    if only.is_empty() {
+        return "the columns have other types, units or another order".to_owned();
+    }
+    let names: Vec<&str> = only.iter().map(String::as_str).collect();
+    format!("only one of the two has {}", quoted_list(&names))
 }

@@ -70,7 +70,7 @@ impl Loader<'_> {
                     sections.insert(section.name, value);
                 }
             } else {
-                self.check_own_field(&entry.key, read_by);
+                self.check_own_field(&entry.key, entries, read_by);
                 own.push(entry.clone());
             }
         }
@@ -84,7 +84,7 @@ impl Loader<'_> {
         definition
     }
 
-    fn check_own_field(&mut self, name: &Spanned<String>, read_by: ReadBy<'_>) {
+    fn check_own_field(&mut self, name: &Spanned<String>, set: &[Entry], read_by: ReadBy<'_>) {
         let own: &[&str] = match read_by {
             ReadBy::Nothing => &[],
             ReadBy::Unknown => return,
@@ -98,6 +98,8 @@ impl Loader<'_> {
         }
         let sections: Vec<&str> = self.registry.sections(Scope::Tag).map(|section| section.name).collect();
         let known = TAG_FIELDS.into_iter().chain(sections).chain(own.iter().copied());
+        let here = |entry: &Entry| entry.key.place.file == name.place.file;
+        let known = known.filter(|known| set.iter().all(|entry| entry.key.value != *known || !here(entry)));
         let diagnostic = Diagnostic::new(Code::FieldUnknown, format!("unknown field `{}`", crate::tree::shorten(name)))
             .at(name.place)
             .suggest(name, known);
@@ -117,17 +119,22 @@ impl Loader<'_> {
         definition.states = Arc::new(fields.states);
     }
 
-    fn range(&mut self, name: &str, range: Option<Spanned<[f64; 2]>>) -> Option<[f64; 2]> {
+    fn range(&mut self, name: &str, range: Option<Spanned<[Spanned<f64>; 2]>>) -> Option<[f64; 2]> {
         let range = range?;
-        let [low, high] = range.value;
-        if low < high && low.is_finite() && high.is_finite() {
-            return Some(range.value);
+        let [low, high] = &range.value;
+        if low.value < high.value && low.value.is_finite() && high.value.is_finite() {
+            return Some([low.value, high.value]);
         }
-        self.report(
-            Diagnostic::new(Code::RangeReversed, format!("`{name}` goes from {low} to {high}"))
-                .at(range.place)
-                .help("write the lower end first, and two different numbers"),
-        );
+        // An end that a table set is where the mistake is most likely.
+        let set = [low, high].into_iter().map(|end| end.place).find(|place| !range.place.contains(*place));
+        let mut diagnostic =
+            Diagnostic::new(Code::RangeReversed, format!("`{name}` goes from {} to {}", **low, **high))
+                .at(set.unwrap_or(range.place))
+                .help("write the lower end first, and two different numbers");
+        if set.is_some() {
+            diagnostic = diagnostic.note_at(range.place, "the range is here");
+        }
+        self.report(diagnostic);
         None
     }
 }

@@ -47,7 +47,8 @@ pub struct SiteFields {
     #[serde(default)]
     pub include: Vec<Spanned<String>>,
     /// Tables of assets, CSV or XLSX. Columns: `asset`, `template`, `enabled`, `from`, `until`, one for each parameter
-    /// of the templates, and any others, which expressions then see.
+    /// of the templates, and any others, which expressions then see. An asset before `from` or past `until` when the site
+    /// starts is not read: each of its tags gives one sample of quality 28, and its history is kept.
     #[serde(default)]
     #[schemars(with = "Vec<TableFile>")]
     pub assets: Vec<Node>,
@@ -107,7 +108,7 @@ pub struct UnitFields {
     /// Pressure of the air at the site, for conversions between gauge and absolute: `14.0 psia`.
     pub atmospheric_pressure: Option<Spanned<Quantity>>,
     /// The unit in which a quantity is shown: `{pressure: psig, liquid_rate: stb/d}`. Stored values keep their own.
-    pub display: BTreeMap<String, Spanned<String>>,
+    pub display: OrderedMap<Spanned<String>>,
 }
 
 /// A table: its path, or its path and how it is written.
@@ -215,9 +216,11 @@ pub struct TagFields {
     /// The unit in which values arrive and are stored.
     pub unit: Option<Spanned<String>>,
     /// What the sensor can measure, from and to, in the tag's unit. Outside it a value is a failure of the sensor.
-    pub span: Option<Spanned<[f64; 2]>>,
+    #[schemars(with = "Option<[f64; 2]>")]
+    pub span: Option<Spanned<[Spanned<f64>; 2]>>,
     /// What the equipment should do, from and to, in the tag's unit. Outside it a value is suspect.
-    pub envelope: Option<Spanned<[f64; 2]>>,
+    #[schemars(with = "Option<[f64; 2]>")]
+    pub envelope: Option<Spanned<[Spanned<f64>; 2]>>,
     /// How often it is polled, where that differs from the connection.
     pub scan: Option<Duration>,
     /// What it is, for people: a text, or one by language.

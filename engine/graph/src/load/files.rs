@@ -71,11 +71,16 @@ impl Loader<'_> {
     fn included(&mut self, include: &Node, site: &Path) -> Vec<Spanned<PathBuf>> {
         let mut files: Vec<Spanned<PathBuf>> = Vec::new();
         let mut seen: HashSet<PathBuf> = HashSet::from([site.to_owned()]);
-        for pattern in include.items() {
+        // One without its brackets is reported when the field is decoded, and is read all the same.
+        let patterns = if include.as_text().is_some() { std::slice::from_ref(include) } else { include.items() };
+        for pattern in patterns {
             // What is no text is reported when the field is decoded.
             let Some(text) = pattern.as_text() else { continue };
             let folder = parent(self.sources.path(pattern.place.file), site);
             let found = if text.contains(['*', '?']) { expand(&folder, text) } else { vec![folder.join(text)] };
+            if found.is_empty() {
+                self.include_empty(pattern.place, &folder, text);
+            }
             for path in found {
                 if seen.insert(path.clone()) {
                     files.push(Spanned::new(path, pattern.place));
@@ -88,6 +93,28 @@ impl Loader<'_> {
             files.truncate(INCLUDE_LIMIT);
         }
         files
+    }
+
+    /// Warns of a pattern that matches nothing, but for folders whose files come and go, as with a rig: those that are
+    /// empty, and those called `….d`.
+    fn include_empty(&mut self, place: Place, folder: &Path, pattern: &str) {
+        if pattern.split('/').rev().skip(1).any(|part| part.ends_with(".d")) {
+            return;
+        }
+        let plain = pattern.split('/').take_while(|part| !part.contains(['*', '?'])).collect::<PathBuf>();
+        let inside = folder.join(plain);
+        let looked_in = if inside.as_os_str().is_empty() { PathBuf::from(".") } else { inside };
+        let help = match std::fs::read_dir(&looked_in) {
+            Err(_) => format!("there is no folder `{}`", looked_in.display()),
+            Ok(entries) => {
+                let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+                let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+                names.sort();
+                let Some(first) = names.first() else { return };
+                format!("`{}` holds `{first}` and the like", looked_in.display())
+            }
+        };
+        self.report(Diagnostic::new(Code::IncludeEmpty, format!("`{pattern}` matches no file")).at(place).help(help));
     }
 
     /// Adds the fields of an included file.

@@ -22,6 +22,7 @@ mod sink_files;
 mod site;
 mod tagged;
 mod template;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +50,18 @@ pub fn load_site(
 ) -> Option<Arc<Site>> {
     let environment = |name: &str| std::env::var(name).ok();
     Loader { registry, sources, diagnostics, environment: &environment }.site(path)
+}
+
+/// As [`load_site`], and gives what can be made out of a site although it has mistakes: for looking at its devices,
+/// never for running it. `None` where not even `site.yaml` can be read.
+pub fn load_site_in_part(
+    path: &Path,
+    registry: &Registry,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Site>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    Loader { registry, sources, diagnostics, environment: &environment }.site_in_part(path, None).map(Arc::new)
 }
 
 /// Reads and checks one pipeline against a site whose own pipelines are left away: a lone file to `check`, or what

@@ -4,23 +4,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use ducto_record::{Asset, AssetId, Reference, TagId};
+use ducto_record::{Asset, AssetId, Reference, TagId, Unit};
 
 use crate::codes::Code;
-use crate::decode::{decode, decode_rest};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::decode::{decode_field, decode_items, decode_rest};
+use crate::diagnostic::{Alike, Diagnostic, Diagnostics, quoted_list};
 use crate::interpolate::{Parameters, interpolate};
 use crate::operator::{CheckContext, ConnectionConfig, ConnectionTag};
 use crate::registry::{Scope, SectionCheck};
 use crate::scalar::Name;
 use crate::site::{AssetSettings, ConnectionSettings, ContractDay, SectionValue, Site};
 use crate::source::Place;
-use crate::tree::{Node, Spanned};
+use crate::tree::{Node, Spanned, shorten};
 
 use super::assembly::Assembly;
 use super::assets::{AssetDraft, Assets, Templates};
 use super::definition::{Definition, ReadBy, as_any};
-use super::fields::{SiteFields, UseFields};
+use super::fields::SiteFields;
 use super::overrides::Overrides;
 use super::template::{Connection, Template};
 use super::{Loader, site_file};
@@ -43,13 +43,19 @@ impl Loader<'_> {
     /// As [`Loader::site`]; `named_at` is where the path was written, if it was.
     pub fn site_named(&mut self, path: &Path, named_at: Option<Place>) -> Option<Arc<Site>> {
         let before = self.errors();
+        let site = self.site_in_part(path, named_at)?;
+        (self.errors() == before).then(|| Arc::new(site))
+    }
+
+    /// A site as far as its files can be made out, whatever mistakes are in them.
+    pub(super) fn site_in_part(&mut self, path: &Path, named_at: Option<Place>) -> Option<Site> {
         let path = site_file(path);
         let (mut node, files_complete) = self.read_site(&path, named_at)?;
         let templates = node.take("templates").map(|entry| entry.value);
         let sections = self.site_sections(&mut node);
         let fields = self.site_fields(&node);
         let mut site = self.bare_site(&path, &fields, &sections);
-        let (templates, broken) = self.all_templates(templates.as_ref());
+        let (templates, broken) = self.all_templates(templates.as_ref(), &site.language);
         let known = Templates { all: &templates, broken: &broken, complete: files_complete };
         let assets = self.assets(&fields.assets, &path, &site.time_zone, known);
         let overrides = self.overrides(&fields.overrides, &path, &templates, &assets);
@@ -61,8 +67,7 @@ impl Loader<'_> {
         let drafts = self.used_pipelines(&fields.pipelines, &site.folder, &library);
         let drafts_complete = drafts.iter().all(Option::is_some);
         let drafts = drafts.into_iter().flatten().collect();
-        let site = self.check_pipelines(site, drafts, complete && drafts_complete);
-        (self.errors() == before).then(|| Arc::new(site))
+        Some(self.check_pipelines(site, drafts, complete && drafts_complete))
     }
 
     fn beside(&self, path: &Spanned<String>, site: &Path) -> Spanned<std::path::PathBuf> {
@@ -90,28 +95,20 @@ impl Loader<'_> {
         if let Some(fields) = decode_rest(node, &elsewhere, self.diagnostics) {
             return fields;
         }
-        fn part<T: serde::de::DeserializeOwned>(node: &Node, name: &str) -> Option<T> {
-            // The mistake was reported with the whole.
-            decode(node.get(name)?, &mut Diagnostics::new())
-        }
-        fn items<T: serde::de::DeserializeOwned>(node: &Node, name: &str) -> Vec<T> {
-            let items = node.get(name).map_or(&[][..], Node::items);
-            items.iter().filter_map(|item| decode(item, &mut Diagnostics::new())).collect()
-        }
         SiteFields {
-            site: part(node, "site").unwrap_or_else(|| Spanned::from(Name::placeholder())),
-            tenant: part(node, "tenant"),
-            time_zone: part(node, "time_zone").unwrap_or_else(crate::scalar::TimeZone::utc),
-            language: part(node, "language").unwrap_or_default(),
-            contract_day: part(node, "contract_day").unwrap_or_default(),
-            units: part(node, "units").unwrap_or_default(),
-            memory: part(node, "memory").unwrap_or(Site::DEFAULT_MEMORY),
-            workers: part(node, "workers"),
-            library: items(node, "library"),
-            include: items(node, "include"),
-            assets: items(node, "assets"),
-            overrides: items(node, "overrides"),
-            pipelines: items::<UseFields>(node, "pipelines"),
+            site: decode_field(node, "site").unwrap_or_else(|| Spanned::from(Name::placeholder())),
+            tenant: decode_field(node, "tenant"),
+            time_zone: decode_field(node, "time_zone").unwrap_or_else(crate::scalar::TimeZone::utc),
+            language: decode_field(node, "language").unwrap_or_default(),
+            contract_day: decode_field(node, "contract_day").unwrap_or_default(),
+            units: decode_field(node, "units").unwrap_or_default(),
+            memory: decode_field(node, "memory").unwrap_or(Site::DEFAULT_MEMORY),
+            workers: decode_field(node, "workers"),
+            library: decode_items(node, "library"),
+            include: decode_items(node, "include"),
+            assets: decode_items(node, "assets"),
+            overrides: decode_items(node, "overrides"),
+            pipelines: decode_items(node, "pipelines"),
         }
     }
 
@@ -123,10 +120,9 @@ impl Loader<'_> {
         fields.language.code().clone_into(&mut site.language);
         site.contract_day = ContractDay { start: fields.contract_day.start, named_by: fields.contract_day.named_by };
         site.atmospheric_pressure = self.atmospheric_pressure(fields);
-        for (quantity, name) in &fields.units.display {
-            let unit = self.registry.unit(name).cloned();
-            if let Some(unit) = self.diagnostics.take(unit) {
-                site.display_units.insert(quantity.clone(), unit);
+        for (quantity, name) in fields.units.display.iter() {
+            if let Some(unit) = self.display_unit(quantity, name) {
+                site.display_units.insert(quantity.value.clone(), unit);
             }
         }
         site.memory = fields.memory;
@@ -141,6 +137,34 @@ impl Loader<'_> {
         }
         site.sections = sections.iter().map(|(name, _, value)| (*name, value.clone())).collect();
         site
+    }
+
+    fn display_unit(&mut self, quantity: &Spanned<String>, name: &Spanned<String>) -> Option<Unit> {
+        let unit = self.registry.unit(name).cloned();
+        let unit = self.diagnostics.take(unit);
+        let units = self.registry.units();
+        let Some(dimension) = units.quantity(quantity) else {
+            self.report(
+                Diagnostic::new(Code::ChoiceUnknown, format!("there is no quantity `{}`", shorten(quantity)))
+                    .at(quantity.place)
+                    .help(format!("known: {}", quoted_list(&units.quantities().collect::<Vec<_>>())))
+                    .suggest(quantity, units.quantities()),
+            );
+            return None;
+        };
+        let unit = unit?;
+        if unit.dimension != dimension {
+            let message = format!("`{}` is no unit of `{}`", **name, **quantity);
+            let fitting: Vec<&str> =
+                units.all().filter(|unit| unit.dimension == dimension).map(|unit| &*unit.symbol).take(8).collect();
+            self.report(
+                Diagnostic::new(Code::DisplayUnit, message)
+                    .at(name.place)
+                    .help(format!("such units are {}", quoted_list(&fitting))),
+            );
+            return None;
+        }
+        Some(unit)
     }
 
     fn atmospheric_pressure(&mut self, fields: &SiteFields) -> Option<f64> {
@@ -170,9 +194,9 @@ impl Loader<'_> {
     }
 
     /// All templates, and the names of those that have mistakes.
-    fn all_templates(&mut self, node: Option<&Node>) -> (Vec<Template>, HashSet<String>) {
+    fn all_templates(&mut self, node: Option<&Node>, language: &str) -> (Vec<Template>, HashSet<String>) {
         let Some(node) = node else { return Default::default() };
-        let templates = self.templates(node);
+        let templates = self.templates(node, language);
         let broken = node
             .entries()
             .iter()
@@ -210,8 +234,8 @@ impl Loader<'_> {
             for (number, tag) in template.tags.iter().enumerate() {
                 let settings = overrides.get(&(index, number)).map_or(&[][..], Vec::as_slice);
                 let own = draft.settings.iter().filter(|(variable, _)| **variable == *tag.variable);
-                let mut settings = own.map(|(_, setting)| setting).chain(settings).peekable();
-                let common = !tag.inserts && settings.peek().is_none();
+                let settings: Vec<_> = own.map(|(_, setting)| setting).chain(settings).collect();
+                let common = !tag.inserts && settings.is_empty();
                 let definition = if common {
                     match shared.get(&(draft.template, number)) {
                         Some(definition) => definition.clone(),
@@ -226,6 +250,7 @@ impl Loader<'_> {
                     if tag.inserts {
                         interpolate(&mut node, &parameters, self.diagnostics);
                     }
+                    self.check_unit_settings(&node, &settings);
                     for setting in settings {
                         if let Err(diagnostic) = setting.apply(&mut node) {
                             self.report(diagnostic);
@@ -302,22 +327,27 @@ impl Loader<'_> {
 
     pub(super) fn check_tag_sections(&mut self, site: &Site) {
         let mut seen: HashSet<*const BTreeMap<&'static str, SectionValue>> = HashSet::new();
+        let mut alike = Alike::default();
         for tag in &site.tags {
             if tag.sections.is_empty() || !seen.insert(Arc::as_ptr(&tag.sections)) {
                 continue;
             }
+            let mut found = Diagnostics::new();
             for (name, value) in tag.sections.iter() {
                 if let (Some(section), Some(node)) = (self.registry.section(Scope::Tag, name), tag.definition.get(name))
                 {
                     let check =
                         SectionCheck { section: as_any(value), node, tag: Some(tag), site, registry: self.registry };
-                    (section.check)(&check, self.diagnostics);
+                    (section.check)(&check, &mut found);
                 }
             }
+            alike.add(&tag.name, found);
         }
+        alike.finish("tag", self.diagnostics);
     }
 
     fn check_connections(&mut self, site: &Site) {
+        let mut alike = Alike::default();
         for connection in &site.connections {
             let tags: Vec<ConnectionTag<'_>> = connection
                 .tags
@@ -327,16 +357,19 @@ impl Loader<'_> {
                 .filter(|tag| tag.connection_fields.place != Place::NOWHERE)
                 .map(|tag| ConnectionTag { tag, fields: &tag.connection_fields })
                 .collect();
+            let mut found = Diagnostics::new();
             let mut cx = CheckContext {
                 registry: self.registry,
                 site,
                 owner: &connection.asset,
                 node: connection.operator,
                 place: connection.place,
-                diagnostics: self.diagnostics,
+                diagnostics: &mut found,
             };
             connection.config.check(&tags, &mut cx);
+            alike.add(&connection.asset, found);
         }
+        alike.finish("asset", self.diagnostics);
     }
 }
 

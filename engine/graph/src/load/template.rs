@@ -61,15 +61,17 @@ pub(super) struct TagTemplate {
 }
 
 impl Loader<'_> {
-    pub(super) fn templates(&mut self, node: &Node) -> Vec<Template> {
+    /// `language` is that of texts which connections add.
+    pub(super) fn templates(&mut self, node: &Node, language: &str) -> Vec<Template> {
         let Some(entries) = decode::<OrderedMap<Node>>(node, self.diagnostics) else {
             // Each template is looked at although another is wrong.
-            return node.entries().iter().filter_map(|entry| self.template(&entry.key, &entry.value)).collect();
+            let entries = node.entries().iter();
+            return entries.filter_map(|entry| self.template(&entry.key, &entry.value, language)).collect();
         };
-        entries.iter().filter_map(|(name, node)| self.template(name, node)).collect()
+        entries.iter().filter_map(|(name, node)| self.template(name, node, language)).collect()
     }
 
-    fn template(&mut self, name: &Spanned<String>, node: &Node) -> Option<Template> {
+    fn template(&mut self, name: &Spanned<String>, node: &Node, language: &str) -> Option<Template> {
         let fields: TemplateFields = decode(node, self.diagnostics)?;
         check_declared(&fields.parameters, &ASSET_COLUMNS, self.diagnostics);
         let connection = match fields.connection {
@@ -90,6 +92,15 @@ impl Loader<'_> {
             }
             let inserts = check_references(&node, &fields.parameters, &["asset"], true, self.diagnostics);
             tags.push(TagTemplate { variable: variable.as_str().into(), place: variable.place, node, inserts });
+        }
+        if let Connection::Template(of) = &connection
+            && let Some(own_tags) = self.registry.own_tags(of.operator)
+        {
+            for (variable, node) in own_tags(&of.node, language) {
+                if tags.iter().all(|tag| *tag.variable != *variable) {
+                    tags.push(TagTemplate { variable: variable.into(), place: node.place, node, inserts: false });
+                }
+            }
         }
         Some(Template {
             name: name.clone(),

@@ -6,6 +6,7 @@
 
 mod context;
 mod drive;
+mod link;
 mod run;
 
 use std::fmt::Debug;
@@ -15,7 +16,10 @@ use ducto_record::{StreamType, TagId, ValueKind};
 
 pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources, SiteServices};
 pub use drive::{Emitted, Packet, Turn, turn};
-pub use run::{Feeder, Intake, IntakeError, NodeError, Output, Reply, Sink, Snapshot, Source, Transform};
+pub use link::{Link, LinkReport, LinkState};
+pub use run::{
+    Connection, Feeder, Intake, IntakeError, NodeError, Output, Polling, Reply, Sink, Snapshot, Source, Transform,
+};
 
 use crate::diagnostic::Diagnostics;
 use crate::site::Site;
@@ -82,6 +86,12 @@ pub trait SourceConfig: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether what this node brings has a clock of its own, as a recording has. A site with such a node runs by that
+    /// clock, and can have no input that runs by the one on the wall.
+    fn has_clock(&self) -> bool {
+        false
+    }
+
     /// The tags whose values can leave this node, sorted, after [`SourceConfig::check`]; `None` where that is not
     /// known. From it follow which assets a published name is made for, and that no tag is stored twice in one
     /// dataset.
@@ -112,10 +122,32 @@ pub trait TransformConfig: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What people can ask of this node, and about what.
+    fn actions(&self, _inputs: &[Input], _site: &Site) -> Actions {
+        Actions::default()
+    }
+
     /// Whether this node must see every sample of a tag at once, so that no node before it may hold them back.
     fn needs_at_once(&self, _tag: TagId, _site: &Site) -> bool {
         false
     }
+}
+
+/// What people can ask of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Actions {
+    /// `acknowledge`, `reset`.
+    pub verbs: &'static [&'static str],
+    pub subjects: Vec<Subject>,
+}
+
+/// Something that an action can be about: an alarm of a tag.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What an action must name, and by which argument: `("tag", "W.THP")`.
+    pub of: (&'static str, String),
+    /// What it may name besides: `("alarm", "H")`.
+    pub part: (&'static str, String),
 }
 
 /// A sink as configured.
@@ -155,12 +187,12 @@ pub trait ConnectionConfig: Debug + Send + Sync {
     /// What makes two connections one: assets whose connections share an endpoint share the socket or the line.
     fn endpoint(&self) -> String;
 
-    /// What reads the endpoint and offers samples to the intake. `members` are the connections of all assets that
-    /// share this endpoint, with their tags.
+    /// What reads the endpoints of this type and offers samples to the intake: one connection for each. Called once
+    /// for a site, on the config of one of the members, so that what is alike in many endpoints can be shared.
     ///
     /// # Errors
     /// Only what the check could not see.
-    fn open(&self, members: Vec<ConnectionMember>, cx: &BuildContext) -> Result<Box<dyn Feeder>, BuildError>;
+    fn open(&self, endpoints: Vec<Endpoint>, cx: &BuildContext) -> Result<Vec<Box<dyn Connection>>, BuildError>;
 
     /// How often a tag is polled where the tag itself does not say; `None` where nothing is polled.
     fn scan(&self) -> Option<crate::scalar::Duration>;
@@ -186,6 +218,13 @@ pub struct ConnectionTag<'a> {
     pub tag: &'a crate::site::TagSettings,
     /// The protocol's own fields of the tag (`address`, `as`, …), not yet decoded.
     pub fields: &'a Node,
+}
+
+/// An endpoint, and the connections of all assets that share it.
+pub struct Endpoint {
+    /// As [`ConnectionConfig::endpoint`] says it.
+    pub name: String,
+    pub members: Vec<ConnectionMember>,
 }
 
 /// One asset's share of an endpoint.

@@ -1,12 +1,15 @@
 //! What operators are while they run. Nothing here blocks, and a node reads nothing from outside: it is given batches,
 //! deadlines and actions, and gives batches.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ducto_record::{Action, Batch, Entry, Epoch, Micros, Part, SavedState, StateError};
 use thiserror::Error;
 
+use super::Link;
 use crate::expr::ExpressionError;
 
 /// A node's error while it runs. The host adds the names of pipeline and node.
@@ -72,6 +75,11 @@ pub trait Transform: Send {
     fn closes_at(&self, _opened_by: Micros) -> Option<Micros> {
         None
     }
+
+    /// The input ended at `at`, and nobody sends any more. What a node makes of silence, the samples of a tag that is
+    /// stale, the rows of a grid that holds values, ends here; what was open goes on until it has been given (see
+    /// [`Transform::closes_at`]). Called before each turn that lies behind the end.
+    fn end_input(&mut self, _at: Micros) {}
 
     /// Something a person asked for; nodes ignore verbs that they do not know, and answer the others by
     /// [`Output::reply`].
@@ -151,6 +159,33 @@ pub trait Feeder: Send {
 
     /// For threads, logs and `connections` listings.
     fn name(&self) -> String;
+
+    /// What others may know of its endpoint while it runs. Asked for once, before the first [`Feeder::run`].
+    fn link(&self) -> Option<Arc<dyn Link>> {
+        None
+    }
+}
+
+/// What a [`Connection`] does while it runs.
+pub type Polling<'a> = Pin<Box<dyn Future<Output = Result<(), NodeError>> + Send + 'a>>;
+
+/// What reads one endpoint and offers what it reads, as a task beside those of all other endpoints of the site: a few
+/// threads serve them all, so it waits only in `.await` and computes for less than a millisecond at a time.
+pub trait Connection: Send {
+    /// Runs until the input ends; on tokio. The site stops it by dropping the future at one of its awaits. Errors of
+    /// a device become samples of bad quality; only what makes the connection useless ends it.
+    ///
+    /// # Errors
+    /// What went wrong for good. The site logs it and runs the connection again after a growing pause.
+    fn run<'a>(&'a mut self, intake: &'a Arc<dyn Intake>) -> Polling<'a>;
+
+    /// For logs and listings.
+    fn name(&self) -> String;
+
+    /// What others may know of its endpoint while it runs. Asked for once, before the first [`Connection::run`].
+    fn link(&self) -> Option<Arc<dyn Link>> {
+        None
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -52,8 +52,9 @@ impl FromStr for Duration {
     fn from_str(text: &str) -> Result<Self, ScalarError> {
         let write = "write a number and a unit, `500ms`, `5s`, `10m`, `1h30m`, `90d`, `3y`";
         let wrong = |why: &str| {
+            let meant = clock(text).map(|meant| format!("write `{meant}`: what looks like a time of day is none"));
             let text = crate::tree::shorten(text);
-            ScalarError::new(format!("`{text}` is not a duration: {why}"), write)
+            ScalarError::new(format!("`{text}` is not a duration: {why}"), meant.as_deref().unwrap_or(write))
         };
         let mut rest = text.trim();
         if rest == "0" {
@@ -80,11 +81,21 @@ impl FromStr for Duration {
             }
             let length = match unit {
                 "µs" => 1,
-                unit => UNITS
-                    .iter()
-                    .find(|(name, _)| *name == unit)
-                    .map(|(_, length)| *length)
-                    .ok_or_else(|| wrong(&format!("`{unit}` is no unit of time")))?,
+                unit => {
+                    UNITS.iter().find(|(name, _)| *name == unit).map(|(_, length)| *length).ok_or_else(
+                        || match short(unit) {
+                            Some(short) => {
+                                let text = crate::tree::shorten(text);
+                                let help = format!("write `{number}{short}`");
+                                ScalarError::new(
+                                    format!("`{text}` is not a duration: `{unit}` is no unit of time"),
+                                    &help,
+                                )
+                            }
+                            None => wrong(&format!("`{unit}` is no unit of time")),
+                        },
+                    )?
+                }
             };
             if length >= shorter_than {
                 return Err(wrong("the units must go from long to short"));
@@ -95,6 +106,29 @@ impl FromStr for Duration {
         }
         Ok(Duration(total))
     }
+}
+
+/// The unit that someone means who writes it out, in English or Spanish.
+fn short(unit: &str) -> Option<&'static str> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "sec" | "secs" | "second" | "seconds" | "seg" | "segs" | "segundo" | "segundos" => "s",
+        "min" | "mins" | "minute" | "minutes" | "minuto" | "minutos" => "m",
+        "hr" | "hrs" | "hour" | "hours" | "hora" | "horas" => "h",
+        "day" | "days" | "dia" | "dias" => "d",
+        "week" | "weeks" | "semana" | "semanas" => "w",
+        "year" | "years" => "y",
+        "msec" | "millis" => "ms",
+        _ => return None,
+    })
+}
+
+/// `00:00:05`, which spreadsheets make of a duration, as one.
+fn clock(text: &str) -> Option<Duration> {
+    let mut parts = text.trim().split(':').map(|part| part.parse::<u32>().ok());
+    let (hours, minutes) = (parts.next()??, parts.next()??);
+    let seconds = parts.next().unwrap_or(Some(0))?;
+    (parts.next().is_none() && minutes < 60 && seconds < 60)
+        .then(|| Duration::from_secs(hours.saturating_mul(3600).saturating_add(minutes * 60 + seconds)))
 }
 
 /// `number × length`, exactly; `None` if it is no decimal number, too long or not whole.

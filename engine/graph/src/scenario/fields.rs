@@ -7,9 +7,11 @@ use ducto_record::{Micros, Quality};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ENDING, Expectation, Expected, ExpectedRow, Happening, Scenario, Sent, Step, instant, port_of, value_of};
+use super::{
+    Acting, ENDING, Expectation, Expected, ExpectedRow, Happening, Scenario, Sent, Step, instant, port_of, value_of,
+};
 use crate::codes::Code;
-use crate::decode::{OrderedMap, decode};
+use crate::decode::{OrderedMap, decode, decode_field, decode_items};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::scalar::{Duration, Timestamp};
 use crate::source::Place;
@@ -17,8 +19,6 @@ use crate::tree::{Node, Spanned, Value, shorten};
 
 /// 2026-01-01T00:00:00Z.
 const DEFAULT_START: i64 = 1_767_225_600_000_000;
-/// The codes that have a name.
-const QUALITIES: [u16; 16] = [192, 216, 64, 68, 80, 84, 88, 0, 4, 8, 12, 16, 20, 24, 28, 32];
 /// How long a test may last: longer ones move the clock beyond what times can say.
 const LONGEST: Micros = 100 * 366 * ducto_record::time::DAY;
 
@@ -108,7 +108,44 @@ struct SentFields {
 }
 
 impl ScenarioFields {
-    pub(super) fn scenario(self, place: Place, path: &Path, found: &mut Diagnostics) -> Option<Scenario> {
+    /// A scenario with everything of it that can be read. `None` where that is nothing.
+    pub(super) fn read(node: &Node, path: &Path, found: &mut Diagnostics) -> Option<Scenario> {
+        let before = found.len();
+        let mut node = node.clone();
+        take_exact(&mut node, found);
+        let fields = match decode::<Self>(&node, found) {
+            Some(fields) => fields,
+            None if matches!(node.value, Value::Map(_)) => Self::parts(&node),
+            None => return None,
+        };
+        let broken = found.len() > before;
+        let mut scenario = fields.scenario(node.place, path, found);
+        scenario.broken |= broken;
+        Some(scenario)
+    }
+
+    /// What can be read of a scenario that has mistakes, which are reported.
+    fn parts(node: &Node) -> Self {
+        let expect = node.get("expect").map_or(&[][..], Node::entries).iter();
+        Self {
+            name: decode_field(node, "name").unwrap_or_else(|| Spanned::new(String::new(), node.place)),
+            pipeline: decode_field(node, "pipeline"),
+            with: decode_field(node, "with").unwrap_or_default(),
+            site: decode_field(node, "site"),
+            start: decode_field(node, "start"),
+            tags: decode_field(node, "tags").unwrap_or_default(),
+            assets: decode_field(node, "assets").unwrap_or_default(),
+            steps: decode_items(node, "steps"),
+            expect: OrderedMap(
+                expect
+                    .filter_map(|entry| Some((entry.key.clone(), decode(&entry.value, &mut Diagnostics::new())?)))
+                    .collect(),
+            ),
+            exact: false,
+        }
+    }
+
+    fn scenario(self, place: Place, path: &Path, found: &mut Diagnostics) -> Scenario {
         let before = found.len();
         let folder = path.parent().unwrap_or(Path::new(""));
         let pipeline = match &self.pipeline {
@@ -140,8 +177,24 @@ impl ScenarioFields {
             expect,
             exact: self.exact,
             place,
+            broken: false,
         };
-        (found.len() == before).then_some(scenario)
+        Scenario { broken: found.len() > before, ..scenario }
+    }
+}
+
+/// `exact` inside `expect`, where it would be a node: a slip that the type of its value gives away.
+fn take_exact(node: &mut Node, found: &mut Diagnostics) {
+    let Value::Map(entries) = &mut node.value else { return };
+    let Some(expect) = entries.iter_mut().find(|entry| entry.key.value == "expect") else { return };
+    if expect.value.get("exact").is_some_and(|exact| matches!(exact.value, Value::Bool(_)))
+        && let Some(exact) = expect.value.take("exact")
+    {
+        found.push(
+            Diagnostic::new(Code::FieldUnknown, "`exact` stands inside `expect`, where the names of nodes stand")
+                .at(exact.key.place)
+                .help("write `exact: true` beside `expect:`, as far to the left as that"),
+        );
     }
 }
 
@@ -243,26 +296,26 @@ impl StepFields {
             return None;
         }
         let what = if let Some(send) = self.send {
-            Happening::Send(sent(send, start, found)?)
+            Happening::Send(sent(send, start, found))
         } else if let Some(file) = self.file {
             Happening::File(file.map(|file| folder.join(file)))
         } else if let Some(action) = self.action {
-            let mut arguments = BTreeMap::new();
+            let mut with = Vec::new();
             for (name, node) in self.with {
                 match value_of(&node) {
-                    Some(value) => drop(arguments.insert(name.value, value)),
+                    Some(value) => with.push((name, Spanned::new(value, node.place))),
                     None => {
                         found.push(not_single(&node));
                         return None;
                     }
                 }
             }
-            Happening::Act {
-                verb: action.value.into(),
-                arguments,
+            Happening::Act(Acting {
+                verb: action,
+                with,
                 user: self.user.unwrap_or_else(|| "test".to_owned()).into(),
                 reason: self.reason.map(Into::into),
-            }
+            })
         } else {
             Happening::Advance
         };
@@ -274,8 +327,8 @@ fn not_single(node: &Node) -> Diagnostic {
     Diagnostic::new(Code::TypeMismatch, format!("expected a single value, found {}", node.describe())).at(node.place)
 }
 
-fn sent(send: Spanned<OrderedMap<Node>>, start: Micros, found: &mut Diagnostics) -> Option<Vec<Sent>> {
-    let before = found.len();
+/// The samples of a step; one with a mistake is left out.
+fn sent(send: Spanned<OrderedMap<Node>>, start: Micros, found: &mut Diagnostics) -> Vec<Sent> {
     if send.value.is_empty() {
         found.push(Diagnostic::new(Code::FieldMissing, "nothing is sent").at(send.place).help("write `{TAG: value}`"));
     }
@@ -285,7 +338,7 @@ fn sent(send: Spanned<OrderedMap<Node>>, start: Micros, found: &mut Diagnostics)
         let items = if matches!(node.value, Value::List(_)) { node.items().to_vec() } else { vec![node] };
         all.extend(items.iter().filter_map(|item| one_sent(tag.clone(), item, start, found)));
     }
-    (found.len() == before).then_some(all)
+    all
 }
 
 fn one_sent(tag: Spanned<String>, node: &Node, start: Micros, found: &mut Diagnostics) -> Option<Sent> {
@@ -328,9 +381,10 @@ fn one_sent(tag: Spanned<String>, node: &Node, start: Micros, found: &mut Diagno
 /// A code, `192`, or its name.
 fn quality(node: &Node, found: &mut Diagnostics) -> Option<Quality> {
     let text = node.as_text().unwrap_or_default();
-    let code = text.parse::<u16>().ok().map(Quality);
-    let named = || QUALITIES.map(Quality).into_iter().find(|quality| quality.name().eq_ignore_ascii_case(text));
-    let quality = code.or_else(named);
+    let quality = match text.parse::<u16>() {
+        Ok(code) => Some(Quality(code)).filter(|quality| quality.is_defined()),
+        Err(_) => Quality::named(text),
+    };
     if quality.is_none() {
         found.push(
             Diagnostic::new(Code::ValueInvalid, format!("{} is no quality", node.describe()))

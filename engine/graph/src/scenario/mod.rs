@@ -3,6 +3,7 @@
 //! A file is read with [`TestFile::load`], each scenario made ready with [`Scenario::prepare`] (which gives the site
 //! with the one pipeline), and run elsewhere. [`update::rewrite`] writes the rows that were found over those expected.
 
+mod actions;
 mod fields;
 mod prepare;
 pub mod update;
@@ -59,6 +60,8 @@ pub struct Scenario {
     pub exact: bool,
     /// The whole test in its file.
     pub place: Place,
+    /// Whether some of it could not be read, so that it cannot run; the rest is checked all the same.
+    broken: bool,
 }
 
 /// Something that happens.
@@ -79,7 +82,40 @@ pub enum Happening {
     /// Only the clock moves.
     Advance,
     /// A person asks for something.
-    Act { verb: Arc<str>, arguments: BTreeMap<String, Value>, user: Arc<str>, reason: Option<Arc<str>> },
+    Act(Acting),
+}
+
+/// What a person asks for.
+#[derive(Debug)]
+pub struct Acting {
+    pub verb: Spanned<String>,
+    /// What it is about: `tag`, `alarm`.
+    pub with: Vec<(Spanned<String>, Spanned<Value>)>,
+    pub user: Arc<str>,
+    pub reason: Option<Arc<str>>,
+}
+
+impl Scenario {
+    /// Whether all of it could be read.
+    pub fn is_whole(&self) -> bool {
+        !self.broken
+    }
+}
+
+impl Happening {
+    fn acting(&self) -> Option<&Acting> {
+        match self {
+            Self::Act(acting) => Some(acting),
+            _ => None,
+        }
+    }
+}
+
+impl Acting {
+    /// What it is about, by name.
+    pub fn arguments(&self) -> BTreeMap<String, Value> {
+        self.with.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()
+    }
 }
 
 /// A sample of a step.
@@ -151,8 +187,8 @@ fn instant(text: &str, start: Micros) -> Option<Micros> {
 }
 
 impl TestFile {
-    /// Reads a test file. `None` means that an error was pushed; a scenario with a mistake is left out, and the others
-    /// are given.
+    /// Reads a test file. `None` means that an error was pushed. Of a scenario with mistakes the rest is given, so that
+    /// [`Scenario::prepare`] finds what else is wrong with it.
     pub fn load(path: &Path, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Option<Self> {
         let file = sources.read_yaml(path, None, diagnostics)?;
         let node = Node::parse(file, sources, diagnostics)?;
@@ -160,8 +196,7 @@ impl TestFile {
         let mut scenarios: Vec<Scenario> = Vec::new();
         let mut names: HashMap<String, Place> = HashMap::new();
         for node in &fields.tests {
-            let Some(fields) = crate::decode::decode::<ScenarioFields>(node, diagnostics) else { continue };
-            let Some(scenario) = fields.scenario(node.place, path, diagnostics) else { continue };
+            let Some(mut scenario) = ScenarioFields::read(node, path, diagnostics) else { continue };
             let first = *names.entry(scenario.name.value.clone()).or_insert(scenario.name.place);
             if first != scenario.name.place {
                 diagnostics.push(
@@ -170,7 +205,7 @@ impl TestFile {
                         .note_at(first, "the first is here")
                         .help("give each test a name of its own"),
                 );
-                continue;
+                scenario.broken = true;
             }
             scenarios.push(scenario);
         }

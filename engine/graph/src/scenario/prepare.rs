@@ -31,17 +31,32 @@ impl Scenario {
             None => Arc::new(Site::empty("test")),
         };
         let site = loader.with_tags(&base, &self.tags, &self.assets);
-        let site = loader.lone_pipeline(&self.pipeline.value, &site, &self.with, Some(self.pipeline.place))?;
+        let Some(site) = loader.lone_pipeline(&self.pipeline.value, &site, &self.with, Some(self.pipeline.place))
+        else {
+            self.check_steps(&site, diagnostics);
+            return None;
+        };
         let pipeline = site.pipelines.first()?;
         self.check_steps(&site, diagnostics);
+        self.check_actions(&site, pipeline, diagnostics);
         for expectation in &self.expect {
             check_expectation(expectation, pipeline, diagnostics);
         }
-        (errors(diagnostics) == before).then_some(site)
+        (!self.broken && errors(diagnostics) == before).then_some(site)
     }
 
     fn check_steps(&self, site: &Site, diagnostics: &mut Diagnostics) {
         for step in &self.steps {
+            if let Happening::File(file) = &step.what
+                && !file.value.is_file()
+            {
+                let message = format!("there is no file `{}`", file.value.display());
+                diagnostics.push(
+                    Diagnostic::new(Code::FileMissing, message)
+                        .at(file.place)
+                        .help("the path starts at the folder of the test file"),
+                );
+            }
             let Happening::Send(sent) = &step.what else { continue };
             for sample in sent {
                 match site.directory.tag_id(&sample.tag).and_then(|id| site.tag(id)) {

@@ -114,6 +114,10 @@ fn replacement(text: &str, scenario: &Scenario, new: &[NewExpectation]) -> Optio
     // The first key of the test, behind the dash of the list, says how far its keys are indented.
     let line = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
     let before = text.get(line..start)?;
+    // Inside braces there are no lines to put anything between.
+    if text.get(start..)?.starts_with('{') {
+        return None;
+    }
     if !before.chars().all(|c| matches!(c, ' ' | '-')) {
         return None;
     }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use crate::codes::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, did_you_mean};
 
 /// Decodes UTF-8 and drops a byte-order mark; the error says where the text stops being UTF-8.
 pub(super) fn utf8(bytes: &[u8]) -> Result<String, String> {
@@ -35,9 +35,16 @@ pub(super) enum Refusal {
 
 impl Refusal {
     pub(super) fn diagnostic(&self, path: &Path, limit: u64) -> Diagnostic {
+        let whole = path;
         let path = path.display();
         match self {
-            Refusal::Missing => Diagnostic::new(Code::FileMissing, format!("the file `{path}` does not exist")),
+            Refusal::Missing => {
+                let diagnostic = Diagnostic::new(Code::FileMissing, format!("the file `{path}` does not exist"));
+                match neighbour(whole) {
+                    Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+                    None => diagnostic,
+                }
+            }
             Refusal::Directory => {
                 Diagnostic::new(Code::FileIsDirectory, format!("`{path}` is a directory, and a file is expected"))
             }
@@ -53,6 +60,15 @@ impl Refusal {
             }
         }
     }
+}
+
+/// The file of the same folder whose name is nearest to one that is not there.
+fn neighbour(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = std::fs::read_dir(folder).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    did_you_mean(path.file_name()?.to_str()?, names.iter().map(String::as_str))
 }
 
 impl From<std::io::Error> for Refusal {

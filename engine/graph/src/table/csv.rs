@@ -88,9 +88,16 @@ fn ragged(row: &Row, names: usize) -> Diagnostic {
         (Some(first), Some(last)) => first.place.to(last.place),
         _ => Place::NOWHERE,
     };
-    Diagnostic::new(Code::RowRagged, format!("the row has {cells} cell{plural}, the header {names}"))
-        .at(place)
-        .help("add or remove separators; quote a cell that contains one")
+    let diagnostic =
+        Diagnostic::new(Code::RowRagged, format!("the row has {cells} cell{plural}, the header {names}")).at(place);
+    let other = row.cells.first().filter(|_| cells == 1 && names > 1);
+    match other.and_then(|cell| cell.text.chars().find(|sign| matches!(sign, ',' | ';' | '\t'))) {
+        Some(sign) => {
+            let sign = if sign == '\t' { "a tab".to_owned() } else { format!("`{sign}`") };
+            diagnostic.help(format!("the row is separated by {sign}, and the header is not: give both the same sign"))
+        }
+        None => diagnostic.help("add or remove separators; quote a cell that contains one"),
+    }
 }
 
 /// Where the table begins and what separates its cells, from its first line.

@@ -9,13 +9,16 @@ use ducto_graph::codes::Code;
 use ducto_graph::decode::{OrderedMap, decode};
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, ConnectionConfig, ConnectionMember, ConnectionTag, Decode, Feeder, Input,
-    Operator, Port, Sink, SinkConfig, Source, SourceConfig, Transform, TransformConfig,
+    Actions, BuildContext, BuildError, CheckContext, Connection, ConnectionConfig, ConnectionTag, Decode, Endpoint,
+    Input, Operator, Port, Sink, SinkConfig, Source, SourceConfig, Subject, Transform, TransformConfig,
 };
 use ducto_graph::registry::{Registry, Scope, Section, SectionCheck};
 use ducto_graph::scalar::{Duration, Quantity};
+use ducto_graph::site::Site;
 use ducto_graph::tree::{Node, Spanned, Value};
-use ducto_record::{Dimension, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit};
+use ducto_record::{
+    Dimension, Measure, Reference, RowType, StreamType, TagId, Unit, Units, ValueKind, with_role, with_unit,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,6 +26,8 @@ use serde::Deserialize;
 pub(crate) fn registry() -> Registry {
     let mut units = Units::default();
     let pressure = Dimension([-1, 1, -2, 0, 0, 0, 0]);
+    units.register_quantity("pressure", pressure);
+    units.register_quantity("frequency", Dimension([0, 0, -1, 0, 0, 0, 0]));
     for (symbol, dimension, reference, scale, offset) in [
         ("psig", pressure, Reference::Gauge, 6894.757, 0.0),
         ("psia", pressure, Reference::Absolute, 6894.757, 0.0),
@@ -30,7 +35,7 @@ pub(crate) fn registry() -> Registry {
         ("Hz", Dimension([0, 0, -1, 0, 0, 0, 0]), Reference::None, 1.0, 0.0),
         ("A", Dimension([0, 0, 0, 1, 0, 0, 0]), Reference::None, 1.0, 0.0),
     ] {
-        units.register(Unit { symbol: symbol.into(), dimension, reference, scale, offset }, &[]);
+        units.register(Measure { symbol: symbol.into(), dimension, reference, scale, offset }.into(), &[]);
     }
     let mut registry = Registry::new(units, ducto_graph::expr::Functions::default());
     let source = |node: &Node, found: &mut Diagnostics| {
@@ -181,6 +186,12 @@ pub(crate) struct Score {
 }
 
 impl TransformConfig for Score {
+    /// As alarms that are called H, on every tag.
+    fn actions(&self, _inputs: &[Input], site: &Site) -> Actions {
+        let subject = |name: &str| Subject { of: ("tag", name.to_owned()), part: ("alarm", "H".to_owned()) };
+        Actions { verbs: &["acknowledge", "reset"], subjects: site.tags.iter().map(|tag| subject(&tag.name)).collect() }
+    }
+
     fn check(&self, inputs: &[Input], cx: &mut CheckContext<'_>) -> Option<Vec<Port>> {
         for input in inputs {
             if let StreamType::Rows(_) = input.stream {
@@ -311,7 +322,7 @@ impl ConnectionConfig for Plain {
         self.host.clone()
     }
 
-    fn open(&self, _members: Vec<ConnectionMember>, cx: &BuildContext) -> Result<Box<dyn Feeder>, BuildError> {
+    fn open(&self, _endpoints: Vec<Endpoint>, cx: &BuildContext) -> Result<Vec<Box<dyn Connection>>, BuildError> {
         Err(cx.error("for tests of checks only"))
     }
 

@@ -142,9 +142,10 @@ fn drive(scenario: &Scenario, running: &RunningSite, open: OpenFile<'_>) -> Resu
                     enter(time, parts.collect())?;
                 }
             }
-            Happening::Act { verb, arguments, user, reason } => {
+            Happening::Act(acting) => {
                 enter(step.at, Vec::new())?;
-                running.act(verb, arguments.clone(), user, reason.as_deref(), PATIENCE)?;
+                let (user, reason) = (&acting.user, acting.reason.as_deref());
+                running.act(&acting.verb, acting.arguments(), user, reason, PATIENCE)?;
             }
         }
         if !running.wait_idle(PATIENCE) {

@@ -1,19 +1,25 @@
 //! The asker's end of the socket.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use arrow::ipc::reader::{StreamDecoder, StreamReader};
 
-use super::protocol::{Answer, Ask, End, Request, VERSION};
+use super::protocol::{Answer, Ask, End, Piece, Request, VERSION};
 use super::{Address, NAME};
 use crate::error::ClientError;
+
+/// Longest line of an answer, and most bytes that may follow one: what is more comes from no site.
+const LONGEST_ANSWER: u64 = 64 << 20;
+const LONGEST_PIECE: usize = 1 << 30;
 
 /// A connection to a site that runs.
 #[derive(Debug)]
@@ -36,6 +42,21 @@ impl Client {
         }
     }
 
+    /// Over a connection that is there, for tests.
+    #[cfg(test)]
+    pub(crate) fn over(stream: UnixStream) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// What closes the connection from another thread, which ends an answer that goes on.
+    ///
+    /// # Errors
+    /// When the process has too many files open.
+    pub fn hang_up(&self) -> Result<HangUp, ClientError> {
+        let stream = self.stream.get_ref().try_clone();
+        stream.map(HangUp).map_err(|source| ClientError::Connect { path: NAME.into(), source })
+    }
+
     /// Asks, and gives the answers as they come.
     ///
     /// # Errors
@@ -46,6 +67,16 @@ impl Client {
         line.push(b'\n');
         self.stream.get_mut().write_all(&line).map_err(|_| ClientError::Stopped)?;
         Ok(Answers { client: self, end: None, failed: false })
+    }
+}
+
+/// Closes a connection when it is dropped.
+#[derive(Debug)]
+pub struct HangUp(UnixStream);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
@@ -65,11 +96,21 @@ impl Answers<'_> {
 
     fn read(&mut self) -> Result<Option<Answer>, ClientError> {
         let mut line = Vec::new();
-        let read = self.client.stream.read_until(b'\n', &mut line).map_err(|_| ClientError::Stopped)?;
-        if read == 0 || line.last() != Some(&b'\n') {
-            return Err(ClientError::Stopped);
+        let mut bounded = self.client.stream.by_ref().take(LONGEST_ANSWER);
+        bounded.read_until(b'\n', &mut line).map_err(|_| ClientError::Stopped)?;
+        if line.last() != Some(&b'\n') {
+            return Err(match line.len() as u64 {
+                LONGEST_ANSWER => ClientError::Foreign(format!("a line of more than {LONGEST_ANSWER} bytes")),
+                _ => ClientError::Stopped,
+            });
         }
         match serde_json::from_slice(&line).map_err(|error| ClientError::Foreign(error.to_string()))? {
+            Answer::Arrow(mut piece) if piece.bytes <= LONGEST_PIECE => {
+                let bytes = self.client.stream.by_ref().take(piece.bytes as u64);
+                read_whole(bytes, piece.bytes, &mut piece.data)?;
+                Ok(Some(Answer::Arrow(piece)))
+            }
+            Answer::Arrow(piece) => Err(ClientError::Foreign(format!("a piece of {} bytes", piece.bytes))),
             Answer::End(end) => {
                 self.end = Some(end);
                 Ok(None)
@@ -78,6 +119,12 @@ impl Answers<'_> {
             answer => Ok(Some(answer)),
         }
     }
+}
+
+/// Reads so many bytes as they come: what a line announces is not believed before it is there.
+fn read_whole(mut from: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), ClientError> {
+    from.read_to_end(into).map_err(|_| ClientError::Stopped)?;
+    if into.len() == bytes { Ok(()) } else { Err(ClientError::Stopped) }
 }
 
 impl Iterator for Answers<'_> {
@@ -133,6 +180,35 @@ impl<'a> Batches<'a> {
     }
 }
 
+/// The streams of a tap: pieces in, batches out.
+#[derive(Debug, Default)]
+pub struct Streams {
+    decoders: BTreeMap<u8, StreamDecoder>,
+}
+
+impl Streams {
+    /// The batches that a piece completes.
+    ///
+    /// # Errors
+    /// When its bytes are no Arrow IPC stream.
+    pub fn take(&mut self, piece: Piece) -> Result<Vec<RecordBatch>, ClientError> {
+        let decoder = self.decoders.entry(piece.stream).or_default();
+        let mut bytes = Buffer::from_vec(piece.data);
+        let decode = || {
+            let mut batches = Vec::new();
+            while !bytes.is_empty() {
+                batches.extend(decoder.decode(&mut bytes)?);
+            }
+            Ok(batches)
+        };
+        // The decoder believes more of what it reads than an end of a socket should.
+        match catch_unwind(AssertUnwindSafe(decode)) {
+            Ok(batches) => batches.map_err(client_error),
+            Err(_) => Err(ClientError::Foreign("bytes that are no Arrow stream".to_owned())),
+        }
+    }
+}
+
 /// The error of a site that lies in an error of Arrow.
 fn client_error(error: ArrowError) -> ClientError {
     match error {
@@ -156,8 +232,8 @@ impl ArrowBytes<'_> {
         while self.at == self.piece.len() {
             match self.answers.next() {
                 None => return Ok(()),
-                Some(Ok(Answer::Arrow(text))) => {
-                    self.piece = STANDARD.decode(text).map_err(|error| ClientError::Foreign(error.to_string()))?;
+                Some(Ok(Answer::Arrow(piece))) => {
+                    self.piece = piece.data;
                     self.at = 0;
                 }
                 Some(Ok(Answer::Note(note))) => self.notes.push(note),

@@ -1,12 +1,19 @@
-//! The local socket of a running site: one JSON request a line, answers as JSON lines.
+//! The local socket of a running site: one JSON request a line, answers as JSON lines and pieces of Arrow streams.
 
 pub(crate) mod answer;
 pub(crate) mod client;
+#[cfg(test)]
+mod field;
 pub mod protocol;
 pub(crate) mod query;
 pub(crate) mod server;
+mod state;
+pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
+mod watch;
 
 use std::fs::File;
 use std::io;

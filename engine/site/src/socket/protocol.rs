@@ -2,12 +2,18 @@
 //!
 //! A request is one line of JSON, at most [`LONGEST_REQUEST`] bytes: `{"version": 1, "ask": "status"}`,
 //! `{"version": 1, "ask": {"query": {"sql": "SELECT 1"}}}`. It is answered by lines of JSON, each one [`Answer`], the
-//! last of which is `end` or `error`. A connection takes one request after the other.
+//! last of which is `end` or `error`; the bytes that a line `arrow` counts follow it as they are. A connection takes one
+//! request after the other, and who closes it ends what is under way.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+
+pub use super::state::{
+    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState,
+    PortState, Status,
+};
 
 /// Version of this protocol; a site refuses another.
 pub const VERSION: u32 = 1;
@@ -30,6 +36,9 @@ pub enum Ask {
     Status,
     /// The newest row of each key of the views with this name (`alarms`): answers `row`.
     View { name: String },
+    /// As `view`, and then every change until the asker goes or the site stops: answers `row` for what is so now, `now`,
+    /// and again `row` and `now` whenever something has changed. `anew` before them takes back all rows so far.
+    Watch { name: String },
     /// An action for the nodes that know its verb: answers `reply`.
     Act {
         /// `acknowledge`, `reset`.
@@ -49,26 +58,35 @@ pub enum Ask {
         #[serde(default)]
         format: RowFormat,
     },
-    /// What leaves a port from now on: answers `row`, until the asker goes, the site stops or `limit` rows were given.
-    Tap {
-        pipeline: String,
-        node: String,
-        #[serde(default = "main_port")]
-        port: String,
-        #[serde(default)]
-        limit: Option<u64>,
-    },
+    /// What passes from now on, until the asker goes, the site stops or `limit` rows were given: answers `tapping`, then
+    /// `arrow` or `row`, and `left_out` where rows were not given.
+    Tap(TapAsk),
 }
 
-fn main_port() -> String {
-    ducto_graph::operator::MAIN.to_owned()
+/// What is tapped, and which of its rows are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TapAsk {
+    /// A node (`checked`, `well-monitoring.checked`), one of its ports (`minutes.late`), a tag or an asset.
+    pub name: String,
+    /// A SQL expression that is true for the rows that are wanted.
+    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Rows after which the answer ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Rows that the asker can use in a second: what is more is left out and counted. All where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_per_second: Option<u32>,
+    #[serde(default)]
+    pub format: RowFormat,
 }
 
-/// How the rows of a query come.
+/// How rows come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowFormat {
-    /// Pieces of one Arrow IPC stream.
+    /// Pieces of Arrow IPC streams.
     #[default]
     Arrow,
     /// A JSON object each.
@@ -81,8 +99,7 @@ pub enum RowFormat {
 pub enum Answer {
     Status(Box<Status>),
     Row(Map<String, Json>),
-    /// The next bytes of an Arrow IPC stream, in base64.
-    Arrow(String),
+    Arrow(Piece),
     Reply {
         /// Whether something was done.
         done: bool,
@@ -94,26 +111,78 @@ pub enum Answer {
     },
     /// What the asker should know of the answer, such as that files are missing.
     Note(String),
+    /// What a tap is on.
+    Tapping(Tapping),
+    /// Rows of a tap that were not given, so far.
+    LeftOut(LeftOut),
+    /// What a watch told so far no longer counts.
+    Anew,
+    /// That is how things are at this engine time, in microseconds.
+    Now(i64),
     /// That was all.
     End(End),
     /// It was not, or not wholly, done.
     Error(Refusal),
 }
 
+/// The next bytes of an Arrow IPC stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Which stream: a tap gives one for each kind of value, as each has columns of its own.
+    pub stream: u8,
+    /// How many bytes follow the line.
+    pub bytes: usize,
+    /// These bytes.
+    #[serde(skip)]
+    pub data: Vec<u8>,
+}
+
+impl Piece {
+    pub fn new(stream: u8, data: Vec<u8>) -> Self {
+        Self { stream, bytes: data.len(), data }
+    }
+}
+
+/// What a tap is on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tapping {
+    /// Its full name: `well-monitoring.checked`, `well-monitoring.minutes.late`, `WELL-001.THP`.
+    pub name: String,
+    /// Samples as they enter the site, before any check.
+    pub raw: bool,
+    /// What else the asker should know.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// Rows of a tap that were not given, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The asker was slower than they came.
+    pub slow: u64,
+    /// They were more in a second than the asker wanted.
+    pub thinned: u64,
+    /// The condition could not be computed: an integer divided by zero.
+    pub failed: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// Rows given.
     pub rows: u64,
-    /// Batches that a tap missed because the asker was slow.
+    /// Rows of a tap that were not given.
     #[serde(default)]
-    pub missed: u64,
+    pub left_out: LeftOut,
 }
 
 /// Why a request was not answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
     pub kind: RefusalKind,
     pub message: String,
+    /// Mistakes in an expression, as `ducto check --json` gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Json>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,104 +196,15 @@ pub enum RefusalKind {
     Missing,
     /// The query is wrong, or needs more than it may have.
     Query,
+    /// The expression is wrong.
+    Expression,
     /// The site is stopping, or has too much to do.
     Unavailable,
 }
 
-/// How a site is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    pub site: String,
-    /// Version of `ducto`.
-    pub version: String,
-    pub process: u32,
-    /// `es`, `en`.
-    pub language: String,
-    /// IANA name, or an offset.
-    pub time_zone: String,
-    pub data: String,
-    /// Engine time, as all times here in microseconds since 1970 in UTC.
-    pub time: i64,
-    pub started: i64,
-    /// Number of the newest entry.
-    pub epoch: u64,
-    pub tags: usize,
-    /// Rows that found the memory for entries full.
-    pub dropped_rows: u64,
-    pub clock_steps: u64,
-    pub pipelines: Vec<PipelineState>,
-    pub connections: Vec<ConnectionState>,
-    pub datasets: Vec<DatasetState>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PipelineState {
-    pub id: String,
-    /// Everything up to this epoch is processed.
-    pub done: u64,
-    pub restarts: u64,
-    pub lost_entries: u64,
-    pub nodes: Vec<NodeState>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeState {
-    pub id: String,
-    #[serde(rename = "type")]
-    pub operator: String,
-    /// It failed too often, and the rest goes on without it.
-    pub set_aside: bool,
-    /// It waits for what takes its rows, a disk, and goes on by itself.
-    #[serde(default)]
-    pub waits: bool,
-    /// Why it was set aside, or waits.
-    #[serde(default)]
-    pub why: Option<String>,
-    /// Engine time since when.
-    #[serde(default)]
-    pub since: Option<i64>,
-    pub batches_in: u64,
-    pub rows_in: u64,
-    pub batches_out: u64,
-    pub rows_out: u64,
-    pub bytes_out: u64,
-    pub nanoseconds: u64,
-    pub queued: u64,
-    pub errors: u64,
-    /// Times that a sink could not take an epoch yet.
-    #[serde(default)]
-    pub retries: u64,
-    /// Rows that went no further, by cause.
-    pub drops: BTreeMap<String, u64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionState {
-    pub name: String,
-    /// How often its thread failed and was started again.
-    pub failures: u64,
-    pub ended: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatasetState {
-    pub name: String,
-    /// Rows taken since the site started.
-    pub rows: u64,
-    pub files: usize,
-    pub bytes: u64,
-    /// Bytes that are not on disk yet.
-    pub buffered_bytes: usize,
-    pub errors: u64,
-    pub last_error: Option<String>,
-    /// Why the files of an hour are not merged.
-    #[serde(default)]
-    pub merge_error: Option<String>,
-}
-
 impl Refusal {
     pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), findings: None }
     }
 }
 
@@ -267,7 +247,7 @@ pub(crate) fn too_long() -> Refusal {
     Refusal::new(RefusalKind::Request, message)
 }
 
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const LONGEST: usize = 300;
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", &text[..at]),

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ducto_query::QueryError;
 use tokio::io::AsyncWrite;
 
-use super::protocol::{Answer, Refusal, RefusalKind, RowFormat};
+use super::answer::fault;
+use super::protocol::{Answer, LeftOut, Piece, Refusal, RefusalKind, RowFormat};
 use super::server::{Answered, Writer};
 use crate::live::Shared;
 use crate::rows;
@@ -56,9 +55,9 @@ pub(crate) async fn query<W: AsyncWrite + Unpin>(
         if let Err(error) = pieces.finish() {
             return Ok(Err(fault(&error)));
         }
-        to.write(&Answer::Arrow(STANDARD.encode(pieces.get_ref()))).await?;
+        to.write(&Answer::Arrow(Piece::new(0, std::mem::take(pieces.get_mut())))).await?;
     }
-    Ok(Ok(0))
+    Ok(Ok(LeftOut::default()))
 }
 
 async fn give_piece<W: AsyncWrite + Unpin>(
@@ -70,8 +69,7 @@ async fn give_piece<W: AsyncWrite + Unpin>(
         return Ok(Err(error));
     }
     to.rows += batch.num_rows() as u64;
-    let bytes = std::mem::take(pieces.get_mut());
-    to.write(&Answer::Arrow(STANDARD.encode(bytes))).await?;
+    to.write(&Answer::Arrow(Piece::new(0, std::mem::take(pieces.get_mut())))).await?;
     Ok(Ok(()))
 }
 
@@ -92,8 +90,4 @@ async fn give_rows<W: AsyncWrite + Unpin>(
 
 fn refusal(error: &QueryError) -> Refusal {
     Refusal::new(RefusalKind::Query, error.to_string())
-}
-
-fn fault(error: &ArrowError) -> Refusal {
-    Refusal::new(RefusalKind::Query, format!("rows could not be brought into an answer: {error}; report this"))
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::OwnedReadHalf;
@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::protocol::{Answer, End, LONGEST_REQUEST, Refusal, RefusalKind, parse, too_long};
+use super::protocol::{Answer, End, LONGEST_REQUEST, LeftOut, Refusal, RefusalKind, parse, too_long};
 use super::{Address, NAME};
 use crate::live::Shared;
 use crate::socket::answer;
@@ -35,6 +35,7 @@ pub(crate) struct Server {
     runtime: tokio::runtime::Runtime,
     path: PathBuf,
     stopping: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 impl Server {
@@ -54,8 +55,8 @@ impl Server {
                 listen(shared.folder.path())?
             };
             let stopping = Arc::new(AtomicBool::new(false));
-            runtime.spawn(accept(listener, shared, stopping.clone()));
-            Ok(Self { runtime, path: path.clone(), stopping })
+            runtime.spawn(accept(listener, shared.clone(), stopping.clone()));
+            Ok(Self { runtime, path: path.clone(), stopping, shared })
         };
         started().map_err(|error| (path.clone(), error))
     }
@@ -63,6 +64,11 @@ impl Server {
     pub(crate) fn stop(self) {
         self.stopping.store(true, Ordering::Release);
         let _ = std::fs::remove_file(&self.path);
+        // Views are told that this is their end.
+        let end = Instant::now() + GRACE;
+        while !self.shared.lookers.is_quiet() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.runtime.shutdown_timeout(GRACE);
     }
 }
@@ -114,6 +120,7 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>, stopping: Arc<Atomi
 }
 
 async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc<AtomicBool>) -> io::Result<()> {
+    let _connected = shared.lookers.connect();
     let (reader, writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut to = Writer { writer, rows: 0 };
@@ -131,6 +138,7 @@ async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc
             continue;
         }
         to.rows = 0;
+        let _asking = shared.lookers.ask();
         let refusal = match parse(&line) {
             Ok(_) if stopping.load(Ordering::Acquire) => answer::stopping(),
             Ok(ask) => {
@@ -140,9 +148,9 @@ async fn serve(stream: UnixStream, user: u32, shared: Arc<Shared>, stopping: Arc
                     () = gone(&mut reader) => return Ok(()),
                 };
                 match answered {
-                    Ok(missed) => {
+                    Ok(left_out) => {
                         let rows = to.rows;
-                        to.write(&Answer::End(End { rows, missed })).await?;
+                        to.write(&Answer::End(End { rows, left_out })).await?;
                         continue;
                     }
                     Err(refusal) => refusal,
@@ -198,7 +206,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Line>
     }
 }
 
-/// Writes answers, each a line.
+/// Writes answers, each a line and what bytes belong to it.
 pub(crate) struct Writer<W> {
     writer: W,
     /// Rows given in answer to the present request.
@@ -209,6 +217,9 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     pub(crate) async fn write(&mut self, answer: &Answer) -> io::Result<()> {
         let mut line = serde_json::to_vec(answer)?;
         line.push(b'\n');
+        if let Answer::Arrow(piece) = answer {
+            line.extend_from_slice(&piece.data);
+        }
         match timeout(STUCK, self.writer.write_all(&line)).await {
             Ok(written) => written,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read its answers")),
@@ -221,5 +232,5 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 }
 
-/// What came of a request: batches missed by a tap, or why it was refused.
-pub(crate) type Answered = Result<u64, Refusal>;
+/// What came of a request: what a tap left out, or why it was refused.
+pub(crate) type Answered = Result<LeftOut, Refusal>;

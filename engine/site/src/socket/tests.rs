@@ -13,7 +13,7 @@ use ducto_storage::{DataFolder, Historian};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::protocol::{Answer, Ask, LONGEST_REQUEST, Refusal, RefusalKind, Request, RowFormat, VERSION, parse};
+use super::protocol::{Answer, Ask, LONGEST_REQUEST, Refusal, RefusalKind, Request, RowFormat, TapAsk, VERSION, parse};
 use crate::{Batches, Client, ClientError, History, LiveSite, Start};
 
 struct NoHistory;
@@ -152,7 +152,7 @@ fn lines_of_any_kind_are_refused_one_by_one() {
     assert!(client(folder.path()).ask(Ask::Status).unwrap().all(|answer| answer.is_ok()));
 }
 
-fn requests() -> Vec<Vec<u8>> {
+pub(super) fn requests() -> Vec<Vec<u8>> {
     let asks = [
         Ask::Status,
         Ask::View { name: "alarms".to_owned() },
@@ -163,7 +163,14 @@ fn requests() -> Vec<Vec<u8>> {
             reason: None,
         },
         Ask::Query { sql: "SELECT '\n\u{1f6e2}'".to_owned(), format: RowFormat::Rows },
-        Ask::Tap { pipeline: "p".to_owned(), node: "n".to_owned(), port: "late".to_owned(), limit: Some(3) },
+        Ask::Watch { name: "alarms".to_owned() },
+        Ask::Tap(TapAsk {
+            name: "p.n.late".to_owned(),
+            condition: Some("value > 'é'".to_owned()),
+            limit: Some(3),
+            rows_per_second: Some(200),
+            format: RowFormat::Rows,
+        }),
     ];
     asks.into_iter().map(|ask| serde_json::to_vec(&Request { version: VERSION, ask }).unwrap()).collect()
 }
@@ -187,7 +194,7 @@ proptest! {
 
     #[test]
     fn a_request_with_some_bytes_changed_is_a_request_or_a_refusal(
-        which in 0usize..5,
+        which in 0..requests().len(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..3), 1..8),
     ) {
         let mut line = requests().swap_remove(which);

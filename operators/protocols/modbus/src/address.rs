@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The four tables of a Modbus device.
+/// The tables of a Modbus device: the four of the specification, and Enron's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
     /// Bits that can be written (leading digit 0).
@@ -18,6 +18,9 @@ pub enum Table {
     InputRegisters,
     /// 16-bit registers that can be written (leading digit 4).
     HoldingRegisters,
+    /// Enron's holding registers of 32 bits, one address each. They are addressed like holding registers; which
+    /// addresses are long the device's manual says.
+    LongRegisters,
 }
 
 impl Table {
@@ -32,8 +35,14 @@ impl Table {
             Self::Coils => 0,
             Self::DiscreteInputs => 1,
             Self::InputRegisters => 3,
-            Self::HoldingRegisters => 4,
+            Self::HoldingRegisters | Self::LongRegisters => 4,
         }
+    }
+
+    /// 16-bit words in one entry; 1 for bits too.
+    #[must_use]
+    pub fn words(self) -> u16 {
+        if self == Self::LongRegisters { 2 } else { 1 }
     }
 
     fn from_digit(digit: u32) -> Option<Self> {
@@ -54,6 +63,7 @@ impl fmt::Display for Table {
             Self::DiscreteInputs => "discrete input",
             Self::InputRegisters => "input register",
             Self::HoldingRegisters => "holding register",
+            Self::LongRegisters => "long register",
         })
     }
 }
@@ -76,7 +86,7 @@ impl FromStr for Table {
 }
 
 /// The notation a device's addresses are written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Addressing {
     /// 0-based offsets, as on the wire; the table is said beside the address.
     Zero,
@@ -117,7 +127,7 @@ pub struct Address {
 pub enum AddressError {
     #[error("the address `{0}` is not a number of at most six digits: write it like `40001`")]
     NotANumber(String),
-    #[error("the address `{text}` is outside {low}..={high}: check it against the device's list, and `addressing`")]
+    #[error("the address `{text}` is outside {low} to {high}: check it against the device's list, and `addressing`")]
     OutOfRange { text: String, low: u32, high: u32 },
     #[error(
         "the address `{0}` names no table: the first digit is 0 (coils), 1 (discrete inputs), 3 (input registers) or 4 (holding registers); set `addressing` to 0 or 1 if it has no such digit"

@@ -1,21 +1,26 @@
-//! A Modbus TCP client with one request in flight at a time.
+//! A Modbus client with one request in flight at a time, over whatever carries bytes.
 //!
 //! It never reconnects by itself: when [`Client::is_open`] turns false, whoever owns it decides
 //! when to connect again and to which endpoint.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use crate::endpoint::{Endpoint, Framing};
+use crate::listen::Listener;
 use crate::pdu::{Exception, PduError, Request, Response};
-use crate::tcp::{Decoder, Frame, FrameError};
+use crate::serial::Serial;
+use crate::tcp::FrameError;
 
-/// How many timed-out transactions are remembered, to tell their late answers from foreign ones.
-const REMEMBERED: usize = 64;
+mod header;
+mod line;
+
+use header::Header;
+use line::Line;
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,11 @@ pub struct Options {
     pub pause_after_connect: Duration,
     /// Quiet time between an answer (or its timeout) and the next request.
     pub pause_between_requests: Duration,
+    /// The same where the next request is for another unit: radios and converters have to turn
+    /// around.
+    pub turnaround: Duration,
+    /// Silence between frames; `None` for what a serial line's speed asks for, and none elsewhere.
+    pub inter_frame_gap: Option<Duration>,
 }
 
 impl Default for Options {
@@ -36,6 +46,8 @@ impl Default for Options {
             response_timeout: Duration::from_secs(1),
             pause_after_connect: Duration::ZERO,
             pause_between_requests: Duration::ZERO,
+            turnaround: Duration::ZERO,
+            inter_frame_gap: None,
         }
     }
 }
@@ -55,8 +67,18 @@ pub struct Counters {
     pub wrong_unit: u64,
     /// Answers whose PDU was malformed or did not match the request.
     pub wrong_pdu: u64,
-    /// Bytes that were no Modbus TCP.
+    /// Places where a frame's CRC did not fit.
+    pub crc_errors: u64,
+    /// Bytes that belonged to no frame: how often, not how many.
     pub garbage: u64,
+}
+
+impl Counters {
+    /// Frames of others, or of before: whatever was whole and was not what was asked.
+    #[must_use]
+    pub fn foreign(&self) -> u64 {
+        self.late + self.wrong_transaction + self.wrong_unit + self.wrong_pdu
+    }
 }
 
 /// Why a request has no response.
@@ -66,10 +88,20 @@ pub enum Error {
     Connect { address: String, source: io::Error },
     #[error("{address} did not accept a connection within {after:?}: check the address and the network")]
     ConnectTimeout { address: String, after: Duration },
+    #[error("cannot open {address}: {source}: check the path, who may use it, and that no other program holds it")]
+    Open { address: String, source: io::Error },
+    #[error("cannot listen on {address}: {source}: check the address, and that no other program has the port")]
+    Listen { address: String, source: io::Error },
+    #[error("nothing dialled in to {address} within {after:?}: check the modem's target address and its line")]
+    NobodyCame { address: String, after: Duration },
     #[error(
-        "{address}, unit {unit}: no answer within {after:?} ({foreign} other frames came): check the unit id, or raise the timeout"
+        "{address}, unit {unit}: no answer within {after:?}{}: check the unit id, or raise the timeout", others(*foreign)
     )]
     Timeout { address: String, unit: u8, after: Duration, foreign: u64 },
+    #[error(
+        "{address}, unit {unit}: an answer came that its CRC does not fit: check the wiring, its termination, and the line's speed and parity"
+    )]
+    Corrupt { address: String, unit: u8 },
     #[error("{address}, unit {unit}: {exception}: {advice}", advice = exception.advice())]
     Exception { address: String, unit: u8, exception: Exception },
     #[error("{address}: unit {got} answered what unit {unit} was asked: check the gateway's unit ids")]
@@ -82,31 +114,97 @@ pub enum Error {
     Garbage { address: String, source: FrameError },
     #[error("the connection to {address} broke: {source}: connect again")]
     Io { address: String, source: io::Error },
+    /// Nothing of the request was sent.
     #[error("the connection to {address} is closed: connect again")]
     Closed { address: String },
 }
 
-/// A connection to a Modbus TCP device or gateway.
-#[derive(Debug)]
+/// What else came while an answer was waited for.
+fn others(frames: u64) -> String {
+    match frames {
+        0 => String::new(),
+        1 => ", but one other frame".to_owned(),
+        frames => format!(", but {frames} other frames"),
+    }
+}
+
+/// What carries bytes both ways.
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A connection to a device, a gateway, or a line of devices.
 pub struct Client {
     address: String,
     options: Options,
     /// `None` once the connection is of no more use.
-    stream: Option<TcpStream>,
-    decoder: Decoder,
-    transaction: u16,
-    /// The request under way. Still there at the next one if the caller dropped the future.
-    outstanding: Option<u16>,
+    stream: Option<Box<dyn Transport>>,
+    framing: Frames,
     /// Whether a request is partly written, after which the stream has no frame boundary.
     writing: bool,
-    timed_out: VecDeque<u16>,
     quiet_until: Instant,
+    last_unit: Option<u8>,
+    round_trip: Option<Duration>,
     counters: Counters,
 }
 
+enum Frames {
+    Header(Header),
+    Line(Line),
+}
+
+/// Why an exchange came to nothing.
+enum Failure {
+    Io(io::Error),
+    Garbage(FrameError),
+    /// A whole answer came, broken on the way.
+    Corrupt,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("address", &self.address)
+            .field("open", &self.is_open())
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Client {
-    /// Connects to `address`, such as `10.0.0.5:502` or `rtu-7.field:502`.
+    /// Opens an endpoint. One that devices dial in to is listened on until the first one comes, at
+    /// most for `connect_timeout`; keep a [`Listener`] and use [`Client::over`] to listen for longer.
+    pub async fn open(endpoint: &Endpoint, options: Options) -> Result<Self, Error> {
+        match endpoint {
+            Endpoint::Tcp { address, framing } => Self::dial(address, *framing, options).await,
+            Endpoint::Serial { path, line } => {
+                let serial = Serial::open(path, *line)
+                    .map_err(|source| Error::Open { address: endpoint.to_string(), source })?;
+                let gap = options.inter_frame_gap.unwrap_or(line.silence());
+                let options = Options { inter_frame_gap: Some(gap), ..options };
+                Ok(Self::over(serial, path, Framing::Rtu, options))
+            }
+            Endpoint::Listen { address, framing } => {
+                let listener = Listener::bind(address)
+                    .await
+                    .map_err(|source| Error::Listen { address: address.clone(), source })?;
+                Self::accept(&listener, *framing, options).await
+            }
+        }
+    }
+
+    /// Connects to a Modbus TCP device at `address`, such as `10.0.0.5:502` or `rtu-7.field:502`.
     pub async fn connect(address: &str, options: Options) -> Result<Self, Error> {
+        Self::dial(address, Framing::Tcp, options).await
+    }
+
+    async fn dial(address: &str, framing: Framing, options: Options) -> Result<Self, Error> {
         let connecting = timeout(options.connect_timeout, TcpStream::connect(address));
         let stream = match connecting.await {
             Ok(Ok(stream)) => stream,
@@ -117,22 +215,48 @@ impl Client {
                 return Err(Error::ConnectTimeout { address: address.to_owned(), after: options.connect_timeout });
             }
         };
+        Ok(Self::over_tcp(stream, address, framing, options))
+    }
+
+    /// Takes the connection that waits at a listener, or the next one that comes within
+    /// `connect_timeout`.
+    pub async fn accept(listener: &Listener, framing: Framing, options: Options) -> Result<Self, Error> {
+        match timeout(options.connect_timeout, listener.next()).await {
+            Ok((stream, from)) => Ok(Self::over_tcp(stream, &from.to_string(), framing, options)),
+            Err(_) => {
+                let address = listener.local_addr().to_string();
+                Err(Error::NobodyCame { address, after: options.connect_timeout })
+            }
+        }
+    }
+
+    /// A client on a TCP connection that is there already; `name` is for messages.
+    #[must_use]
+    pub fn over_tcp(stream: TcpStream, name: &str, framing: Framing, options: Options) -> Self {
         // Requests are small and each waits for its answer: delaying them gains nothing.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(address, %error, "no TCP_NODELAY");
+            tracing::debug!(address = name, %error, "no TCP_NODELAY");
         }
-        Ok(Self {
-            address: address.to_owned(),
+        Self::over(stream, name, framing, options)
+    }
+
+    /// A client on anything that carries bytes; `name` is for messages.
+    #[must_use]
+    pub fn over(stream: impl Transport + 'static, name: &str, framing: Framing, options: Options) -> Self {
+        Self {
+            address: name.to_owned(),
             options,
-            stream: Some(stream),
-            decoder: Decoder::new(),
-            transaction: 0,
-            outstanding: None,
+            stream: Some(Box::new(stream)),
+            framing: match framing {
+                Framing::Tcp => Frames::Header(Header::default()),
+                Framing::Rtu => Frames::Line(Line::default()),
+            },
             writing: false,
-            timed_out: VecDeque::new(),
             quiet_until: Instant::now() + options.pause_after_connect,
+            last_unit: None,
+            round_trip: None,
             counters: Counters::default(),
-        })
+        }
     }
 
     /// Whether the connection can still be used, as far as is known.
@@ -146,120 +270,148 @@ impl Client {
         self.counters
     }
 
-    /// The address that was connected to.
+    /// From the newest request that was answered to its answer, exceptions among them.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// What was connected to.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
     /// Asks `unit` and waits for its answer. After a timeout, an exception or a wrong answer the
-    /// connection stays open; after garbage or a broken connection it is closed. Dropping the
-    /// future is allowed: its answer is discarded when it comes.
+    /// connection stays open; after garbage (where frames cannot be found again) or a broken
+    /// connection it is closed. Dropping the future is allowed: its answer is discarded when it
+    /// comes.
     pub async fn request(&mut self, unit: u8, request: &Request) -> Result<Response, Error> {
+        self.request_within(unit, request, self.options.response_timeout).await
+    }
+
+    /// As [`Client::request`], with a response timeout of its own.
+    pub async fn request_within(&mut self, unit: u8, request: &Request, patience: Duration) -> Result<Response, Error> {
         let pdu = request.encode().map_err(Error::Request)?;
         if self.writing {
             self.stream = None;
         }
-        if let Some(abandoned) = self.outstanding.take() {
-            self.remember(abandoned);
+        // One that the caller gave up: its answer may still come.
+        self.give_up();
+        self.pause(unit).await;
+        let Self { address, stream, framing, counters, writing, .. } = self;
+        let Some(open) = stream.as_deref_mut() else {
+            return Err(Error::Closed { address: address.clone() });
+        };
+        // What came unasked is late, foreign or noise, and an end of the stream is seen before anything is sent.
+        let pending = match framing {
+            Frames::Header(header) => header.clear(open, counters),
+            Frames::Line(line) => line.clear(open, counters),
+        };
+        if let Err(failure) = pending {
+            return Err(self.broken(failure, true));
         }
-        if self.stream.is_none() {
-            return Err(Error::Closed { address: self.address.clone() });
-        }
-        // Even a sleep that is over already waits for the timer's next tick.
-        if self.quiet_until > Instant::now() {
-            sleep_until(self.quiet_until).await;
-        }
-
-        self.transaction = self.transaction.wrapping_add(1);
-        let transaction = self.transaction;
-        self.timed_out.retain(|id| *id != transaction);
-        self.outstanding = Some(transaction);
-        self.counters.requests += 1;
-        let refused_before = self.counters.late + self.counters.wrong_transaction;
-
-        let deadline = Instant::now() + self.options.response_timeout;
-        let answer = timeout_at(deadline, self.exchange(Frame { transaction, unit, pdu })).await;
-        self.quiet_until = Instant::now() + self.options.pause_between_requests;
-        self.outstanding = None;
-        let address = || self.address.clone();
-        let frame = match answer {
-            Ok(Ok(frame)) => frame,
-            Ok(Err(error)) => {
-                tracing::debug!(address = self.address, %error, "connection closed");
-                self.stream = None;
-                return Err(error);
+        let frame = match framing {
+            Frames::Header(header) => {
+                header.frame(unit, pdu).map_err(|source| Error::Garbage { address: address.clone(), source })?
             }
-            Err(_) => {
-                let foreign = self.counters.late + self.counters.wrong_transaction - refused_before;
-                let after = self.options.response_timeout;
-                let error = Error::Timeout { address: address(), unit, after, foreign };
-                self.counters.timeouts += 1;
-                self.remember(transaction);
-                return Err(error);
+            Frames::Line(line) => line.frame(unit, pdu, patience).map_err(Error::Request)?,
+        };
+
+        let before = *counters;
+        counters.requests += 1;
+        let sent = Instant::now();
+        let exchange = async {
+            *writing = true;
+            open.write_all(&frame).await?;
+            *writing = false;
+            match framing {
+                Frames::Header(header) => header.answer(open, counters).await,
+                Frames::Line(line) => line.answer(open, counters, unit, request).await,
             }
         };
-        if frame.unit != unit {
-            let error = Error::WrongUnit { address: address(), unit, got: frame.unit };
+        let answer = timeout_at(sent + patience, exchange).await;
+        self.last_unit = Some(unit);
+        self.quiet_until = Instant::now() + self.options.pause_between_requests.max(self.gap());
+        let (from, pdu) = match answer {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(Failure::Corrupt)) => return Err(Error::Corrupt { address: self.address.clone(), unit }),
+            Ok(Err(failure)) => return Err(self.broken(failure, false)),
+            Err(_) => {
+                self.give_up();
+                self.counters.timeouts += 1;
+                if self.counters.crc_errors > before.crc_errors {
+                    return Err(Error::Corrupt { address: self.address.clone(), unit });
+                }
+                let foreign = self.counters.foreign() - before.foreign();
+                return Err(Error::Timeout { address: self.address.clone(), unit, after: patience, foreign });
+            }
+        };
+        if from != unit {
             self.counters.wrong_unit += 1;
-            return Err(error);
+            return Err(Error::WrongUnit { address: self.address.clone(), unit, got: from });
         }
-        match Response::decode(request, &frame.pdu) {
+        let decoded = Response::decode(request, &pdu);
+        if decoded.is_ok() {
+            self.round_trip = Some(sent.elapsed());
+        }
+        match decoded {
             Ok(Ok(response)) => {
                 self.counters.responses += 1;
                 Ok(response)
             }
             Ok(Err(exception)) => {
-                let error = Error::Exception { address: address(), unit, exception };
                 self.counters.exceptions += 1;
-                Err(error)
+                Err(Error::Exception { address: self.address.clone(), unit, exception })
             }
             Err(source) => {
-                let error = Error::Answer { address: address(), unit, source };
                 self.counters.wrong_pdu += 1;
-                Err(error)
+                Err(Error::Answer { address: self.address.clone(), unit, source })
             }
         }
     }
 
-    /// Sends `frame` and waits for the frame with its transaction id. Every error is final.
-    async fn exchange(&mut self, frame: Frame) -> Result<Frame, Error> {
-        let broken = |source| Error::Io { address: self.address.clone(), source };
-        let garbage = |source| Error::Garbage { address: self.address.clone(), source };
-        let bytes = frame.encode().map_err(garbage)?;
-        let Some(stream) = &mut self.stream else {
-            return Err(Error::Closed { address: self.address.clone() });
+    /// The request under way, if there is one, will have no answer or a late one.
+    fn give_up(&mut self) {
+        match &mut self.framing {
+            Frames::Header(header) => header.give_up(),
+            Frames::Line(line) => line.give_up(&mut self.counters),
+        }
+    }
+
+    fn gap(&self) -> Duration {
+        self.options.inter_frame_gap.unwrap_or(Duration::ZERO)
+    }
+
+    /// Waits out every quiet time that is due before `unit` is asked.
+    async fn pause(&mut self, unit: u8) {
+        let mut until = self.quiet_until;
+        if self.last_unit.is_some_and(|last| last != unit) {
+            let turned = self.options.turnaround.saturating_sub(self.options.pause_between_requests.max(self.gap()));
+            until += turned;
+        }
+        if let Frames::Line(line) = &self.framing
+            && let Some(owed) = line.owed_until(unit)
+        {
+            until = until.max(owed);
+        }
+        // Even a sleep that is over already waits for the timer's next tick.
+        if until > Instant::now() {
+            sleep_until(until).await;
+        }
+    }
+
+    /// The connection is of no more use.
+    fn broken(&mut self, failure: Failure, unsent: bool) -> Error {
+        self.stream = None;
+        let address = self.address.clone();
+        let error = match failure {
+            Failure::Garbage(source) => Error::Garbage { address, source },
+            Failure::Io(_) if unsent => Error::Closed { address },
+            Failure::Io(source) => Error::Io { address, source },
+            Failure::Corrupt => Error::Closed { address },
         };
-        self.writing = true;
-        stream.write_all(&bytes).await.map_err(broken)?;
-        self.writing = false;
-        let mut chunk = [0; 512];
-        loop {
-            let next = self.decoder.next_frame().map_err(|source| {
-                self.counters.garbage += 1;
-                garbage(source)
-            })?;
-            match next {
-                Some(answer) if answer.transaction == frame.transaction => return Ok(answer),
-                Some(answer) => match self.timed_out.iter().position(|id| *id == answer.transaction) {
-                    Some(at) => {
-                        self.timed_out.remove(at);
-                        self.counters.late += 1;
-                    }
-                    None => self.counters.wrong_transaction += 1,
-                },
-                None => match stream.read(&mut chunk).await.map_err(broken)? {
-                    0 => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
-                    n => self.decoder.push(&chunk[..n]),
-                },
-            }
-        }
-    }
-
-    fn remember(&mut self, transaction: u16) {
-        if self.timed_out.len() == REMEMBERED {
-            self.timed_out.pop_front();
-        }
-        self.timed_out.push_back(transaction);
+        tracing::debug!(address = self.address, %error, "connection closed");
+        error
     }
 }

@@ -10,7 +10,7 @@ mod packing;
 mod request;
 mod response;
 
-pub use request::Request;
+pub use request::{MAX_LONG_REGISTERS, Request};
 pub use response::{Reply, Response};
 
 /// The longest PDU in bytes; framing adds the rest (256 on a serial line, 260 over TCP).
@@ -51,6 +51,12 @@ impl Function {
     #[must_use]
     pub fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Whether it changes nothing in the device.
+    #[must_use]
+    pub fn is_read(self) -> bool {
+        self.code() <= 4
     }
 
     /// The most bits or registers one request of this function may carry.

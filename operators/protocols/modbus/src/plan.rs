@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::address::{Address, Addressing, Table};
-use crate::pdu::Request;
+use crate::pdu::{MAX_LONG_REGISTERS, Request};
 
-/// Something to read: `count` registers or bits from a 0-based offset.
+/// Something to read: `count` registers or bits from a 0-based offset. Long registers count as one each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Item {
     pub table: Table,
@@ -26,7 +26,7 @@ impl Item {
 }
 
 /// What a device takes, and what a request costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Registers per request, at most 125.
     pub registers: u16,
@@ -106,11 +106,30 @@ impl Read {
         Request::read(self.range.table, self.range.offset, self.range.count)
     }
 
-    /// Where `item` lies in the answer's registers or bits.
+    /// Where `item` lies in the answer's 16-bit registers or bits.
     #[must_use]
     pub fn slice(&self, item: Item) -> std::ops::Range<usize> {
-        let start = usize::from(item.offset.saturating_sub(self.range.offset));
-        start..start + usize::from(item.count)
+        let words = usize::from(item.table.words());
+        let start = usize::from(item.offset.saturating_sub(self.range.offset)) * words;
+        start..start + usize::from(item.count) * words
+    }
+
+    /// Entries of the range that no item asks for: what a merge over gaps reads for nothing.
+    #[must_use]
+    pub fn unused(&self, items: &[Item]) -> u16 {
+        let (mut needed, mut seen) = (0, u32::from(self.range.offset));
+        for item in self.items.iter().filter_map(|index| items.get(*index)) {
+            needed += item.end().saturating_sub(seen.max(item.offset.into()));
+            seen = seen.max(item.end());
+        }
+        u32::from(self.range.count).saturating_sub(needed) as u16
+    }
+
+    /// What the request costs, in registers: its own cost and what it reads.
+    #[must_use]
+    pub fn cost(&self, limits: Limits) -> u32 {
+        let bits = u32::from(self.range.count) * width(self.range.table) as u32;
+        u32::from(limits.request_cost) + bits.div_ceil(16)
     }
 
     /// Two reads for this one after exception 2, each with half of the items and nothing at its
@@ -201,14 +220,22 @@ impl Plan {
 
 impl Limits {
     fn longest(self, table: Table) -> u16 {
-        if table.is_bits() { self.bits.min(2000) } else { self.registers.min(125) }
+        match table {
+            Table::Coils | Table::DiscreteInputs => self.bits.min(2000),
+            Table::InputRegisters | Table::HoldingRegisters => self.registers.min(125),
+            Table::LongRegisters => (self.registers / 2).min(MAX_LONG_REGISTERS),
+        }
     }
+}
+
+/// Bits of one entry: costs count bits, so that bit tables and registers share one scale.
+fn width(table: Table) -> u64 {
+    if table.is_bits() { 1 } else { 16 * u64::from(table.words()) }
 }
 
 /// `indices` are one table's items by offset, each of them readable.
 fn plan_table(table: Table, items: &[Item], indices: &[usize], limits: Limits, holes: &Holes, reads: &mut Vec<Read>) {
-    // Costs count bits, so that bit tables and registers share one scale.
-    let width: u64 = if table.is_bits() { 1 } else { 16 };
+    let width = width(table);
     let request_cost = u64::from(limits.request_cost) * 16;
     let longest = u32::from(limits.longest(table));
 
@@ -260,18 +287,14 @@ impl fmt::Display for PlanText<'_> {
         let Plan { items, reads, refused } = self.plan;
         write!(f, "{} items in {} requests", items.len() - refused.len(), reads.len())?;
         let at = |table, offset: u16| Address { table, offset }.in_notation(self.addressing);
-        for Read { range, items: served } in reads {
-            let mut needed = 0;
-            let mut seen = u32::from(range.offset);
-            for item in served.iter().filter_map(|i| items.get(*i)) {
-                needed += item.end().saturating_sub(seen.max(item.offset.into()));
-                seen = seen.max(item.end());
-            }
+        for read in reads {
+            let Read { range, items: served } = read;
             let last = range.offset.saturating_add(range.count.saturating_sub(1));
             let (first, last) = (at(range.table, range.offset), at(range.table, last));
             write!(f, "\n{}s {first}..{last}: {} for {} items", range.table, range.count, served.len())?;
-            if needed < range.count.into() {
-                write!(f, ", {} not needed", u32::from(range.count) - needed)?;
+            let unused = read.unused(items);
+            if unused > 0 {
+                write!(f, ", {unused} not needed")?;
             }
         }
         for (index, refusal) in refused {

@@ -4,7 +4,9 @@
 //! that the guess was right; so the decoder is told which side it listens to. What fails the CRC
 //! is dropped a byte at a time, which finds the next frame after noise.
 
-use crate::pdu::MAX_PDU;
+use std::ops::Range;
+
+use crate::pdu::{MAX_PDU, Request};
 
 /// The CRC-16 of Modbus (polynomial 0xA001 reflected, start 0xFFFF); sent low byte first.
 #[must_use]
@@ -123,11 +125,61 @@ impl Decoder {
         found.map(|(frame, _)| frame)
     }
 
+    /// The bytes of what may become a frame.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// What was thrown away so far.
     #[must_use]
     pub fn discarded(&self) -> Discarded {
         self.discarded
     }
+}
+
+/// What a client finds in the bytes that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The frame that answers, unit and CRC included.
+    At(Range<usize>),
+    /// A whole frame that would answer but for its CRC.
+    Broken,
+    /// None so far.
+    None,
+}
+
+/// Looks for the answer of `unit` to `request`, an exception among them, wherever it begins: noise and frames of
+/// others may stand before it. Knowing what is due, it needs no silence to find it.
+#[must_use]
+pub fn find_answer(bytes: &[u8], unit: u8, request: &Request) -> Answer {
+    let function = request.function().code();
+    let expected = request.answer_bytes();
+    let (mut broken, mut unfinished) = (false, false);
+    for at in 0..bytes.len() {
+        let rest = &bytes[at..];
+        let length = match (rest, expected) {
+            ([from, code, ..], _) if *from == unit && *code == function | 0x80 => 5,
+            ([from, code, count, ..], Some(expected))
+                if *from == unit && *code == function && usize::from(*count) == expected =>
+            {
+                5 + expected
+            }
+            ([from, code, ..], None) if *from == unit && *code == function => 8,
+            _ => continue,
+        };
+        match rest.get(..length) {
+            Some(frame) => {
+                let (body, tail) = frame.split_at(length - 2);
+                if crc(body).to_le_bytes() == tail {
+                    return Answer::At(at..at + length);
+                }
+                broken = true;
+            }
+            None => unfinished = true,
+        }
+    }
+    if broken && !unfinished { Answer::Broken } else { Answer::None }
 }
 
 /// The length of the frame that starts `bytes`, unit and CRC included.
@@ -161,6 +213,37 @@ mod tests {
             Frame { unit: 0x11, pdu: vec![3, 0, 0x6b, 0, 3] }.encode().unwrap(),
             [0x11, 3, 0, 0x6b, 0, 3, 0x76, 0x87]
         );
+    }
+
+    #[test]
+    fn an_answer_is_found_among_noise_and_frames_of_others() {
+        let request = Request::ReadHoldingRegisters { address: 7, count: 2 };
+        let answer = Frame { unit: 9, pdu: vec![3, 4, 1, 2, 3, 4] }.encode().unwrap();
+        let exception = Frame { unit: 9, pdu: vec![0x83, 2] }.encode().unwrap();
+        let others = [
+            Frame { unit: 8, pdu: vec![3, 4, 1, 2, 3, 4] },
+            Frame { unit: 9, pdu: vec![4, 4, 1, 2, 3, 4] },
+            Frame { unit: 9, pdu: vec![3, 2, 1, 2] },
+            Frame { unit: 9, pdu: vec![0x84, 2] },
+        ];
+        let others: Vec<u8> = others.iter().flat_map(|frame| frame.encode().unwrap()).collect();
+        for right in [&answer, &exception] {
+            for before in [&[][..], &[9], &[9, 3], &[9, 3, 4], &[0xff; 40], &others] {
+                let bytes = [before, &right[..], &[9, 3]].concat();
+                let found = Answer::At(before.len()..before.len() + right.len());
+                assert_eq!(find_answer(&bytes, 9, &request), found, "behind {before:02x?}");
+                for cut in 0..before.len() + right.len() {
+                    assert_eq!(find_answer(&bytes[..cut], 9, &request), Answer::None, "cut at {cut}");
+                }
+            }
+        }
+        assert_eq!(find_answer(&others, 9, &request), Answer::None);
+        let mut broken = answer;
+        broken[5] ^= 1;
+        assert_eq!(find_answer(&broken, 9, &request), Answer::Broken);
+        let write = Request::WriteSingleRegister { address: 7, value: 1 };
+        let echo = Frame { unit: 9, pdu: write.encode().unwrap() }.encode().unwrap();
+        assert_eq!(find_answer(&echo, 9, &write), Answer::At(0..8));
     }
 
     fn response(unit: u8) -> Frame {

@@ -1,5 +1,4 @@
-//! A Modbus TCP server for simulators and tests, with a device made of memory that can also
-//! misbehave.
+//! A Modbus server for simulators and tests, with a device made of memory that can also misbehave.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -9,14 +8,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::address::{Address, Table};
+use crate::client::Transport;
+use crate::endpoint::Framing;
 use crate::pdu::{Exception, Reply, Request, Response, encode_exception};
-use crate::tcp::{Decoder, Frame};
 use crate::value::{Order, Value, ValueError, ValueType};
+use crate::{rtu, tcp};
 
 /// What answers behind a [`Server`], for all its connections at once.
 pub trait Device: Send + Sync + 'static {
@@ -40,8 +42,12 @@ pub enum Fault {
     Garbage(Vec<u8>),
     /// This exception comes instead of the answer.
     Exception(Exception),
-    /// The answer carries a transaction id that nobody sent.
+    /// The answer carries a transaction id that nobody sent. On a line, where there are none, it does not come.
     WrongTransaction,
+    /// The answer is of another function.
+    WrongFunction,
+    /// The answer's CRC does not fit; over TCP its header is none.
+    Corrupt,
     /// The answer carries the next unit's id.
     WrongUnit,
     /// The connection is closed instead of answering.
@@ -59,13 +65,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address`, such as `127.0.0.1:0` for a free port.
+    /// Listens on `address`, such as `127.0.0.1:0` for a free port, for Modbus TCP.
     pub async fn bind(address: &str, device: Arc<dyn Device>) -> io::Result<Self> {
+        Self::bind_framed(address, Framing::Tcp, device).await
+    }
+
+    /// As [`Server::bind`], with another framing.
+    pub async fn bind_framed(address: &str, framing: Framing, device: Arc<dyn Device>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (generation, watched) = watch::channel(0);
         let accepted = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(accept(listener, device, watched, accepted.clone()));
+        let task = tokio::spawn(accept(listener, framing, device, watched, accepted.clone()));
         Ok(Self { address, generation, accepted, task })
     }
 
@@ -95,6 +106,7 @@ impl Drop for Server {
 
 async fn accept(
     listener: TcpListener,
+    framing: Framing,
     device: Arc<dyn Device>,
     generation: watch::Receiver<u64>,
     accepted: Arc<AtomicU64>,
@@ -106,12 +118,15 @@ async fn accept(
             incoming = listener.accept() => match incoming {
                 Ok((stream, peer)) => {
                     accepted.fetch_add(1, Ordering::Relaxed);
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%peer, %error, "no TCP_NODELAY");
+                    }
                     let device = device.clone();
                     let mut generation = generation.clone();
                     generation.mark_unchanged();
                     connections.spawn(async move {
                         tokio::select! {
-                            served = serve(stream, &*device) => if let Err(error) = served {
+                            served = serve(stream, framing, &*device) => if let Err(error) = served {
                                 tracing::debug!(%peer, %error, "connection ended");
                             },
                             _ = generation.changed() => {}
@@ -129,40 +144,124 @@ async fn accept(
     }
 }
 
-async fn serve(mut stream: TcpStream, device: &dyn Device) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut decoder = Decoder::new();
+/// How long a line is quiet before what is incomplete on it counts as noise.
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// Answers what comes over a stream, until it ends: for devices that dial in, and for serial lines, on which it is
+/// every unit of the line.
+///
+/// # Errors
+/// When the stream breaks, or what comes is no Modbus TCP where that is due.
+pub async fn serve(mut stream: impl Transport, framing: Framing, device: &dyn Device) -> io::Result<()> {
+    let mut frames = Frames::new(framing);
     let mut chunk = [0; 512];
     loop {
-        while let Some(frame) = decoder.next_frame().map_err(io::Error::other)? {
-            let (unit, transaction) = (frame.unit, frame.transaction);
+        while let Some((transaction, unit, pdu)) = frames.next()? {
             let fault = device.fault(unit);
             match fault {
                 Some(Fault::NoAnswer) => continue,
+                Some(Fault::WrongTransaction) if framing == Framing::Rtu => continue,
                 Some(Fault::Close) => return Ok(()),
                 Some(Fault::Late(by)) => tokio::time::sleep(by).await,
                 _ => {}
             }
-            let code = frame.pdu.first().copied().unwrap_or(0);
-            let pdu = match &fault {
+            let code = pdu.first().copied().unwrap_or(0);
+            let mut pdu = match &fault {
                 Some(Fault::Exception(exception)) => encode_exception(code, *exception),
-                _ => answer(device, unit, code, &frame.pdu),
+                _ => answer(device, unit, code, &pdu),
             };
-            let answer = match &fault {
-                Some(Fault::WrongTransaction) => Frame { transaction: !transaction, unit, pdu },
-                Some(Fault::WrongUnit) => Frame { transaction, unit: unit.wrapping_add(1), pdu },
-                _ => Frame { transaction, unit, pdu },
+            if fault == Some(Fault::WrongFunction)
+                && let Some(code) = pdu.first_mut()
+            {
+                *code = match *code {
+                    1 => 2,
+                    2 => 1,
+                    3 => 4,
+                    4 => 3,
+                    other => other ^ 1,
+                };
+            }
+            let (transaction, unit) = match &fault {
+                Some(Fault::WrongTransaction) => (!transaction, unit),
+                Some(Fault::WrongUnit) => (transaction, unit.wrapping_add(1)),
+                _ => (transaction, unit),
             };
-            let bytes = match fault {
-                Some(Fault::Garbage(bytes)) => bytes,
-                _ => answer.encode().map_err(io::Error::other)?,
+            let mut bytes = match framing {
+                Framing::Tcp => tcp::Frame { transaction, unit, pdu }.encode().map_err(io::Error::other)?,
+                Framing::Rtu => rtu::Frame { unit, pdu }.encode().map_err(io::Error::other)?,
             };
+            match fault {
+                Some(Fault::Garbage(garbage)) => bytes = garbage,
+                // The protocol id of a header, or the CRC.
+                Some(Fault::Corrupt) => {
+                    let at = if framing == Framing::Tcp { 2 } else { bytes.len() - 1 };
+                    bytes[at] ^= 0x55;
+                }
+                _ => {}
+            }
             stream.write_all(&bytes).await?;
         }
-        match stream.read(&mut chunk).await? {
-            0 => return Ok(()),
-            n => decoder.push(&chunk[..n]),
+        let read = stream.read(&mut chunk);
+        let count = if frames.is_incomplete() && framing == Framing::Rtu {
+            match timeout(SILENCE, read).await {
+                Ok(count) => count?,
+                Err(_) => {
+                    frames.silence();
+                    continue;
+                }
+            }
+        } else {
+            read.await?
+        };
+        if count == 0 {
+            return Ok(());
         }
+        frames.push(&chunk[..count]);
+    }
+}
+
+/// Requests in the bytes of a stream.
+enum Frames {
+    Tcp(tcp::Decoder),
+    Rtu(rtu::Decoder),
+}
+
+impl Frames {
+    fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::Tcp => Self::Tcp(tcp::Decoder::new()),
+            Framing::Rtu => Self::Rtu(rtu::Decoder::new(rtu::Side::Requests)),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Tcp(decoder) => decoder.push(bytes),
+            Self::Rtu(decoder) => decoder.push(bytes),
+        }
+    }
+
+    fn is_incomplete(&self) -> bool {
+        match self {
+            Self::Tcp(decoder) => decoder.pending() > 0,
+            Self::Rtu(decoder) => decoder.pending() > 0,
+        }
+    }
+
+    fn silence(&mut self) {
+        if let Self::Rtu(decoder) = self {
+            decoder.silence();
+        }
+    }
+
+    /// Transaction (0 on a line), unit and PDU of the next request.
+    fn next(&mut self) -> io::Result<Option<(u16, u8, Vec<u8>)>> {
+        Ok(match self {
+            Self::Tcp(decoder) => {
+                decoder.next_frame().map_err(io::Error::other)?.map(|frame| (frame.transaction, frame.unit, frame.pdu))
+            }
+            Self::Rtu(decoder) => decoder.next_frame().map(|frame| (0, frame.unit, frame.pdu)),
+        })
     }
 }
 
@@ -187,6 +286,7 @@ pub struct Registers {
 struct Unit {
     /// Bits are kept as 0 and 1.
     memory: BTreeMap<(Table, u16), u16>,
+    long: BTreeMap<u16, u32>,
     fault: Option<Fault>,
 }
 
@@ -205,6 +305,11 @@ impl Registers {
                 unit.memory.insert((at.table, offset), value);
             }
         });
+    }
+
+    /// Sets long registers from `offset` on: function 3 answers four bytes for each of them.
+    pub fn set_long(&self, unit: u8, offset: u16, values: &[u32]) {
+        self.edit(unit, |unit| unit.long.extend((offset..=u16::MAX).zip(values.iter().copied())));
     }
 
     /// Sets coils or discrete inputs (or registers, to 0 and 1) from `at` on.
@@ -267,6 +372,11 @@ impl Unit {
     fn read(&self, (table, first, count): (Table, u16, usize)) -> Result<Vec<u16>, Exception> {
         let last = usize::from(first) + count.max(1) - 1;
         let last = u16::try_from(last).map_err(|_| Exception::IllegalDataAddress)?;
+        if table == Table::HoldingRegisters && self.long.contains_key(&first) {
+            let words = self.long.range(first..=last).flat_map(|(_, long)| [(long >> 16) as u16, *long as u16]);
+            let words: Vec<u16> = words.collect();
+            return if words.len() == 2 * count { Ok(words) } else { Err(Exception::IllegalDataAddress) };
+        }
         let values: Vec<u16> = self.memory.range((table, first)..=(table, last)).map(|(_, v)| *v).collect();
         if values.len() == count { Ok(values) } else { Err(Exception::IllegalDataAddress) }
     }
@@ -291,7 +401,9 @@ impl Device for Registers {
         Ok(match request {
             Request::ReadCoils { .. } => Response::ReadCoils(bits(unit.read(span)?)),
             Request::ReadDiscreteInputs { .. } => Response::ReadDiscreteInputs(bits(unit.read(span)?)),
-            Request::ReadHoldingRegisters { .. } => Response::ReadHoldingRegisters(unit.read(span)?),
+            Request::ReadHoldingRegisters { .. } | Request::ReadLongRegisters { .. } => {
+                Response::ReadHoldingRegisters(unit.read(span)?)
+            }
             Request::ReadInputRegisters { .. } => Response::ReadInputRegisters(unit.read(span)?),
             Request::WriteSingleCoil { address, value } => {
                 unit.write(span, [u16::from(*value)].into_iter())?;

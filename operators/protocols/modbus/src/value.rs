@@ -28,8 +28,12 @@ pub enum ValueType {
     Bcd16,
     /// Eight decimal digits in two registers.
     Bcd32,
-    /// Text in this many registers, two characters each.
+    /// Text in this many registers, two bytes each: UTF-8, or Latin-1 where it is none.
     String(u16),
+    /// Latin-1 text, two characters a register.
+    Latin1(u16),
+    /// Text with one character a register, in UTF-16: also what devices send that use only one byte of each.
+    Utf16(u16),
 }
 
 /// The order of a value's bytes on the wire, `A` being the most significant.
@@ -97,7 +101,7 @@ pub enum ValueError {
     #[error("{value:?} does not fit `{kind}`: give a value the type can hold")]
     Unfit { kind: ValueType, value: Value },
     #[error(
-        "`{0}` is not a type: use bool, bit(0) to bit(15), i8 to i64, u8 to u64, f16, f32, f64, bcd16, bcd32 or string(1) to string(125)"
+        "`{0}` is not a type: use bool, bit(0) to bit(15), i8 to i64, u8 to u64, f16, f32, f64, bcd16, bcd32, or for texts string(n), latin1(n) or utf16(n) of 1 to 125 registers"
     )]
     Type(String),
     #[error(
@@ -112,6 +116,14 @@ impl FromStr for Order {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let named = ORDERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
         named.map(|(_, order)| *order).ok_or_else(|| ValueError::Order(text.to_owned()))
+    }
+}
+
+/// As it is written: `CDAB`.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = ORDERS.iter().find(|(_, order)| order == self).map(|(name, _)| *name);
+        f.write_str(name.unwrap_or_default())
     }
 }
 
@@ -140,6 +152,8 @@ impl fmt::Display for ValueType {
         match self {
             Self::Bit(bit) => write!(f, "bit({bit})"),
             Self::String(registers) => write!(f, "string({registers})"),
+            Self::Latin1(registers) => write!(f, "latin1({registers})"),
+            Self::Utf16(registers) => write!(f, "utf16({registers})"),
             other => f.write_str(&format!("{other:?}").to_lowercase()),
         }
     }
@@ -174,6 +188,8 @@ impl FromStr for ValueType {
         match (name, number) {
             ("bit", 0..=15) => Ok(Self::Bit(number)),
             ("string", 1..=125) => Ok(Self::String(number.into())),
+            ("latin1", 1..=125) => Ok(Self::Latin1(number.into())),
+            ("utf16", 1..=125) => Ok(Self::Utf16(number.into())),
             _ => Err(unknown()),
         }
     }
@@ -187,14 +203,20 @@ impl ValueType {
             Self::Bool | Self::Bit(_) | Self::I8 | Self::U8 | Self::I16 | Self::U16 | Self::F16 | Self::Bcd16 => 1,
             Self::I32 | Self::U32 | Self::F32 | Self::Bcd32 => 2,
             Self::I64 | Self::U64 | Self::F64 => 4,
-            Self::String(registers) => registers,
+            Self::String(registers) | Self::Latin1(registers) | Self::Utf16(registers) => registers,
         }
+    }
+
+    /// Whether values are texts.
+    #[must_use]
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::String(_) | Self::Latin1(_) | Self::Utf16(_))
     }
 
     /// Whether values are numbers, which can be scaled.
     #[must_use]
     pub fn is_number(self) -> bool {
-        !matches!(self, Self::Bool | Self::Bit(_) | Self::String(_))
+        !(self.is_text() || matches!(self, Self::Bool | Self::Bit(_)))
     }
 
     fn exactly(self, got: usize) -> Result<(), ValueError> {
@@ -205,8 +227,8 @@ impl ValueType {
     /// The value in `registers`, of which there are exactly [`Self::registers`].
     pub fn decode(self, order: Order, registers: &[u16]) -> Result<Value, ValueError> {
         self.exactly(registers.len())?;
-        if let Self::String(_) = self {
-            return Ok(Value::Text(text(order, registers)));
+        if self.is_text() {
+            return Ok(Value::Text(text(self, order, registers)));
         }
         let mut words = [0; 4];
         let words = &mut words[..registers.len()];
@@ -227,7 +249,7 @@ impl ValueType {
             Self::F32 => Value::Float(f32::from_bits(bits as u32).into()),
             Self::F64 => Value::Float(f64::from_bits(bits)),
             Self::Bcd16 | Self::Bcd32 => Value::Int(from_bcd(words)?),
-            Self::String(_) => Value::Text(String::new()),
+            Self::String(_) | Self::Latin1(_) | Self::Utf16(_) => Value::Text(String::new()),
         })
     }
 
@@ -239,8 +261,8 @@ impl ValueType {
         let first = registers.first().copied().unwrap_or(0);
         let old = if order.swaps_bytes() { first.swap_bytes() } else { first };
         let bits = match (self, value) {
-            (Self::String(_), Value::Text(text)) => {
-                return write_text(order, text, registers).ok_or_else(unfit);
+            (Self::String(_) | Self::Latin1(_) | Self::Utf16(_), Value::Text(text)) => {
+                return write_text(self, order, text, registers).ok_or_else(unfit);
             }
             (Self::Bool, Value::Bool(on)) => u64::from(*on),
             (Self::Bit(bit), Value::Bool(on)) => {
@@ -318,24 +340,49 @@ fn to_bcd(number: u32) -> u64 {
 
 /// Text up to the first NUL, without trailing spaces; bytes that are not UTF-8 are read as Latin-1,
 /// which old controllers send.
-fn text(order: Order, registers: &[u16]) -> String {
-    let bytes: Vec<u8> = registers
-        .iter()
-        .flat_map(|r| if order.swaps_bytes() { r.to_le_bytes() } else { r.to_be_bytes() })
-        .take_while(|byte| *byte != 0)
-        .collect();
-    let text = String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|b| char::from(*b)).collect());
+fn text(kind: ValueType, order: Order, registers: &[u16]) -> String {
+    let words = registers.iter().map(|word| if order.swaps_bytes() { word.swap_bytes() } else { *word });
+    let text = match kind {
+        ValueType::Utf16(_) => {
+            let characters = char::decode_utf16(words.take_while(|word| *word != 0));
+            characters.map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        }
+        _ => {
+            let bytes: Vec<u8> = words.flat_map(u16::to_be_bytes).take_while(|byte| *byte != 0).collect();
+            let latin = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect();
+            match kind {
+                ValueType::Latin1(_) => latin(&bytes),
+                _ => String::from_utf8(bytes).unwrap_or_else(|error| latin(error.as_bytes())),
+            }
+        }
+    };
     text.trim_end_matches(' ').to_owned()
 }
 
-fn write_text(order: Order, text: &str, registers: &mut [u16]) -> Option<()> {
-    if text.len() > registers.len() * 2 || text.contains('\0') {
+/// `None` where the text does not fit, or has characters that the type cannot hold.
+fn write_text(kind: ValueType, order: Order, text: &str, registers: &mut [u16]) -> Option<()> {
+    if text.contains('\0') {
         return None;
     }
-    let mut bytes = text.bytes();
-    for register in registers {
-        let pair = [bytes.next().unwrap_or(0), bytes.next().unwrap_or(0)];
-        *register = if order.swaps_bytes() { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) };
+    let words: Vec<u16> = match kind {
+        ValueType::Utf16(_) => text.encode_utf16().collect(),
+        _ => {
+            let bytes: Vec<u8> = match kind {
+                ValueType::Latin1(_) => {
+                    text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect::<Option<_>>()?
+                }
+                _ => text.as_bytes().to_vec(),
+            };
+            let word = |pair: &[u8]| u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
+            bytes.chunks(2).map(word).collect()
+        }
+    };
+    if words.len() > registers.len() {
+        return None;
+    }
+    for (index, register) in registers.iter_mut().enumerate() {
+        let word = words.get(index).copied().unwrap_or(0);
+        *register = if order.swaps_bytes() { word.swap_bytes() } else { word };
     }
     Some(())
 }

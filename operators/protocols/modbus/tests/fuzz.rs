@@ -6,7 +6,7 @@
 use ducto_modbus::address::{Address, Addressing, TABLES};
 use ducto_modbus::pdu::{Reply, encode_exception};
 use ducto_modbus::value::ORDERS;
-use ducto_modbus::{Exception, Request, Response, Value, ValueType, rtu, tcp};
+use ducto_modbus::{Endpoint, Exception, Request, Response, Value, ValueType, rtu, tcp};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
@@ -23,6 +23,7 @@ fn request() -> impl Strategy<Value = Request> {
             let table = TABLES[table].1;
             Request::read(table, address, if table.is_bits() { count } else { count % 125 + 1 })
         }),
+        (at.clone(), 1u16..=62).prop_map(|(address, count)| Request::ReadLongRegisters { address, count }),
         (at.clone(), any::<bool>()).prop_map(|(address, value)| Request::WriteSingleCoil { address, value }),
         (at.clone(), any::<u16>()).prop_map(|(address, value)| Request::WriteSingleRegister { address, value }),
         (at.clone(), prop::collection::vec(any::<bool>(), 1..=1968))
@@ -42,6 +43,7 @@ fn response(request: &Request, seed: u16) -> Response {
         Request::ReadDiscreteInputs { count, .. } => Response::ReadDiscreteInputs(bits(*count)),
         Request::ReadHoldingRegisters { count, .. } => Response::ReadHoldingRegisters(registers(*count)),
         Request::ReadInputRegisters { count, .. } => Response::ReadInputRegisters(registers(*count)),
+        Request::ReadLongRegisters { count, .. } => Response::ReadHoldingRegisters(registers(2 * count)),
         Request::WriteSingleCoil { address, value } => Response::WriteSingleCoil { address: *address, value: *value },
         Request::WriteSingleRegister { address, value } => {
             Response::WriteSingleRegister { address: *address, value: *value }
@@ -142,7 +144,12 @@ proptest! {
     #[test]
     fn pdus(request in request(), seed in any::<u16>(), mutations in mutations()) {
         let right = response(&request, seed);
-        prop_assert_eq!(Request::decode(&request.encode().unwrap()), Ok(request.clone()));
+        // On the wire a read of long registers is one of plain ones.
+        let seen = match request.clone() {
+            Request::ReadLongRegisters { address, count } => Request::ReadHoldingRegisters { address, count },
+            other => other,
+        };
+        prop_assert_eq!(Request::decode(&request.encode().unwrap()), Ok(seen));
         prop_assert_eq!(Response::decode(&request, &right.encode().unwrap()), Ok(Ok(right.clone())));
         let asked = mutate(request.encode().unwrap(), &mutations);
         let answered = mutate(right.encode().unwrap(), &mutations);
@@ -226,7 +233,7 @@ proptest! {
         use ValueType::*;
         let kinds = [
             Bool, Bit(0), Bit(9), Bit(200), I8, U8, I16, U16, I32, U32, I64, U64, F16, F32, F64, Bcd16, Bcd32,
-            String(length), String(u16::MAX),
+            String(length), String(u16::MAX), Latin1(length), Utf16(length),
         ];
         for kind in kinds {
             for (_, order) in ORDERS {
@@ -236,7 +243,7 @@ proptest! {
                 }
                 let mut again = if let Bit(_) | I8 | U8 = kind { registers.clone() } else { vec![0; registers.len()] };
                 let encoded = kind.encode(order, &value, &mut again);
-                if let String(_) = kind {
+                if kind.is_text() {
                     // Latin-1 grows when written as UTF-8, and what follows a NUL is not kept.
                     prop_assert!(encoded.is_err() || kind.decode(order, &again) == Ok(value));
                 } else if kind == Bool {
@@ -266,5 +273,51 @@ proptest! {
             prop_assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         let _ = text.parse::<ducto_modbus::Order>();
+    }
+
+    #[test]
+    fn endpoints(
+        base in prop::sample::select(&[
+            "tcp://10.0.0.5:502", "rtu+tcp://moxa.field:4001", "tcp-listen://[::]:5021", "rtu+tcp-listen://0.0.0.0:1",
+            "serial:///dev/ttyUSB0?baud=9600&parity=none&stop=2",
+        ]),
+        mutations in mutations(),
+    ) {
+        let text = String::from_utf8_lossy(&mutate(base.as_bytes().to_vec(), &mutations)).into_owned();
+        match text.parse::<Endpoint>() {
+            Ok(endpoint) => {
+                let written = endpoint.to_string();
+                prop_assert_eq!(written.parse::<Endpoint>(), Ok(endpoint.clone()), "{}", written);
+                if let Endpoint::Serial { line, .. } = endpoint {
+                    prop_assert!(line.silence() > std::time::Duration::ZERO);
+                }
+            }
+            Err(error) => prop_assert!(error.to_string().contains(": "), "{} says nothing to do", error),
+        }
+    }
+
+    /// Whatever stands around it, the answer to a request is found, and nothing else is taken for it.
+    #[test]
+    fn answers_on_a_line(
+        request in request(),
+        seed in any::<u16>(),
+        unit in any::<u8>(),
+        before in prop::collection::vec(any::<u8>(), 0..300),
+        mutations in mutations(),
+    ) {
+        let right = rtu::Frame { unit, pdu: response(&request, seed).encode().unwrap() };
+        let frame = right.encode().unwrap();
+        let bytes = [&before[..], &frame, &before].concat();
+        let rtu::Answer::At(range) = rtu::find_answer(&bytes, unit, &request) else {
+            return Err(TestCaseError::fail("not found"));
+        };
+        prop_assert!(range.end <= before.len() + frame.len());
+        let bytes = mutate(bytes, &mutations);
+        if let rtu::Answer::At(range) = rtu::find_answer(&bytes, unit, &request) {
+            let (body, tail) = bytes[range.clone()].split_at(range.len() - 2);
+            prop_assert_eq!(rtu::crc(body).to_le_bytes(), tail);
+            prop_assert_eq!(body[0], unit);
+            prop_assert!(body[1] & 0x7f == request.function().code());
+        }
     }
 }

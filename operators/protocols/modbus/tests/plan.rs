@@ -99,6 +99,119 @@ fn bisecting_finds_the_hole_between_items() {
     assert_eq!(single.bisect(&items), None);
 }
 
+/// The cost of the cheapest plan for one table, found another way than the planner's: over the distinct offsets at which
+/// a request can begin, the cheapest way to read everything that begins there or later. Requests may overlap.
+fn cheapest_of_map(items: &[Item], limits: Limits, width: u32, longest: u32, holes: &[bool]) -> u64 {
+    let mut starts: Vec<u32> = items.iter().map(|item| item.offset.into()).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let mut rest: Vec<u64> = vec![0; starts.len() + 1];
+    for from in (0..starts.len()).rev() {
+        let mut best = u64::MAX;
+        // A request from this start that serves all items up to the one before `next`.
+        for next in from + 1..=starts.len() {
+            let served = items.iter().filter(|item| (starts[from]..=starts[next - 1]).contains(&item.offset.into()));
+            let end = served.map(|item| u32::from(item.offset) + u32::from(item.count)).max().unwrap();
+            let count = end - starts[from];
+            if count > longest || holes[starts[from] as usize..end as usize].iter().any(|hole| *hole) {
+                break;
+            }
+            let cost = u64::from(limits.request_cost) * 16 + u64::from(count * width);
+            best = best.min(cost + rest[next]);
+        }
+        rest[from] = best;
+    }
+    rest[0]
+}
+
+fn cost_in_bits(read: &ducto_modbus::Read, limits: Limits) -> u64 {
+    let width = if read.range.table.is_bits() { 1 } else { 16 * u64::from(read.range.table.words()) };
+    u64::from(limits.request_cost) * 16 + u64::from(read.range.count) * width
+}
+
+/// As a device's list of registers looks: blocks of values with gaps, single ones far away, all tables.
+#[test]
+fn a_thousand_register_maps_are_read_at_the_least_cost() {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let tables = [
+        (Table::Coils, 1),
+        (Table::DiscreteInputs, 1),
+        (Table::InputRegisters, 16),
+        (Table::HoldingRegisters, 16),
+        (Table::LongRegisters, 32),
+    ];
+    let (mut worst, mut requests, mut values) = (0.0_f64, 0, 0);
+    for map in 0..1_000 {
+        let limits = Limits {
+            registers: 8 + next(118) as u16,
+            bits: 16 + next(1985) as u16,
+            request_cost: [0, 1, 8, 32, 100, 400][next(6) as usize],
+        };
+        let mut items = Vec::new();
+        let mut holes = Holes::new();
+        let mut refused = vec![vec![false; 65_536 + 200]; tables.len()];
+        for (number, (table, _)) in tables.iter().enumerate() {
+            let mut at = next(3_000);
+            for _ in 0..next(40) {
+                let count = if table.is_bits() { 1 } else { [1, 1, 2, 2, 2, 4][next(6) as usize] };
+                if at + count > 65_536 {
+                    break;
+                }
+                items.push(Item { table: *table, offset: at as u16, count: count as u16 });
+                at += count + [0, 0, 0, 0, 1, 2, 5, 20, 200, 2_000][next(10) as usize];
+                if next(50) == 0 {
+                    holes.insert(Item { table: *table, offset: at.min(65_535) as u16, count: 1 });
+                    refused[number][at.min(65_535) as usize] = true;
+                    at += 1;
+                }
+            }
+            // The last register of all.
+            if next(4) == 0 && !refused[number][65_535] {
+                items.push(Item { table: *table, offset: 65_535, count: 1 });
+            }
+        }
+        // In any order: lists are not sorted.
+        for index in (1..items.len()).rev() {
+            items.swap(index, next(index as u64 + 1) as usize);
+        }
+        let plan = Plan::new(&items, limits, &holes);
+        let read: u64 = plan.reads.iter().map(|read| cost_in_bits(read, limits)).sum();
+        let mut served: Vec<usize> = plan.reads.iter().flat_map(|read| read.items.iter().copied()).collect();
+        served.extend(plan.refused.iter().map(|(index, _)| *index));
+        served.sort_unstable();
+        assert_eq!(served, (0..items.len()).collect::<Vec<_>>(), "map {map}: each item is read once");
+        let best: u64 = tables
+            .iter()
+            .zip(&refused)
+            .map(|((table, width), refused)| {
+                let longest = match table {
+                    Table::LongRegisters => limits.registers / 2,
+                    table if table.is_bits() => limits.bits,
+                    _ => limits.registers,
+                };
+                let of_table: Vec<Item> =
+                    items.iter().copied().filter(|item| item.table == *table && !holes.overlap(*item)).collect();
+                if of_table.is_empty() {
+                    return 0;
+                }
+                cheapest_of_map(&of_table, limits, *width, longest.into(), refused)
+            })
+            .sum();
+        assert!(read >= best, "map {map}: the reference is no optimum");
+        worst = worst.max(if best == 0 { 1.0 } else { read as f64 / best as f64 });
+        requests += plan.reads.len();
+        values += items.len();
+    }
+    assert!(worst <= 1.1, "a plan costs {worst} times the optimum");
+    assert!(values > 50_000 && requests > 5_000, "{values} values in {requests} requests: no maps to speak of");
+}
+
 /// The cheapest way to put the items into groups, each read by one request, by trying them all.
 fn cheapest(items: &[Item], groups: &mut Vec<Vec<Item>>, limits: Limits, holes: &Holes) -> Option<u32> {
     let Some((item, rest)) = items.split_first() else {

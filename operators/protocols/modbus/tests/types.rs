@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use ducto_modbus::value::{ORDERS, ValueError};
-use ducto_modbus::{Order, Value, ValueType};
+use ducto_modbus::{
+    Address, Addressing, Client, Conversion, Framing, Options, Order, Reading, Registers, Request, Scaling, Server,
+    Table, Value, ValueType,
+};
 use half::f16;
 
 /// A type, its big-endian bytes, and the value they are.
@@ -76,6 +81,103 @@ fn types_by_orders() {
             kind.encode(order, &value, &mut encoded).unwrap();
             assert_eq!(encoded, registers, "{kind} {name}");
         }
+    }
+}
+
+/// A scaling, and what it makes of a raw number.
+type Scaled = (Option<Scaling>, fn(f64) -> f64);
+
+fn scalings() -> Vec<Scaled> {
+    let range = |raw, engineering, clamp| Some(Scaling::Range { raw, engineering, clamp });
+    vec![
+        (None, |raw| raw),
+        (Some(Scaling::Linear { scale: 0.1, offset: -5.0 }), |raw| raw * 0.1 - 5.0),
+        (Some(Scaling::Linear { scale: -2.0, offset: 0.0 }), |raw| raw * -2.0),
+        (range((0.0, 4095.0), (0.0, 5000.0), false), |raw| raw / 4095.0 * 5000.0),
+        (range((-100.0, 100.0), (200.0, 0.0), true), |raw| (100.0 - raw).clamp(0.0, 200.0)),
+    ]
+}
+
+fn number(value: &Value) -> f64 {
+    match value {
+        Value::Int(number) => *number as f64,
+        Value::Uint(number) => *number as f64,
+        Value::Float(number) => *number,
+        other => panic!("{other:?} is no number"),
+    }
+}
+
+/// Over the wire, from the first registers, from some in the middle and from the last: every type, in every order, with
+/// every scaling.
+#[tokio::test]
+async fn types_by_orders_by_scalings_up_to_register_65535() {
+    let device = Arc::new(Registers::new());
+    let options = Options { response_timeout: std::time::Duration::from_secs(20), ..Options::default() };
+    let mut checked = 0;
+    for framing in [Framing::Tcp, Framing::Rtu] {
+        let server = Server::bind_framed("127.0.0.1:0", framing, device.clone()).await.unwrap();
+        let scheme = if framing == Framing::Tcp { "tcp" } else { "rtu+tcp" };
+        let endpoint = format!("{scheme}://{}", server.local_addr()).parse().unwrap();
+        let mut client = Client::open(&endpoint, options).await.unwrap();
+        for (kind, bytes, value) in table() {
+            for (name, order) in ORDERS {
+                let wire: Vec<u8> =
+                    letters(name, bytes.len()).bytes().map(|letter| bytes[usize::from(letter - b'A')]).collect();
+                let registers: Vec<u16> = wire.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+                let count = kind.registers();
+                for (table, text) in [
+                    (Table::HoldingRegisters, "40001".to_owned()),
+                    (Table::InputRegisters, "31235".to_owned()),
+                    (Table::HoldingRegisters, (465_537 - u32::from(count)).to_string()),
+                    (Table::InputRegisters, (365_537 - u32::from(count)).to_string()),
+                ] {
+                    let at = Address::parse(&text, Addressing::FiveDigits, Some(table)).unwrap();
+                    device.set(1, at, &registers);
+                    let answer = client.request(1, &Request::read(at.table, at.offset, count)).await.unwrap();
+                    let raw = kind.decode(order, answer.registers()).unwrap();
+                    assert_eq!(raw, value, "{kind} {name} at {text}");
+                    for (scaling, expected) in scalings().into_iter().filter(|_| kind.is_number()) {
+                        let conversion = Conversion::new(kind, scaling, &[]).unwrap();
+                        let Reading::Value(engineering) = conversion.apply(raw.clone()) else { panic!("no sentinel") };
+                        let (engineering, expected) = (number(&engineering), expected(number(&raw)));
+                        let near = (engineering - expected).abs() <= 1e-9 * expected.abs().max(1.0);
+                        assert!(near || engineering == expected, "{kind} {scaling:?}: {engineering}, not {expected}");
+                        checked += 1;
+                    }
+                }
+            }
+        }
+        // Bits have no order: the last one of each table.
+        for table in [Table::Coils, Table::DiscreteInputs] {
+            let at = Address { table, offset: 65_535 };
+            device.set_bits(1, at, &[true]);
+            let answer = client.request(1, &Request::read(table, 65_535, 1)).await.unwrap();
+            assert_eq!(answer.bits(), [true]);
+        }
+    }
+    assert!(checked > 5_000, "{checked}");
+}
+
+#[test]
+fn texts_of_other_encodings() {
+    let latin = ValueType::Latin1(2);
+    assert_eq!(latin.decode(Order::Abcd, &[0x50f3, 0xc3b3]), Ok(Value::Text("PóÃ³".into())));
+    let mut written = [0; 2];
+    latin.encode(Order::Badc, &Value::Text("Pó".into()), &mut written).unwrap();
+    assert_eq!(written, [0xf350, 0]);
+    assert!(latin.encode(Order::Abcd, &Value::Text("€".into()), &mut written).is_err());
+
+    // One character a register, in the low byte or the high one.
+    let wide = ValueType::Utf16(4);
+    assert_eq!(wide.decode(Order::Abcd, &[0x50, 0xf3, 0x20ac, 0]), Ok(Value::Text("Pó€".into())));
+    assert_eq!(wide.decode(Order::Badc, &[0x5000, 0x4300, 0x2000, 0x2000]), Ok(Value::Text("PC".into())));
+    let mut written = [9; 4];
+    wide.encode(Order::Abcd, &Value::Text("a🛢".into()), &mut written).unwrap();
+    assert_eq!(wide.decode(Order::Abcd, &written), Ok(Value::Text("a🛢".into())));
+    // Half of a pair is no character.
+    assert_eq!(wide.decode(Order::Abcd, &[0x61, 0xd83d, 0, 0]), Ok(Value::Text("a\u{fffd}".into())));
+    for kind in [ValueType::Latin1(8), ValueType::Utf16(125)] {
+        assert_eq!(kind.to_string().parse(), Ok(kind));
     }
 }
 

@@ -29,7 +29,7 @@ use window::{Figure, Rules};
 /// Gives one row per asset at every tick: the newest values of its tags side by side, and figures over windows of them.
 /// A value that is Bad, missing or older than `max_age` is null, the row is Uncertain and `reason` says why; nothing is
 /// ever filled in. Samples that come late change nothing. An asset gives rows from its first sample on, and none while
-/// nothing comes from it for an hour.
+/// nothing comes from it for an hour or the input, that of a replay or a test, has ended.
 ///
 /// The quality of a row is the worst of the samples that its columns are made of; where they are all Good it is 216
 /// (LOCAL_OVERRIDE) as soon as one of them was forced.
@@ -198,6 +198,13 @@ impl AlignConfig {
             }
             if let Column::Window(window) = column {
                 let figures = window.figures();
+                if figures.is_empty() && window.min_good.is_some() {
+                    wrong.push(
+                        Diagnostic::new(Code::FieldMissing, "`min_good` is a share of a window, and none is named")
+                            .at(window.of.place)
+                            .help("name a figure, such as `mean: 10m`, or remove `min_good`"),
+                    );
+                }
                 if figures.len() > 1 {
                     wrong.push(
                         Diagnostic::new(Code::ValueInvalid, "a column is one figure, and several are named")

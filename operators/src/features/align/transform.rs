@@ -50,6 +50,8 @@ pub(super) struct Align {
     next: Option<Micros>,
     /// After this no asset gives rows, unless something comes.
     silent_at: Micros,
+    /// The input has ended: what is held would be rows of times of which nobody knows anything.
+    ended: bool,
 }
 
 impl Align {
@@ -78,7 +80,7 @@ impl Align {
             }
         }
         let heard = Arc::new(vec![None; assets.len()]);
-        Self { plan, assets, reach, histories: Dense::new(), heard, next: None, silent_at: Micros::MIN }
+        Self { plan, assets, reach, histories: Dense::new(), heard, next: None, silent_at: Micros::MIN, ended: false }
     }
 
     /// For how long an asset gives rows without a sample.
@@ -217,7 +219,7 @@ impl Transform for Align {
         out.drop_rows("too_early", early);
         if came {
             self.silent_at = self.silent_at.max(now.saturating_add(self.patience()));
-            if self.next.is_none() {
+            if self.next.is_none() && !self.ended {
                 self.next = Some(self.tick(now));
             }
         }
@@ -226,6 +228,11 @@ impl Transform for Align {
 
     fn next_deadline(&self) -> Option<Micros> {
         self.next
+    }
+
+    fn end_input(&mut self, _at: Micros) {
+        self.ended = true;
+        self.next = None;
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {

@@ -1,23 +1,27 @@
 //! When to try again, and how often to say so: pauses that grow, for connections and for units behind them.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-/// Pauses that double with every failure, with jitter so that many gateways do not come back at once.
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Pauses that double with every failure, with jitter so that many gateways do not come back at once. Which jitter
+/// follows from what it is for: the same endpoint and unit always have the same.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     first: Duration,
     longest: Duration,
     /// Failures that are let pass before the first pause.
     patience: u32,
+    seed: u64,
     failures: u32,
     until: Option<Instant>,
 }
 
 impl Backoff {
-    pub(super) fn new(first: Duration, longest: Duration, patience: u32) -> Self {
-        Self { first, longest, patience, failures: 0, until: None }
+    /// `of` names what fails: an endpoint, or a unit behind it.
+    pub(super) fn new(first: Duration, longest: Duration, patience: u32, of: &str) -> Self {
+        Self { first, longest, patience, seed: hash(of), failures: 0, until: None }
     }
 
     /// Whether to try now. When a pause is over one try is let through: it is the probe.
@@ -39,9 +43,15 @@ impl Backoff {
         }
         let pause = self.first.saturating_mul(1 << (beyond - 1).min(16)).min(self.longest);
         // Between half of the pause and all of it.
-        let pause = pause.mul_f64(0.5 + 0.5 * chance());
+        let chance = xxh3_64_with_seed(&self.failures.to_le_bytes(), self.seed) >> 32;
+        let pause = pause.mul_f64(0.5 + 0.5 * chance as f64 / f64::from(u32::MAX));
         self.until = Some(now + pause);
         pause
+    }
+
+    /// Lets one try through before the pause is over; if it fails, pauses go on growing.
+    pub(super) fn probe(&mut self) {
+        self.until = None;
     }
 
     /// It worked: data came, not merely a connection.
@@ -49,15 +59,11 @@ impl Backoff {
         self.failures = 0;
         self.until = None;
     }
-
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
-    }
 }
 
-/// A number in 0..1. The randomness of the standard library's hasher is enough for jitter.
-fn chance() -> f64 {
-    f64::from(RandomState::new().build_hasher().finish() as u32) / f64::from(u32::MAX)
+/// A number that follows from a name, for what shall differ from endpoint to endpoint.
+pub(super) fn hash(name: &str) -> u64 {
+    xxh3_64_with_seed(name.as_bytes(), 0)
 }
 
 /// Lets one line a minute through for each cause, and counts the others.
@@ -104,7 +110,14 @@ mod tests {
     fn pauses_grow_and_end() {
         let second = Duration::from_secs(1);
         let now = Instant::now();
-        let mut backoff = Backoff::new(second, 8 * second, 1);
+        let mut backoff = Backoff::new(second, 8 * second, 1, "a");
+        let mut other = Backoff::new(second, 8 * second, 0, "b");
+        assert_ne!(other.failed(now), Backoff::new(second, 8 * second, 0, "c").failed(now), "each has its own jitter");
+        assert_eq!(other.failed(now), {
+            let mut again = Backoff::new(second, 8 * second, 0, "b");
+            again.failed(now);
+            again.failed(now)
+        });
         assert_eq!(backoff.failed(now), Duration::ZERO);
         assert!(backoff.allows(now), "one lost answer is no dead unit");
         let mut whole = second;
@@ -114,8 +127,12 @@ mod tests {
             assert!(!backoff.allows(now) && backoff.allows(now + whole));
             whole = (whole * 2).min(8 * second);
         }
+        backoff.probe();
+        assert!(backoff.allows(now));
+        assert!(backoff.failed(now) >= 4 * second, "a probe that fails shortens nothing");
         backoff.worked();
-        assert!(backoff.allows(now) && backoff.failures() == 0);
+        assert!(backoff.allows(now));
+        assert_eq!(backoff.failed(now), Duration::ZERO, "it begins anew");
     }
 
     #[test]

@@ -3,22 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{BooleanArray, Float64Array, Int64Array, StringArray};
-use arrow::buffer::ScalarBuffer;
-use ducto_record::{Layout, Micros, Quality, Samples, TagId, ValueKind, Values};
-use modbus::value::Value as Raw;
-use modbus::{Exception, Holes, Item, Limits, Plan, Read, Reading, Response, ValueType};
+use ducto_record::{Layout, Micros, Quality, Samples, TagId};
+use modbus::{Exception, Holes, Item, Plan, Read, Response};
 
-use super::point::Point;
-
-/// A tag to be read.
-#[derive(Clone, Debug)]
-pub(super) struct PolledTag {
-    pub(super) tag: TagId,
-    /// Of its samples.
-    pub(super) kind: ValueKind,
-    pub(super) point: Point,
-}
+use super::schedule::{Priority, Timing, flow};
+use super::shape::{Scan, Shape};
 
 /// How long a range that the device refused is left alone before it is tried again.
 const FORGET: Duration = Duration::from_secs(600);
@@ -27,128 +16,141 @@ const FORGET: Duration = Duration::from_secs(600);
 pub(super) struct Group {
     /// Index of the unit.
     pub(super) unit: usize,
-    pub(super) period: Duration,
-    pub(super) due: Instant,
-    tags: Vec<PolledTag>,
-    items: Vec<Item>,
-    limits: Limits,
+    pub(super) priority: Priority,
+    pub(super) timing: Timing,
+    shape: Arc<Shape>,
+    /// The tags of each of the shape's columns.
+    layouts: Vec<Arc<Layout>>,
+    /// What the device was found not to have.
     holes: Holes,
     learned: Option<Instant>,
-    plan: Plan,
-    columns: Vec<Column>,
-    /// What the scan under way has read, by tag.
-    readings: Vec<(Option<Raw>, Quality)>,
+    plan: Arc<Plan>,
+    work: Option<Work>,
 }
 
-/// The tags of one kind of value, which make up one batch.
+/// A scan under way.
 #[derive(Debug)]
-struct Column {
-    kind: ValueKind,
-    layout: Arc<Layout>,
-    /// Indices into `tags`.
-    rows: Vec<usize>,
+struct Work {
+    scan: Scan,
+    /// When its first request was sent.
+    time: Option<Micros>,
+    /// How many of the plan's reads have been taken.
+    taken: usize,
+    plan: Arc<Plan>,
+    /// Reads to make before those: halves of one that was refused, or one that could not be sent.
+    first: Vec<Read>,
 }
 
 impl Group {
-    pub(super) fn new(unit: usize, period: Duration, tags: Vec<PolledTag>, limits: Limits, due: Instant) -> Self {
-        let items: Vec<Item> = tags.iter().map(|tag| tag.point.item).collect();
-        let columns = ValueKind::ALL
-            .into_iter()
-            .map(|kind| {
-                let rows: Vec<usize> = (0..tags.len()).filter(|index| tags[*index].kind == kind).collect();
-                Column { kind, layout: Layout::new(rows.iter().map(|row| tags[*row].tag).collect()), rows }
-            })
-            .filter(|column| !column.rows.is_empty())
-            .collect();
-        let holes = Holes::new();
+    /// `tags` are the numbers of the shape's tags.
+    pub(super) fn new(unit: usize, priority: Priority, timing: Timing, shape: Arc<Shape>, tags: &[TagId]) -> Self {
+        let layout = |rows: &[usize]| Layout::new(rows.iter().filter_map(|row| tags.get(*row).copied()).collect());
         Self {
             unit,
-            period,
-            due,
-            plan: Plan::new(&items, limits, &holes),
-            readings: vec![(None, Quality::WAITING); tags.len()],
-            tags,
-            items,
-            limits,
-            holes,
+            priority,
+            timing,
+            layouts: shape.columns.iter().map(|(_, rows)| layout(rows)).collect(),
+            holes: Holes::new(),
             learned: None,
-            columns,
+            plan: shape.plan.clone(),
+            shape,
+            work: None,
         }
     }
 
-    /// The plan, for the log.
+    /// Its share of the line.
+    pub(super) fn flow(&self) -> usize {
+        flow(self.unit, self.priority)
+    }
+
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Begins a scan: nothing has been read, and a tag that is not read has this quality.
-    pub(super) fn begin(&mut self, unread: Quality) {
-        self.readings.fill((None, unread));
+    /// Forgets the scan under way.
+    pub(super) fn drop_work(&mut self) {
+        self.work = None;
     }
 
-    /// Begins a scan with requests: the reads to send. Tags that no request reads are a mistake of the configuration.
-    pub(super) fn begin_reading(&mut self, now: Instant) -> Vec<Read> {
+    /// Whether a scan is under way.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.work.is_some()
+    }
+
+    /// A scan in which nothing could be read.
+    pub(super) fn without_values(&self, quality: Quality, time: Micros) -> Vec<Samples> {
+        Scan::new(&self.shape, quality).samples(&self.layouts, time)
+    }
+
+    /// Begins a scan. Tags that no request reads are a mistake of the configuration.
+    pub(super) fn begin(&mut self, now: Instant) {
         if self.learned.is_some_and(|learned| now.duration_since(learned) >= FORGET) {
             self.holes = Holes::new();
             self.learned = None;
-            self.replan();
+            self.plan = self.shape.plan.clone();
         }
-        self.begin(Quality::COMM_FAILURE);
-        for (index, _) in &self.plan.refused {
-            self.readings[*index].1 = Quality::CONFIG_ERROR;
-        }
-        self.plan.reads.clone()
+        let mut scan = Scan::new(&self.shape, Quality::COMM_FAILURE);
+        scan.fail(self.plan.refused.iter().map(|(index, _)| *index), Quality::CONFIG_ERROR);
+        self.work = Some(Work { scan, time: None, taken: 0, plan: self.plan.clone(), first: Vec::new() });
     }
 
-    fn replan(&mut self) {
-        self.plan = Plan::new(&self.items, self.limits, &self.holes);
+    /// The next read of the scan under way; `None` where all are made.
+    pub(super) fn next_read(&mut self, now: impl FnOnce() -> Micros) -> Option<Read> {
+        let work = self.work.as_mut()?;
+        let read = match work.first.pop() {
+            Some(read) => read,
+            None => {
+                let read = work.plan.reads.get(work.taken)?.clone();
+                work.taken += 1;
+                read
+            }
+        };
+        work.time.get_or_insert_with(now);
+        Some(read)
+    }
+
+    /// A read that could not be sent: it is made again.
+    pub(super) fn put_back(&mut self, read: Read) {
+        if let Some(work) = &mut self.work {
+            work.first.push(read);
+        }
+    }
+
+    /// Whether the scan under way has nothing left to read.
+    pub(super) fn is_done(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.first.is_empty() && work.taken >= work.plan.reads.len())
     }
 
     /// Takes an answer in.
     pub(super) fn store(&mut self, read: &Read, response: &Response) {
-        for index in &read.items {
-            let (Some(tag), Some(item)) = (self.tags.get(*index), self.items.get(*index)) else { continue };
-            let range = read.slice(*item);
-            let point = &tag.point;
-            let raw = match item.table.is_bits() {
-                true => response.bits().get(range.start).map(|bit| Ok(Raw::Bool(*bit))),
-                false => response.registers().get(range).map(|registers| point.kind.decode(point.order, registers)),
-            };
-            self.readings[*index] = match raw {
-                Some(Ok(raw)) => match point.conversion.apply(raw) {
-                    Reading::Value(value) => (Some(value), Quality::GOOD),
-                    Reading::Sentinel(_) => (None, Quality::SENSOR_FAILURE),
-                },
-                // Digits that are none: the type or the order is not the device's.
-                Some(Err(_)) => (None, Quality::CONFIG_ERROR),
-                // The client has checked that an answer is as long as was asked.
-                None => (None, Quality::BAD),
-            };
+        if let Some(work) = &mut self.work {
+            work.scan.store(read, response);
         }
     }
 
     /// No values for the tags of a read.
     pub(super) fn fail(&mut self, read: &Read, quality: Quality) {
-        for index in &read.items {
-            self.readings[*index] = (None, quality);
+        if let Some(work) = &mut self.work {
+            work.scan.fail(read.items.iter().copied(), quality);
         }
     }
 
-    /// Exception 2: the halves to read instead, or none when one tag alone was refused, whose place is then left out.
-    pub(super) fn refused(&mut self, read: &Read, now: Instant) -> Vec<Read> {
-        match read.bisect(&self.items) {
+    /// Exception 2: its halves are read instead. Where one tag alone was refused, its place is left out from now on.
+    pub(super) fn refused(&mut self, read: &Read, now: Instant) {
+        match read.bisect(&self.shape.items) {
             Some((left, right)) => {
                 // Whatever lies between the halves is not asked for, and may be what the device does not have.
                 let (end, start) = (left.range.offset + left.range.count, right.range.offset);
                 if start > end {
                     self.learn(Item { table: read.range.table, offset: end, count: start - end }, now);
                 }
-                vec![right, left]
+                if let Some(work) = &mut self.work {
+                    work.first.extend([right, left]);
+                }
             }
             None => {
                 self.fail(read, Quality::CONFIG_ERROR);
                 self.learn(read.range, now);
-                Vec::new()
             }
         }
     }
@@ -156,48 +158,16 @@ impl Group {
     fn learn(&mut self, hole: Item, now: Instant) {
         self.holes.insert(hole);
         self.learned.get_or_insert(now);
-        self.replan();
+        self.plan = Arc::new(Plan::new(&self.shape.items, self.shape.limits, &self.holes));
     }
 
-    /// What was read as scans with one time, a batch per kind of value, with a row for each tag.
-    pub(super) fn samples(&mut self, time: Micros) -> Vec<Samples> {
-        let Self { columns, readings, .. } = self;
-        let scans = columns.iter().filter_map(|column| {
-            let mut quality: Vec<u16> = column.rows.iter().map(|row| readings[*row].1.0).collect();
-            let mut take = |row: usize| readings[row].0.take();
-            let rows = column.rows.iter().copied();
-            let values = match column.kind {
-                ValueKind::Float64 => {
-                    Values::Float64(rows.map(|row| take(row).and_then(float)).collect::<Float64Array>())
-                }
-                ValueKind::Int64 => Values::Int64(rows.map(|row| take(row).and_then(integer)).collect::<Int64Array>()),
-                ValueKind::Bool => Values::Bool(rows.map(|row| take(row).and_then(flag)).collect::<BooleanArray>()),
-                ValueKind::Text => Values::Text(rows.map(|row| take(row).and_then(text)).collect::<StringArray>()),
-            };
-            for (row, quality) in quality.iter_mut().enumerate() {
-                // A number that the kind of value cannot hold is no reading.
-                if *quality == Quality::GOOD.0 && values.as_dyn().is_null(row) {
-                    *quality = Quality::CONFIG_ERROR.0;
-                }
-            }
-            let good = quality.iter().all(|quality| *quality == Quality::GOOD.0);
-            let quality = (!good).then(|| ScalarBuffer::from(quality));
-            Samples::scan(&column.layout, time, values, quality).ok()
-        });
-        scans.collect()
-    }
-
-    /// Moves on to the next time, and says how many scans were missed on the way.
-    pub(super) fn next(&mut self, now: Instant) -> u32 {
-        self.due += self.period;
-        if self.due > now {
-            return 0;
+    /// Ends the scan under way: what was not read is a failure of communication. Also says how many scans were missed.
+    pub(super) fn finish(&mut self, now: Instant, time: impl FnOnce() -> Micros) -> (Vec<Samples>, u32) {
+        let missed = self.timing.done(now);
+        match self.work.take() {
+            Some(work) => (work.scan.samples(&self.layouts, work.time.unwrap_or_else(time)), missed),
+            None => (Vec::new(), missed),
         }
-        let late = now.duration_since(self.due);
-        let missed = late.as_micros() / self.period.as_micros().max(1) + 1;
-        let missed = u32::try_from(missed).unwrap_or(u32::MAX);
-        self.due += self.period * missed;
-        missed
     }
 }
 
@@ -213,41 +183,5 @@ pub(super) fn quality_of(exception: Exception) -> Quality {
         | Exception::Acknowledge
         | Exception::DeviceBusy => Quality::COMM_FAILURE,
         Exception::Other(_) => Quality::BAD,
-    }
-}
-
-/// Whether a type's values fit a tag that declares this kind.
-pub(super) fn fits(kind: ValueType, scaled_or_own: ValueKind, declared: ValueKind) -> bool {
-    scaled_or_own == declared || (declared == ValueKind::Float64 && kind.is_number())
-}
-
-fn float(raw: Raw) -> Option<f64> {
-    match raw {
-        Raw::Float(value) => Some(value),
-        Raw::Int(value) => Some(value as f64),
-        Raw::Uint(value) => Some(value as f64),
-        Raw::Bool(_) | Raw::Text(_) => None,
-    }
-}
-
-fn integer(raw: Raw) -> Option<i64> {
-    match raw {
-        Raw::Int(value) => Some(value),
-        Raw::Uint(value) => i64::try_from(value).ok(),
-        Raw::Float(_) | Raw::Bool(_) | Raw::Text(_) => None,
-    }
-}
-
-fn flag(raw: Raw) -> Option<bool> {
-    match raw {
-        Raw::Bool(value) => Some(value),
-        _ => None,
-    }
-}
-
-fn text(raw: Raw) -> Option<String> {
-    match raw {
-        Raw::Text(value) => Some(value),
-        _ => None,
     }
 }

@@ -1,48 +1,67 @@
-//! `modbus`: devices that speak Modbus over TCP.
+//! `modbus`: devices that speak Modbus, over TCP, serial lines, converters and modems.
 
 mod breaker;
-mod feeder;
+mod check;
+mod figures;
 mod group;
+mod inspect;
+mod link;
 mod notation;
+mod open;
+mod overlaps;
 mod point;
+mod poller;
+pub mod probe;
+mod schedule;
+mod shape;
+pub mod suggest;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
-use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
+use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, ConnectionConfig, ConnectionMember, ConnectionTag, Decode, Feeder, Operator,
+    BuildContext, BuildError, CheckContext, Connection, ConnectionConfig, ConnectionTag, Decode, Endpoint, Operator,
 };
 use ducto_graph::scalar::Duration;
-use ducto_graph::source::Place;
-use ducto_graph::tree::{Node, Spanned};
-use ducto_record::time::{DAY, MILLISECOND};
-use ducto_record::{Micros, ValueKind};
+use ducto_graph::site::TagSettings;
+use ducto_graph::tree::{Entry, Node, Spanned, Value};
+use ducto_record::ValueKind;
 use modbus::{Addressing, Limits, Options, Order};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use feeder::{ModbusFeeder, Unit};
-use group::{Group, PolledTag};
-use notation::{AddressingName, OrderName};
-use point::{Defaults, FIELDS, Named, Point};
+use figures::{FIGURES, LINK_STATES};
+use notation::{AddressingName, Chosen, Enron, OrderName};
+use point::{Defaults, FIELDS, Meaning};
 
-pub use point::TagFields;
+pub use inspect::{PlannedRead, ReadPlan, TagReading, endpoint_plans, read_once, read_plan};
+pub use point::{Point, TagFields};
+pub use schedule::Priority;
 
-/// A device, or several behind a gateway, that speak Modbus TCP. Connections with the same endpoint share one socket.
-/// Every tag gives a sample each scan: one without a value where there is no reading, whose quality says why (4
-/// exception 1, 2 or 3; 12 exception 4; 24 no answer; 8 never connected; 32 not read yet).
+/// A device, or several behind a gateway or on a line, that speak Modbus. Connections with the same endpoint share one
+/// socket or line, on which one request is under way at a time; of all that is due, whoever has used the line least
+/// goes next. Every tag gives a sample each scan: one without a value where there is no reading, whose quality says why
+/// (4 exception 1, 2 or 3; 12 exception 4; 24 no answer; 8 never connected; 32 not read yet). A device that does not
+/// answer twice in a row is left alone for a second, then for longer and longer up to 30 s, and asked once each time.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Modbus {
-    /// `tcp://host:port`; the port is 502 where none is given.
+    /// Where the device is reached:
+    /// `tcp://host:port` is Modbus TCP (port 502 where none is given), `rtu+tcp://host:port` RTU over TCP, as converters
+    /// of serial lines have it. `serial:///dev/ttyUSB0?baud=9600&parity=none&stop=2` is a serial line; `baud` is 19200,
+    /// `parity` (`none`, `even`, `odd`) `even` and `stop` 1 where they are not given. `tcp-listen://0.0.0.0:port` and
+    /// `rtu+tcp-listen://0.0.0.0:port` wait for a modem that dials in, each on a port of its own; when it dials again,
+    /// the newer connection counts.
     endpoint: Spanned<String>,
+    /// A second way to the same devices, taken where the first does not open, or opens and nothing comes over it.
+    endpoint_2: Option<Spanned<String>>,
+    /// How long the second endpoint is used before the first is tried again. It is returned to once it has answered.
+    #[serde(default = "defaults::return_after")]
+    return_after: Duration,
     /// Unit (slave) number of the device, 0 to 255.
     #[serde(default = "defaults::unit_id")]
     unit_id: u8,
@@ -54,9 +73,18 @@ pub struct Modbus {
     /// table).
     #[serde(default = "defaults::addressing")]
     addressing: AddressingName,
+    /// Enron's registers of 32 bits, one address each, as flow computers have them: `true` for holding registers 5001
+    /// to 5999 (integers) and 7001 to 7999 (floats), or the ranges themselves, `[[7001, 7999], [17001, 17999]]`. They
+    /// are offsets, as `addressing: 0` writes them.
+    #[serde(default)]
+    enron: Enron,
     /// How often tags are read that do not say it themselves, 100 ms to 1 day.
     #[serde(default = "defaults::scan")]
     scan: Spanned<Duration>,
+    /// Share of a busy line that tags get which do not say it themselves: `high` is four times as much as `normal`,
+    /// `low` a quarter.
+    #[serde(default)]
+    priority: Priority,
     /// How long to wait for a connection.
     #[serde(default = "defaults::connect_timeout")]
     connect_timeout: Duration,
@@ -69,6 +97,15 @@ pub struct Modbus {
     /// Quiet time between an answer and the next request.
     #[serde(default)]
     pause_between_requests: Duration,
+    /// Quiet time between an answer and a request to another unit: radios and converters have to turn around.
+    #[serde(default)]
+    turnaround: Duration,
+    /// Silence between frames of RTU. On a serial line 3.5 characters, and 1.75 ms above 19200 baud, where it is not
+    /// given; over TCP none.
+    inter_frame_gap: Option<Duration>,
+    /// Most requests a minute over the whole endpoint, for radios whose channel others need too. What is due then waits
+    /// its turn.
+    poll_budget: Option<Spanned<u32>>,
     /// Most registers that the device gives in one answer, up to 125.
     #[serde(default = "defaults::max_registers")]
     max_registers: Spanned<u16>,
@@ -79,11 +116,21 @@ pub struct Modbus {
     /// to read nothing that no tag asks for.
     #[serde(default = "defaults::request_cost")]
     request_cost: u16,
+    /// The connection's own state as tags of the asset, every 10 s: `true` for all, or a list of `link_state`,
+    /// `round_trip`, `utilisation`, `cycle_overrun`, `requests`, `errors_timeout`, `errors_crc`, `errors_foreign`,
+    /// `errors_connect`, `errors_exception_1` to `_11` and `errors_exception_other`. The tags have these names in capitals:
+    /// `WELL-001.LINK_STATE` (0 never connected, 1 connection lost, 2 device silent, 3 answering, 4 answering over the
+    /// second endpoint). Counts are since the start of the site. A tag with settings of its own, an alarm perhaps, is
+    /// written out in the template: `LINK_STATE: {diagnostic: link_state, alarms: …}`.
+    diagnostics: Option<Spanned<Chosen>>,
 }
 
 mod defaults {
     use super::*;
 
+    pub(super) fn return_after() -> Duration {
+        Duration::from_secs(60)
+    }
     pub(super) fn unit_id() -> u8 {
         1
     }
@@ -113,18 +160,17 @@ mod defaults {
     }
 }
 
-/// Times between scans.
-const FASTEST: Micros = 100 * MILLISECOND;
-const SLOWEST: Micros = DAY;
-
 pub fn operator() -> Operator {
     Operator {
         name: "modbus",
-        summary: "Devices that speak Modbus over TCP",
+        summary: "Devices that speak Modbus, over TCP, serial lines, converters and modems",
         schema: |generator| generator.subschema_for::<Modbus>(),
         examples: &[
             "connection: {type: modbus, endpoint: \"tcp://10.0.0.5:502\", unit_id: 3, order: CDAB, addressing: 40001, scan: 1s}",
-            "radio: {type: modbus, endpoint: \"tcp://gateway:502\", response_timeout: 4s, pause_between_requests: 50ms, max_registers: 60, scan: 30s}",
+            "radio: {type: modbus, endpoint: \"rtu+tcp://gateway:4001\", response_timeout: 4s, turnaround: 50ms, poll_budget: 40, max_registers: 60, request_cost: 100, scan: 30s}",
+            "line: {type: modbus, endpoint: \"serial:///dev/ttyUSB0?baud=9600&parity=none&stop=2\", unit_id: 12, scan: 5s, diagnostics: [link_state, round_trip, errors_crc]}",
+            "modem: {type: modbus, endpoint: \"tcp-listen://0.0.0.0:5021\", endpoint_2: \"tcp://10.0.0.5\", return_after: 10m, scan: 1m}",
+            "flow_computer: {type: modbus, endpoint: \"tcp://10.0.0.9\", addressing: 0, enron: true}",
         ],
         decode: Decode::Connection(|node, diagnostics| {
             decode::<Modbus>(node, diagnostics).map(|config| Arc::new(config) as Arc<dyn ConnectionConfig>)
@@ -132,27 +178,96 @@ pub fn operator() -> Operator {
     }
 }
 
-impl Modbus {
-    /// `host:port` of the endpoint.
-    fn address(&self) -> Result<String, String> {
-        let text = self.endpoint.trim();
-        let rest = text.strip_prefix("tcp://").ok_or_else(|| match text.split_once("://") {
-            Some((scheme, _)) => format!("`{scheme}://` is no way to a Modbus device here"),
-            None => format!("`{text}` is no endpoint"),
-        })?;
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        // What stands behind the last colon is the port, unless it belongs to an IPv6 address in brackets.
-        let (host, port) = match rest.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
-            Some((host, port)) => (host, port.parse().ok().filter(|port: &u16| *port > 0)),
-            None => (rest, Some(502)),
-        };
-        let port = port.ok_or_else(|| format!("`{text}` names no port from 1 to 65535"))?;
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
-        if host.is_empty() || !(plain || bracketed) {
-            return Err(format!("`{text}` names no host"));
+/// The tags that `diagnostics` in a connection's fields makes: variable and definition.
+pub fn own_tags(connection: &Node, language: &str) -> Vec<(String, Node)> {
+    let Some(field) = connection.get("diagnostics") else { return Vec::new() };
+    let place = field.place;
+    // A mistake in it is reported with the rest of the connection.
+    let Some(Chosen(chosen)) = decode::<Chosen>(field, &mut Diagnostics::new()) else { return Vec::new() };
+    let text = |text: &str| Node::text(place, text);
+    let map = |entries: Vec<(String, Node)>| {
+        let entry = |(key, value)| Entry { key: Spanned::new(key, place), value };
+        Node::new(place, Value::Map(entries.into_iter().map(entry).collect()))
+    };
+    let spanish = language == "es";
+    let tag = |figure: figures::Figure| {
+        let (name, _, english, in_spanish) = FIGURES.iter().find(|(_, other, ..)| *other == figure)?;
+        let mut fields = vec![
+            ("diagnostic".to_owned(), text(name)),
+            ("scan".to_owned(), text("10s")),
+            (
+                "description".to_owned(),
+                map(vec![("en".to_owned(), text(english)), ("es".to_owned(), text(in_spanish))]),
+            ),
+        ];
+        if let Some(unit) = figure.unit() {
+            fields.push(("unit".to_owned(), text(unit)));
         }
-        Ok(format!("{}:{port}", host.to_ascii_lowercase()))
+        if figure == figures::Figure::LinkState {
+            let states = LINK_STATES.iter().map(|(number, english, in_spanish)| {
+                (number.to_string(), text(if spanish { in_spanish } else { english }))
+            });
+            fields.push(("states".to_owned(), map(states.collect())));
+        }
+        Some((name.to_ascii_uppercase(), map(fields)))
+    };
+    chosen.into_iter().filter_map(tag).collect()
+}
+
+impl Modbus {
+    /// The config of a connection, where that is one of Modbus.
+    pub fn of(config: &dyn ConnectionConfig) -> Option<&Self> {
+        config.as_any().downcast_ref()
+    }
+
+    /// The endpoint, and the one to fall back to where there is one. Empty where they cannot be read, which the check
+    /// has reported.
+    pub fn endpoints(&self) -> Vec<modbus::Endpoint> {
+        let texts = std::iter::once(&self.endpoint).chain(&self.endpoint_2);
+        texts.map(|text| text.parse()).collect::<Result<_, _>>().unwrap_or_default()
+    }
+
+    pub fn unit_id(&self) -> u8 {
+        self.unit_id
+    }
+
+    pub fn order(&self) -> Order {
+        self.order.0
+    }
+
+    pub fn addressing(&self) -> Addressing {
+        self.addressing.0
+    }
+
+    /// What the device gives in one answer, and what a request costs.
+    pub fn limits(&self) -> Limits {
+        let (registers, bits) = (self.max_registers.value, self.max_bits.value);
+        Limits { registers, bits, request_cost: self.request_cost }
+    }
+
+    /// How long to wait for what.
+    pub fn options(&self) -> Options {
+        Options {
+            connect_timeout: self.connect_timeout.to_std(),
+            response_timeout: self.response_timeout.to_std(),
+            pause_after_connect: self.pause_after_connect.to_std(),
+            pause_between_requests: self.pause_between_requests.to_std(),
+            turnaround: self.turnaround.to_std(),
+            inter_frame_gap: self.inter_frame_gap.map(Duration::to_std),
+        }
+    }
+
+    /// Where a tag stands in the device and what it means there; `None` for one that is read from no register.
+    ///
+    /// # Errors
+    /// What is wrong with the tag's fields; the check of its site has reported it.
+    pub fn point(&self, tag: &TagSettings) -> Option<Result<Point, String>> {
+        let mut found = Diagnostics::new();
+        match Meaning::read(&tag.connection_fields, &self.defaults(), &mut found) {
+            Some(Meaning::Point(point, _)) => Some(Ok(point)),
+            Some(Meaning::Figure(_)) => None,
+            None => Some(Err(found.iter().map(|found| found.message.clone()).collect::<Vec<_>>().join("; "))),
+        }
     }
 
     fn defaults(&self) -> Defaults {
@@ -160,136 +275,32 @@ impl Modbus {
             addressing: self.addressing.0,
             order: self.order.0,
             max_registers: self.max_registers.value.min(Limits::default().registers),
+            long: self.enron.0.clone(),
         }
     }
 
-    fn check_numbers(&self, diagnostics: &mut Diagnostics) {
-        let mut outside = |outside: bool, place: Place, what: &str, help: &str| {
-            if outside {
-                diagnostics
-                    .push(Diagnostic::new(Code::NumberOutOfRange, what.to_owned()).at(place).help(help.to_owned()));
-            }
-        };
-        let (registers, bits) = (&self.max_registers, &self.max_bits);
-        outside(
-            !(1..=125).contains(&registers.value),
-            registers.place,
-            &format!("`max_registers` is {}", registers.value),
-            "one answer carries 1 to 125 registers",
-        );
-        outside(
-            !(1..=2000).contains(&bits.value),
-            bits.place,
-            &format!("`max_bits` is {}", bits.value),
-            "one answer carries 1 to 2000 bits",
-        );
-        outside(
-            self.response_timeout.value == Duration::ZERO,
-            self.response_timeout.place,
-            "`response_timeout` is 0",
-            "the default is `1s`",
-        );
-        outside(
-            !is_scan(self.scan.value),
-            self.scan.place,
-            &format!("`scan` is {}", self.scan.value),
-            "scans are from `100ms` to `1d`",
-        );
+    /// What the tag is to the connection; mistakes are not said.
+    fn meaning(&self, fields: &Node) -> Option<Meaning> {
+        Meaning::read(fields, &self.defaults(), &mut Diagnostics::new())
     }
-}
-
-fn is_scan(scan: Duration) -> bool {
-    (FASTEST..=SLOWEST).contains(&scan.micros())
 }
 
 impl ConnectionConfig for Modbus {
     fn check(&self, tags: &[ConnectionTag<'_>], cx: &mut CheckContext<'_>) {
-        if let Err(message) = self.address() {
-            let help = "write `tcp://host:502`";
-            cx.report(Diagnostic::new(Code::EndpointInvalid, message).at(self.endpoint.place).help(help));
-        }
-        self.check_numbers(cx.diagnostics);
-        let mut points = Vec::new();
-        for ConnectionTag { tag, fields } in tags {
-            if let Some(scan) = tag.scan.filter(|scan| !is_scan(*scan) && *scan != self.scan.value) {
-                let place = tag.definition.get("scan").map_or(tag.name.place, |node| node.place);
-                let message = format!("`{}` is to be read every {scan}", *tag.name);
-                let help = "scans are from `100ms` to `1d`";
-                cx.report(Diagnostic::new(Code::NumberOutOfRange, message).at(place).help(help));
-            }
-            let Some(point) = Point::read(fields, self.defaults(), cx.diagnostics) else { continue };
-            if !group::fits(point.kind, point.value_kind(), tag.kind) {
-                let message = format!(
-                    "`{}` is a tag of {}, and `as: {}` gives {}",
-                    *tag.name,
-                    tag.kind,
-                    point.kind,
-                    point.value_kind()
-                );
-                cx.report(Diagnostic::new(Code::TypeMismatch, message).at(tag.name.place));
-            }
-            points.push(Named { name: &tag.name, point });
-        }
-        point::check_overlaps(&mut points, cx.diagnostics);
+        check::connection(self, tags, cx);
     }
 
+    /// The endpoint without the settings of its line, in which members cannot differ.
     fn endpoint(&self) -> String {
-        self.address().map_or_else(|_| self.endpoint.value.clone(), |address| format!("tcp://{address}"))
+        match self.endpoint.parse() {
+            Ok(modbus::Endpoint::Serial { path, .. }) => format!("serial://{path}"),
+            Ok(endpoint) => endpoint.to_string(),
+            Err(_) => self.endpoint.value.clone(),
+        }
     }
 
-    fn open(&self, members: Vec<ConnectionMember>, cx: &BuildContext) -> Result<Box<dyn Feeder>, BuildError> {
-        let address = self.address().map_err(|message| cx.error(message))?;
-        let mut options = Options::default();
-        let mut units: BTreeMap<u8, (Unit, Limits)> = BTreeMap::new();
-        let mut groups: BTreeMap<(u8, Duration), Vec<PolledTag>> = BTreeMap::new();
-        for (index, ConnectionMember { asset, config, tags }) in members.iter().enumerate() {
-            let Some(config) = config.as_any().downcast_ref::<Self>() else {
-                return Err(cx.error(format!("the connection of `{asset}` is of another type")));
-            };
-            // One socket serves all: it is as patient as the most patient of them.
-            let first = index == 0;
-            let most = |value: &mut std::time::Duration, of: Duration| {
-                *value = if first { of.to_std() } else { (*value).max(of.to_std()) };
-            };
-            most(&mut options.connect_timeout, config.connect_timeout);
-            most(&mut options.response_timeout, config.response_timeout.value);
-            most(&mut options.pause_after_connect, config.pause_after_connect);
-            most(&mut options.pause_between_requests, config.pause_between_requests);
-            let timeout = config.response_timeout.to_std();
-            let own = Limits {
-                registers: config.max_registers.value,
-                bits: config.max_bits.value,
-                request_cost: config.request_cost,
-            };
-            let (unit, limits) =
-                units.entry(config.unit_id).or_insert_with(|| (Unit::new(config.unit_id, timeout), own));
-            unit.response_timeout = unit.response_timeout.max(timeout);
-            limits.registers = limits.registers.min(own.registers);
-            limits.bits = limits.bits.min(own.bits);
-            for tag in tags {
-                let mut diagnostics = Diagnostics::new();
-                let Some(point) = Point::read(&tag.connection_fields, config.defaults(), &mut diagnostics) else {
-                    let why = diagnostics.iter().next().map(|found| found.message.clone()).unwrap_or_default();
-                    return Err(cx.error(format!("`{}`: {why}", *tag.name)));
-                };
-                let scan = tag.scan.unwrap_or(config.scan.value).micros().clamp(FASTEST, SLOWEST);
-                let scan = Duration::from_micros(scan);
-                let polled = PolledTag { tag: tag.id, kind: tag.kind, point };
-                groups.entry((config.unit_id, scan)).or_default().push(polled);
-            }
-        }
-        let now = Instant::now();
-        let numbers: Vec<u8> = units.keys().copied().collect();
-        let groups = groups
-            .into_iter()
-            .filter_map(|((id, scan), tags)| {
-                let (_, limits) = units.get(&id)?;
-                let unit = numbers.iter().position(|number| *number == id)?;
-                Some(Group::new(unit, scan.to_std(), tags, *limits, now))
-            })
-            .collect();
-        let units = units.into_values().map(|(unit, _)| unit).collect();
-        Ok(Box::new(ModbusFeeder::new(address, options, units, groups)))
+    fn open(&self, endpoints: Vec<Endpoint>, cx: &BuildContext) -> Result<Vec<Box<dyn Connection>>, BuildError> {
+        open::all(endpoints, cx)
     }
 
     fn scan(&self) -> Option<Duration> {
@@ -301,8 +312,7 @@ impl ConnectionConfig for Modbus {
     }
 
     fn value_kind(&self, fields: &Node) -> ValueKind {
-        Point::read(fields, self.defaults(), &mut Diagnostics::new())
-            .map_or(ValueKind::Float64, |point| point.value_kind())
+        self.meaning(fields).map_or(ValueKind::Float64, |meaning| meaning.value_kind())
     }
 
     fn as_any(&self) -> &dyn Any {

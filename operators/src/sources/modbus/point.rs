@@ -1,4 +1,7 @@
-//! A tag as Modbus reads it: where it stands in the device, of what type, and how it becomes an engineering value.
+//! A tag as Modbus reads it: where it stands in the device, of what type, and how it becomes an engineering value. Or a
+//! tag that tells how the connection itself is.
+
+use std::sync::Arc;
 
 use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
@@ -7,26 +10,43 @@ use ducto_graph::source::Place;
 use ducto_graph::tree::{Node, Spanned};
 use ducto_record::ValueKind;
 use modbus::value::Value as Raw;
-use modbus::{Address, Addressing, Conversion, Item, Order, Scaling, ValueType};
+use modbus::{Address, Addressing, Conversion, Item, Order, Scaling, Table, ValueType};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::notation::{OrderName, TableName, TypeName};
+use super::figures::Figure;
+use super::notation::{FigureName, OrderName, TableName, TypeName};
+use super::schedule::Priority;
 
 /// The fields of a tag that belong to Modbus.
-pub(super) const FIELDS: [&str; 12] =
-    ["address", "table", "as", "order", "bit", "length", "scale", "offset", "raw", "engineering", "clamp", "sentinel"];
+pub(super) const FIELDS: [&str; 14] = [
+    "address",
+    "table",
+    "as",
+    "order",
+    "bit",
+    "length",
+    "scale",
+    "offset",
+    "raw",
+    "engineering",
+    "clamp",
+    "sentinel",
+    "priority",
+    "diagnostic",
+];
 
-/// What a tag says about its place in a Modbus device.
+/// What a tag says about its place in a Modbus device, or which of the connection's own figures it tells.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TagFields {
     /// Address in the connection's notation: `40001`.
-    address: Spanned<String>,
+    address: Option<Spanned<String>>,
     /// Table, where `addressing` is 0 or 1: `coil`, `discrete`, `input` or `holding` (the default).
     table: Option<TableName>,
-    /// Type of the value: `bool`, `i8` to `i64`, `u8` to `u64`, `f16`, `f32`, `f64`, `bcd16`, `bcd32`, `bit(3)`,
-    /// `string(8)` (of so many registers). Coils and discrete inputs are `bool` without it.
+    /// Type of the value: `bool`, `i8` to `i64`, `u8` to `u64`, `f16`, `f32`, `f64`, `bcd16`, `bcd32`, `bit(3)`; texts
+    /// of so many registers are `string(8)` (two characters a register, UTF-8 or else Latin-1), `latin1(8)` and
+    /// `utf16(8)` (one character a register). Coils and discrete inputs are `bool` without it.
     #[serde(rename = "as")]
     kind: Option<Spanned<TypeName>>,
     /// Order of the bytes, where it is not the connection's.
@@ -49,6 +69,11 @@ pub struct TagFields {
     /// Raw values that mean that there is no reading: the sample is then null and 16 (sensor failure).
     #[serde(default)]
     sentinel: Option<Spanned<Sentinels>>,
+    /// Share of a busy line, where it is not the connection's.
+    priority: Option<Priority>,
+    /// In place of an address: what the tag tells of the connection itself, such as `round_trip`. The connection's
+    /// `diagnostics` makes such tags; one is written out where it needs settings of its own, an alarm perhaps.
+    diagnostic: Option<Spanned<FigureName>>,
 }
 
 /// One raw value or several.
@@ -79,55 +104,137 @@ impl Number {
 
 /// A tag's place and meaning, checked.
 #[derive(Clone, Debug)]
-pub(super) struct Point {
-    pub(super) item: Item,
-    pub(super) kind: ValueType,
-    pub(super) order: Order,
-    pub(super) conversion: Conversion,
+pub struct Point {
+    /// What is read: a table, a 0-based offset, so many registers or bits.
+    pub item: Item,
+    /// What they hold.
+    pub kind: ValueType,
+    pub order: Order,
+    /// From raw to engineering values.
+    pub conversion: Conversion,
     scaled: bool,
 }
 
+/// What a tag is to its connection.
+#[derive(Clone, Debug)]
+pub(super) enum Meaning {
+    /// Read from the device, with this share of the line where it is not the connection's.
+    Point(Point, Option<Priority>),
+    /// Told of the connection itself.
+    Figure(Figure),
+}
+
 /// What the connection says about all its tags.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Defaults {
     pub(super) addressing: Addressing,
     pub(super) order: Order,
     /// Most registers that the device gives in one answer.
     pub(super) max_registers: u16,
+    /// First and last offsets of holding registers that hold 32 bits each.
+    pub(super) long: Arc<[(u16, u16)]>,
+}
+
+impl Meaning {
+    /// Reads a tag's fields; what is wrong is reported.
+    pub(super) fn read(fields: &Node, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let place = fields.place;
+        let whole = fields;
+        let fields: TagFields = decode(fields, diagnostics)?;
+        match (&fields.address, &fields.diagnostic) {
+            (Some(address), None) => {
+                let priority = fields.priority;
+                let address = address.clone();
+                let point = Point::read(fields, &address, defaults, diagnostics)?;
+                if let Some(order) = whole.get("order").filter(|order| order.written.len() == 8)
+                    && point.kind.registers() != 4
+                {
+                    let (kind, bytes) = (point.kind, point.kind.registers() * 2);
+                    let message = format!("the order is of eight bytes, and `{kind}` has {bytes}");
+                    let help = "write four letters, such as `CDAB`";
+                    diagnostics.push(Diagnostic::new(Code::OrderUnfit, message).at(order.place).help(help));
+                    return None;
+                }
+                Some(Self::Point(point, priority))
+            }
+            (None, Some(figure)) => {
+                let others = whole.entries().iter().find(|entry| entry.key.as_str() != "diagnostic");
+                if let Some(other) = others {
+                    let message = format!("`{}` does not go with `diagnostic`", other.key.as_str());
+                    let help = "such a tag is read from no register; remove one of the two";
+                    diagnostics.push(Diagnostic::new(Code::AddressInvalid, message).at(other.key.place).help(help));
+                    return None;
+                }
+                Some(Self::Figure(figure.value.0))
+            }
+            (Some(address), Some(_)) => {
+                let message = "a tag is read from an address or tells of the connection, and not both";
+                let help = "remove `address`, or `diagnostic`";
+                diagnostics.push(Diagnostic::new(Code::AddressInvalid, message).at(address.place).help(help));
+                None
+            }
+            (None, None) => {
+                let message = "the field `address` is missing";
+                let help = "add it, as the connection's `addressing` writes it: `address: 40001`";
+                diagnostics.push(Diagnostic::new(Code::FieldMissing, message).at(place).help(help));
+                None
+            }
+        }
+    }
+
+    /// The kind of value that samples of this tag have.
+    pub(super) fn value_kind(&self) -> ValueKind {
+        match self {
+            Self::Point(point, _) => point.value_kind(),
+            Self::Figure(figure) => figure.kind(),
+        }
+    }
 }
 
 impl Point {
-    /// Reads a tag's fields; what is wrong is reported.
-    pub(super) fn read(fields: &Node, defaults: Defaults, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let fields: TagFields = decode(fields, diagnostics)?;
-        let at = fields.address.place;
-        let address = Address::parse(&fields.address, defaults.addressing, fields.table.map(|table| table.0));
+    fn read(
+        fields: TagFields,
+        written: &Spanned<String>,
+        defaults: &Defaults,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let at = written.place;
+        let address = Address::parse(written, defaults.addressing, fields.table.map(|table| table.0));
         let address = diagnostics.take(address.map_err(|error| wrong(Code::AddressInvalid, &error, at)))?;
-        let kind = diagnostics.take(fields.value_type(address))?;
+        let address = defaults.table_of(address);
+        let kind = diagnostics.take(fields.value_type(address, at))?;
         let bits = address.table.is_bits();
         if bits && kind != ValueType::Bool {
             let place = fields.kind.as_ref().map_or(at, |kind| kind.place);
-            let message = format!("`{}` is a {}, which holds no `{kind}`", *fields.address, address.table);
+            let message = format!("`{}` is a {}, which holds no `{kind}`", **written, address.table);
             diagnostics.push(
                 Diagnostic::new(Code::AddressInvalid, message).at(place).help("leave `as` away, or read a register"),
             );
             return None;
         }
-        let count = kind.registers();
+        let words = address.table.words();
+        if kind.registers() % words != 0 || (words > 1 && kind.is_text()) {
+            let place = fields.kind.as_ref().map_or(at, |kind| kind.place);
+            let message = format!("`{}` is a register of 32 bits, which holds no `{kind}`", **written);
+            let help = "read `f32`, `i32`, `u32`, `bcd32` or a type of 64 bits, or correct the ranges of `enron`";
+            diagnostics.push(Diagnostic::new(Code::AddressInvalid, message).at(place).help(help));
+            return None;
+        }
+        let count = kind.registers() / words;
         if usize::from(address.offset) + usize::from(count) > 65_536 {
-            let message = format!("`{kind}` at `{}` goes past the table's last register", *fields.address);
+            let message = format!("`{kind}` at `{}` goes past the table's last register", **written);
             let help = format!("it takes {count} registers; check the address against the device's list");
             diagnostics.push(Diagnostic::new(Code::AddressInvalid, message).at(at).help(help));
             return None;
         }
-        if !bits && count > defaults.max_registers {
+        if !bits && kind.registers() > defaults.max_registers {
             let message =
                 format!("`{kind}` takes {count} registers, and the device gives {} at once", defaults.max_registers);
             let help = "shorten it, or raise `max_registers`: parts read apart would not be one value";
             diagnostics.push(Diagnostic::new(Code::AddressInvalid, message).at(at).help(help));
             return None;
         }
-        let scaling = diagnostics.take(fields.scaling())?;
+        let scaling = diagnostics.take(fields.scaling(at))?;
         let sentinels: Vec<Raw> = match fields.sentinel.as_deref() {
             None => Vec::new(),
             Some(Sentinels::One(number)) => vec![number.raw()],
@@ -150,11 +257,11 @@ impl Point {
         })
     }
 
-    /// The kind of value that samples of this tag have.
-    pub(super) fn value_kind(&self) -> ValueKind {
+    /// The kind of value that its samples have.
+    pub fn value_kind(&self) -> ValueKind {
         match self.kind {
             ValueType::Bool | ValueType::Bit(_) => ValueKind::Bool,
-            ValueType::String(_) => ValueKind::Text,
+            ValueType::String(_) | ValueType::Latin1(_) | ValueType::Utf16(_) => ValueKind::Text,
             ValueType::F16 | ValueType::F32 | ValueType::F64 => ValueKind::Float64,
             _ if self.scaled => ValueKind::Float64,
             _ => ValueKind::Int64,
@@ -171,8 +278,19 @@ fn wrong(code: Code, error: &dyn std::fmt::Display, place: Place) -> Diagnostic 
     }
 }
 
+impl Defaults {
+    /// A holding register of 32 bits is one of a table of its own.
+    fn table_of(&self, address: Address) -> Address {
+        let long = self.long.iter().any(|(first, last)| (*first..=*last).contains(&address.offset));
+        match address.table {
+            Table::HoldingRegisters if long => Address { table: Table::LongRegisters, ..address },
+            _ => address,
+        }
+    }
+}
+
 impl TagFields {
-    fn value_type(&self, address: Address) -> Result<ValueType, Diagnostic> {
+    fn value_type(&self, address: Address, at: Place) -> Result<ValueType, Diagnostic> {
         let kind = self.kind.as_ref().map(|kind| kind.value.0);
         let clash = |place, what: &str| {
             let kind = kind.map(|kind| kind.to_string()).unwrap_or_default();
@@ -198,7 +316,7 @@ impl TagFields {
             };
         }
         if let Some(length) = &self.length {
-            if kind.is_some_and(|kind| !matches!(kind, ValueType::String(_))) {
+            if kind.is_some() {
                 return Err(clash(length.place, "length"));
             }
             return match length.value.div_ceil(2) {
@@ -216,17 +334,17 @@ impl TagFields {
                 Code::FieldMissing,
                 "the field `as` is missing: what the register holds is not known",
             )
-            .at(self.address.place)
+            .at(at)
             .help("add `as: f32`, `as: u16`, …")),
         }
     }
 
-    fn scaling(&self) -> Result<Option<Scaling>, Diagnostic> {
+    fn scaling(&self, at: Place) -> Result<Option<Scaling>, Diagnostic> {
         let linear = self.scale.as_ref().or(self.offset.as_ref());
         match (&self.raw, &self.engineering) {
             (None, None) if self.clamp => {
                 Err(Diagnostic::new(Code::ScalingInvalid, "`clamp` needs the ranges `raw` and `engineering`")
-                    .at(self.address.place)
+                    .at(at)
                     .help("add them, or remove `clamp`"))
             }
             (None, None) => Ok(linear.map(|_| Scaling::Linear {
@@ -252,73 +370,64 @@ impl TagFields {
     }
 }
 
-/// A tag's point with its name, for the check of one device's points against each other.
-pub(super) struct Named<'a> {
-    pub(super) name: &'a Spanned<String>,
-    pub(super) point: Point,
-}
-
-/// Reports values of several registers that lie on each other (an error) and equal addresses (a warning).
-pub(super) fn check_overlaps(points: &mut [Named<'_>], diagnostics: &mut Diagnostics) {
-    points.sort_by_key(|named| (named.point.item.table, named.point.item.offset, named.point.item.count));
-    for index in 1..points.len() {
-        let (before, this) = points.split_at(index);
-        let this = &this[0];
-        let item = this.point.item;
-        // Of those before, one of 125 registers is the longest that can reach this one.
-        let reaching = before
-            .iter()
-            .rev()
-            .take_while(|other| other.point.item.table == item.table && item.offset - other.point.item.offset < 125);
-        for other in reaching {
-            let theirs = other.point.item;
-            if u32::from(theirs.offset) + u32::from(theirs.count) <= u32::from(item.offset) {
-                continue;
-            }
-            let (a, b) = (&*other.name.value, &*this.name.value);
-            if theirs == item {
-                let bits =
-                    matches!((other.point.kind, this.point.kind), (ValueType::Bit(x), ValueType::Bit(y)) if x != y);
-                if !bits {
-                    diagnostics.push(
-                        Diagnostic::new(Code::AddressShared, format!("`{a}` and `{b}` read the same address"))
-                            .at(this.name.place)
-                            .note_at(other.name.place, format!("`{a}` is here"))
-                            .help("if they are bits of one register, say which: `bit: 0`"),
-                    );
-                }
-            } else {
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::AddressOverlap,
-                        format!("`{b}` ({}) lies on registers of `{a}` ({})", this.point.kind, other.point.kind),
-                    )
-                    .at(this.name.place)
-                    .note_at(other.name.place, format!("`{a}` is here"))
-                    .help("one of the addresses or types is wrong; check them against the device's list"),
-                );
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use ducto_graph::source::Sources;
-    use modbus::Table;
 
-    const DEFAULTS: Defaults = Defaults { addressing: Addressing::FiveDigits, order: Order::Cdab, max_registers: 125 };
+    pub(in super::super) fn read(yaml: &str) -> Result<Point, Vec<String>> {
+        match meaning(yaml, Addressing::FiveDigits, &[])? {
+            Meaning::Point(point, _) => Ok(point),
+            Meaning::Figure(figure) => panic!("{yaml} is {figure}"),
+        }
+    }
 
-    fn read(yaml: &str) -> Result<Point, Vec<String>> {
+    fn meaning(yaml: &str, addressing: Addressing, long: &[(u16, u16)]) -> Result<Meaning, Vec<String>> {
         let mut sources = Sources::new();
         let mut diagnostics = Diagnostics::new();
         let file = sources.add_text("t.yaml", yaml);
         let node = Node::parse(file, &sources, &mut diagnostics).unwrap();
-        let point = Point::read(&node, DEFAULTS, &mut diagnostics);
+        let defaults = Defaults { addressing, order: Order::Cdab, max_registers: 125, long: long.into() };
+        let meaning = Meaning::read(&node, &defaults, &mut diagnostics);
         let found = diagnostics.iter().map(|found| format!("{} {}", found.code, found.message)).collect();
-        point.ok_or(found)
+        meaning.ok_or(found)
+    }
+
+    #[test]
+    fn enron_registers_of_32_bits_are_a_table_of_their_own() {
+        let long = [(5_001, 5_999), (7_001, 7_999)];
+        let read = |yaml: &str| match meaning(yaml, Addressing::Zero, &long) {
+            Ok(Meaning::Point(point, _)) => Ok(point.item),
+            Ok(Meaning::Figure(figure)) => panic!("{yaml} is {figure}"),
+            Err(found) => Err(found.join(" ")),
+        };
+        let item = |table, offset, count| Ok(Item { table, offset, count });
+        assert_eq!(read("{address: 7001, as: f32}"), item(Table::LongRegisters, 7_001, 1));
+        assert_eq!(read("{address: 5999, as: u32}"), item(Table::LongRegisters, 5_999, 1));
+        assert_eq!(read("{address: 7005, as: f64}"), item(Table::LongRegisters, 7_005, 2));
+        assert_eq!(read("{address: 7000, as: f32}"), item(Table::HoldingRegisters, 7_000, 2));
+        assert_eq!(read("{address: 7001, as: f32, table: input}"), item(Table::InputRegisters, 7_001, 2));
+        for wrong in ["{address: 7001, as: u16}", "{address: 7001, bit: 3}", "{address: 7001, as: string(4)}"] {
+            assert!(read(wrong).unwrap_err().contains("32 bits"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_tag_tells_a_figure_or_is_read() {
+        let of = |yaml: &str| meaning(yaml, Addressing::FiveDigits, &[]);
+        assert!(matches!(of("{diagnostic: round_trip}"), Ok(Meaning::Figure(Figure::RoundTrip))));
+        assert!(matches!(of("{diagnostic: errors_exception_2}"), Ok(Meaning::Figure(Figure::Exceptions(2)))));
+        let high = of("{address: 40001, as: u16, priority: high}");
+        assert!(matches!(high, Ok(Meaning::Point(_, Some(Priority::High)))));
+        for (yaml, said) in [
+            ("{diagnostic: link}", "`link` is nothing that a connection knows"),
+            ("{diagnostic: link_state, as: u16}", "`as` does not go with `diagnostic`"),
+            ("{diagnostic: link_state, address: 40001}", "and not both"),
+        ] {
+            let found = of(yaml).unwrap_err().join(" ");
+            assert!(found.contains(said), "{yaml}: {found}");
+        }
     }
 
     #[test]
@@ -349,6 +458,7 @@ mod tests {
             ("{as: f32}", "E0303", "`address` is missing"),
             ("{address: 40001, as: float}", "E0302", "`float` is not a type"),
             ("{address: 40001, as: f32, order: XYZ}", "E0302", "`XYZ` is not an order"),
+            ("{address: 40001, as: f32, order: GHEFCDAB}", "E0377", "eight bytes, and `f32` has 4"),
             ("{address: 40001, bit: 16}", "E0304", "no bit 16"),
             ("{address: 40001, as: f32, bit: 1}", "E0373", "does not go with `as: f32`"),
             ("{address: 40001, length: 300}", "E0304", "300 characters"),
@@ -366,27 +476,5 @@ mod tests {
             let found = read(yaml).map(|point| format!("{point:?}")).expect_err(yaml);
             assert!(found.iter().any(|found| found.starts_with(code) && found.contains(said)), "{yaml}: {found:?}");
         }
-    }
-
-    #[test]
-    fn overlaps_are_errors_and_equal_addresses_warnings() {
-        let check = |tags: &[&str]| {
-            let names: Vec<Spanned<String>> = (0..tags.len()).map(|index| Spanned::from(format!("T{index}"))).collect();
-            let mut points: Vec<Named<'_>> =
-                tags.iter().zip(&names).map(|(yaml, name)| Named { name, point: read(yaml).unwrap() }).collect();
-            let mut diagnostics = Diagnostics::new();
-            check_overlaps(&mut points, &mut diagnostics);
-            diagnostics.iter().map(|found| found.code.to_string()).collect::<Vec<_>>()
-        };
-        assert!(check(&["{address: 40001, as: f32}", "{address: 40003, as: f32}"]).is_empty());
-        assert_eq!(check(&["{address: 40002, as: f32}", "{address: 40001, as: f32}"]), ["E0374"]);
-        assert_eq!(check(&["{address: 40001, as: u16}", "{address: 40001, as: f32}"]), ["E0374"]);
-        assert_eq!(check(&["{address: 40001, as: u16}", "{address: 40001, as: i16}"]), ["W0370"]);
-        assert!(check(&["{address: 40001, bit: 1}", "{address: 40001, bit: 2}"]).is_empty());
-        assert_eq!(
-            check(&["{address: 40001, as: f64}", "{address: 40002, as: u16}", "{address: 40004, as: u16}"]).len(),
-            2
-        );
-        assert!(check(&["{address: 30001, as: f32}", "{address: 40002, as: f32}"]).is_empty());
     }
 }

@@ -1,15 +1,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration as StdDuration;
+use std::time::{Duration as StdDuration, Instant};
 
-use ducto_graph::operator::{Intake, NodeError};
+use ducto_graph::operator::{ConnectionMember, Intake, Link};
 use ducto_graph::site::TagSettings;
 use ducto_graph::source::Sources;
 use ducto_record::{Directory, Part, Tag, Value};
 use modbus::value::Value as Raw;
-use modbus::{Address, Exception, Fault, Registers, Server, Table, ValueType};
+use modbus::{Address, Exception, Fault, Framing, Registers, Server, Table, ValueType};
+
+mod sharing;
+mod ways;
 
 use super::*;
 use crate::sources::testing::{Collected, context};
@@ -27,9 +28,17 @@ impl Plant {
     }
 
     fn at(address: &str) -> Self {
+        Self::on(address, Framing::Tcp)
+    }
+
+    fn framed(framing: Framing) -> Self {
+        Self::on("127.0.0.1:0", framing)
+    }
+
+    fn on(address: &str, framing: Framing) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let registers = Arc::new(Registers::new());
-        let server = runtime.block_on(Server::bind(address, registers.clone())).unwrap();
+        let server = runtime.block_on(Server::bind_framed(address, framing, registers.clone())).unwrap();
         Self { registers, server, _runtime: runtime }
     }
 
@@ -45,72 +54,110 @@ fn node(yaml: &str) -> Node {
     Node::parse(file, &sources, &mut Diagnostics::new()).unwrap()
 }
 
-/// A feeder at work, and what it offers.
+/// Connections at work, and what they offer.
 struct Polling {
     collected: Arc<Collected>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<(), NodeError>>>,
+    runtime: Option<tokio::runtime::Runtime>,
+    links: Vec<Arc<dyn Link>>,
     directory: Arc<Directory>,
 }
 
+/// For each unit the connection's fields but the endpoint, and its tags as name and fields.
+type Units<'a> = &'a [(&'a str, &'a [(&'a str, &'a str)])];
+
 impl Polling {
-    /// `units`: for each the connection's fields but the endpoint, and tags as name and fields.
-    fn start(address: &str, units: &[(&str, &[(&str, &str)])]) -> Self {
+    /// Polls a device over Modbus TCP.
+    fn start(address: &str, units: Units<'_>) -> Self {
+        Self::over(&[(&format!("tcp://{address}"), units)])
+    }
+
+    /// Polls several endpoints.
+    fn over(endpoints: &[(&str, Units<'_>)]) -> Self {
         let mut directory = Directory::builder();
-        let mut members = Vec::new();
-        for (fields, tags) in units {
-            let config = node(&format!("{{endpoint: \"tcp://{address}\", order: CDAB, {fields}}}"));
-            let mut diagnostics = Diagnostics::new();
-            let config: Modbus = decode(&config, &mut diagnostics).unwrap_or_else(|| panic!("{diagnostics:?}"));
-            let mut settings = Vec::new();
-            for (name, fields) in *tags {
-                let fields = Arc::new(node(fields));
-                let kind = config.value_kind(&fields);
-                let id = directory.tag(Tag::named(name, kind));
-                settings.push(Arc::new(TagSettings {
-                    id,
-                    name: Spanned::from((*name).to_owned()),
-                    asset: None,
-                    variable: (*name).into(),
-                    kind,
-                    unit: None,
-                    span: None,
-                    envelope: None,
-                    scan: None,
-                    description: Arc::default(),
-                    states: Arc::default(),
-                    sections: Arc::default(),
-                    definition: fields.clone(),
-                    connection_fields: fields,
-                    published_by: None,
-                }));
+        let mut opened = Vec::new();
+        for (endpoint, units) in endpoints {
+            let mut members = Vec::new();
+            for (fields, tags) in *units {
+                let config = node(&format!("{{endpoint: \"{endpoint}\", order: CDAB, {fields}}}"));
+                let mut diagnostics = Diagnostics::new();
+                let config: Modbus = decode(&config, &mut diagnostics).unwrap_or_else(|| panic!("{diagnostics:?}"));
+                let mut settings = Vec::new();
+                for (name, fields) in *tags {
+                    let fields = Arc::new(node(fields));
+                    let kind = config.value_kind(&fields);
+                    let id = directory.tag(Tag::named(name, kind));
+                    settings.push(Arc::new(TagSettings {
+                        id,
+                        name: Spanned::from((*name).to_owned()),
+                        asset: None,
+                        variable: (*name).into(),
+                        kind,
+                        unit: None,
+                        span: None,
+                        envelope: None,
+                        scan: None,
+                        description: Arc::default(),
+                        states: Arc::default(),
+                        sections: Arc::default(),
+                        definition: fields.clone(),
+                        connection_fields: fields,
+                        published_by: None,
+                    }));
+                }
+                members.push(ConnectionMember { asset: "W".into(), config: Arc::new(config), tags: settings });
             }
-            members.push(ConnectionMember { asset: "W".into(), config: Arc::new(config), tags: settings });
+            opened.push(Endpoint { name: members[0].config.endpoint(), members });
         }
         let directory = Arc::new(directory.build());
-        let config = members[0].config.clone();
-        let mut feeder = config.open(members, &context(&directory)).unwrap();
+        let config = opened[0].members[0].config.clone();
+        let connections = config.open(opened, &context(&directory)).unwrap();
         let collected = Arc::new(Collected::default());
-        let intake: Arc<dyn Intake> = collected.clone();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || feeder.run(&intake, &stopped));
-        Self { collected, stop, thread: Some(thread), directory }
+        let links = connections.iter().map(|connection| connection.link().unwrap()).collect();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        for mut connection in connections {
+            let intake: Arc<dyn Intake> = collected.clone();
+            runtime.spawn(async move { connection.run(&intake).await });
+        }
+        Self { collected, runtime: Some(runtime), links, directory }
+    }
+
+    /// Whether a tag has given this value and quality after the first `skip` parts.
+    fn has_behind(&self, skip: usize, tag: &str, value: &Value, quality: u16) -> bool {
+        Self::has(self.directory.tag_id(tag).unwrap(), value, quality, &self.collected.parts()[skip..])
+    }
+
+    fn has(
+        id: ducto_record::TagId,
+        value: &Value,
+        quality: u16,
+        parts: &[(Option<ducto_record::Micros>, Part)],
+    ) -> bool {
+        parts.iter().any(|(_, part)| match part {
+            Part::Samples { samples, .. } => (0..samples.len()).any(|row| {
+                samples.tags()[row] == id && samples.values().get(row) == *value && samples.quality()[row] == quality
+            }),
+            _ => false,
+        })
     }
 
     /// Waits until a tag has given this value and quality after the first `skip` parts.
     fn wait_behind(&self, skip: usize, tag: &str, value: &Value, quality: u16) {
         let id = self.directory.tag_id(tag).unwrap();
         self.collected.wait(&format!("{tag} = {value} @ {quality}"), |parts| {
-            parts.iter().skip(skip).any(|(_, part)| match part {
-                Part::Samples { samples, .. } => (0..samples.len()).any(|row| {
-                    samples.tags()[row] == id
-                        && samples.values().get(row) == *value
-                        && samples.quality()[row] == quality
-                }),
-                _ => false,
-            })
+            Self::has(id, value, quality, &parts[skip.min(parts.len())..])
         });
+    }
+
+    /// The newest value and quality of a tag.
+    fn newest(&self, tag: &str) -> (Value, u16) {
+        let id = self.directory.tag_id(tag).unwrap();
+        let parts = self.collected.parts();
+        let found = parts.iter().rev().find_map(|(_, part)| {
+            let Part::Samples { samples, .. } = part else { return None };
+            let row = (0..samples.len()).find(|row| samples.tags()[*row] == id)?;
+            Some((samples.values().get(row), samples.quality()[row]))
+        });
+        found.unwrap_or_else(|| panic!("{tag} has given nothing"))
     }
 
     fn wait(&self, tag: &str, value: &Value, quality: u16) {
@@ -138,11 +185,7 @@ impl Polling {
 
 impl Drop for Polling {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let result = self.thread.take().unwrap().join();
-        if !std::thread::panicking() {
-            result.unwrap().unwrap();
-        }
+        self.runtime.take().unwrap().shutdown_timeout(StdDuration::from_secs(10));
     }
 }
 
@@ -318,25 +361,23 @@ fn a_stop_does_not_wait_for_a_silent_device() {
         &plant.server.local_addr().to_string(),
         &[("scan: 100ms, response_timeout: 60s", &[("THP", "{address: 40001, as: f32}")])],
     );
-    polling.wait("THP", &Value::Null, 32);
+    polling.collected.wait("a request", |_| plant.server.accepted() > 0);
     let started = Instant::now();
-    polling.stop.store(true, Ordering::Relaxed);
-    polling.thread.take().unwrap().join().unwrap().unwrap();
+    polling.runtime.take().unwrap().shutdown_timeout(StdDuration::from_secs(30));
     assert!(started.elapsed() < StdDuration::from_secs(10), "{:?}", started.elapsed());
-    polling.thread = Some(std::thread::spawn(|| Ok(())));
+    polling.runtime = Some(tokio::runtime::Builder::new_current_thread().build().unwrap());
 }
 
 #[test]
 fn endpoints() {
-    let address = |text: &str| {
+    let name = |text: &str| {
         let config = node(&format!("{{endpoint: \"{text}\"}}"));
-        decode::<Modbus>(&config, &mut Diagnostics::new()).unwrap().address()
+        let config = decode::<Modbus>(&config, &mut Diagnostics::new()).unwrap();
+        (config.endpoint(), config.endpoints().len())
     };
-    assert_eq!(address("tcp://10.0.0.5").as_deref(), Ok("10.0.0.5:502"));
-    assert_eq!(address("tcp://RTU-7.field:1502/").as_deref(), Ok("rtu-7.field:1502"));
-    assert_eq!(address("tcp://[::1]:502").as_deref(), Ok("[::1]:502"));
-    assert_eq!(address("tcp://[::1]").as_deref(), Ok("[::1]:502"));
-    for text in ["", "10.0.0.5:502", "rtu:///dev/ttyS0", "tcp://", "tcp://a:0", "tcp://a:99999", "tcp://a b:1"] {
-        assert!(address(text).is_err(), "{text}");
-    }
+    assert_eq!(name("tcp://10.0.0.5"), ("tcp://10.0.0.5:502".to_owned(), 1));
+    assert_eq!(name("tcp://RTU-7.field:1502/").0, "tcp://rtu-7.field:1502");
+    // Assets on one line share it, whatever they say of its speed: that they agree is checked.
+    assert_eq!(name("serial:///dev/ttyS1?baud=9600").0, name("serial:///dev/ttyS1?parity=none").0);
+    assert_eq!(name("10.0.0.5:502"), ("10.0.0.5:502".to_owned(), 0));
 }

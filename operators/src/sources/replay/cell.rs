@@ -16,6 +16,8 @@ pub(super) enum Raw<'a> {
     Integer(i64),
     Float(f64),
     Bool(bool),
+    /// A list or an object of JSON, which is no value.
+    Nested(&'static str),
     /// A type of time, already in microseconds UTC.
     Time(Micros),
     /// A type of time without an offset: microseconds since 1970-01-01 on a clock whose zone is not said.
@@ -43,6 +45,7 @@ impl std::fmt::Display for Raw<'_> {
             Self::Integer(number) => write!(f, "`{number}`"),
             Self::Float(number) => write!(f, "`{number}`"),
             Self::Bool(flag) => write!(f, "`{flag}`"),
+            Self::Nested(what) => f.write_str(what),
             Self::Time(time) | Self::Local(time) => write!(f, "the time `{}`", ducto_record::time::format(*time)),
         }
     }
@@ -64,7 +67,8 @@ pub(super) fn time(raw: Raw<'_>, options: &Options) -> Result<Micros, String> {
             return local(civil, options);
         }
         (Raw::Text(text), None) => return text_time(text.trim(), options),
-        (raw, None) => return Err(format!("the time {raw} is a number; say `time_format: s`, `ms` or `us`")),
+        (Raw::Nested(_) | Raw::Bool(_), _) => return Err(format!("{raw} is no time")),
+        (raw, None) => return Err(format!("the time {raw} is a number; {}", options.advice.numbers())),
         (Raw::Integer(number), Some(factor)) => {
             number.checked_mul(factor).ok_or_else(|| format!("the time {raw} is out of range"))?
         }
@@ -75,10 +79,9 @@ pub(super) fn time(raw: Raw<'_>, options: &Options) -> Result<Micros, String> {
                 Ok(number) => number.checked_mul(factor).ok_or_else(|| format!("the time {raw} is out of range"))?,
                 Err(_) => number(text, options.decimal)
                     .and_then(|number| scaled(number, factor))
-                    .ok_or_else(|| format!("the time {raw} is no number since 1970; say `time_format: rfc3339`"))?,
+                    .ok_or_else(|| format!("the time {raw} is no number since 1970; {}", options.advice.texts()))?,
             }
         }
-        (Raw::Bool(_), Some(_)) => return Err(format!("{raw} is no time")),
     };
     // What no calendar can print no timer can wait for.
     stamp(micros).map(|_| micros).ok_or_else(|| format!("the time {micros} µs is out of range"))
@@ -99,6 +102,9 @@ fn text_time(text: &str, options: &Options) -> Result<Micros, String> {
     }
     match text.parse::<DateTime>() {
         Ok(civil) => local(civil, options),
+        Err(_) if !text.is_empty() && number(text, options.decimal).is_some() => {
+            Err(format!("the time {} is a number; {}", Raw::Text(text), options.advice.numbers()))
+        }
         Err(_) => Err(format!("{} is no time such as `2026-01-01T00:00:00Z`", Raw::Text(text))),
     }
 }
@@ -111,7 +117,7 @@ fn floor(stamp: Timestamp) -> Micros {
 
 fn local(civil: DateTime, options: &Options) -> Result<Micros, String> {
     let Some(zone) = &options.time_zone else {
-        return Err(format!("the time `{civil}` names no offset; say of which clock it is, such as `time_zone: UTC`"));
+        return Err(format!("the time `{civil}` names no offset; {}", options.advice.zone()));
     };
     // In the hour that a clock repeats the first is meant; one that it leaves out moves on.
     let stamp = zone.to_ambiguous_timestamp(civil).compatible().map_err(|error| format!("`{civil}`: {error}"))?;
@@ -131,7 +137,8 @@ pub(super) fn number(text: &str, decimal: Decimal) -> Option<f64> {
 }
 
 /// The value of a cell for a tag of this kind, or why it has none. Nothing is rounded.
-pub(super) fn value(raw: Raw<'_>, kind: ValueKind, decimal: Decimal) -> Result<Cell, String> {
+pub(super) fn value(raw: Raw<'_>, kind: ValueKind, options: &Options) -> Result<Cell, String> {
+    let decimal = options.decimal;
     let raw = match raw {
         Raw::Text(text) if kind != ValueKind::Text => match text.trim() {
             "" | "null" | "NULL" => Raw::Missing,
@@ -147,7 +154,7 @@ pub(super) fn value(raw: Raw<'_>, kind: ValueKind, decimal: Decimal) -> Result<C
         (ValueKind::Float64, Raw::Text(text)) => match number(text, decimal) {
             Some(number) => Cell::Number(number),
             None if decimal == Decimal::Point && text.contains(',') => {
-                return Err(format!("{raw} is no number; say `decimal: \",\"` where the comma stands before decimals"));
+                return Err(format!("{raw} is no number; {}", options.advice.decimal()));
             }
             None => return wrong("number"),
         },
@@ -189,44 +196,26 @@ fn whole(number: f64) -> Option<i64> {
 
 /// The quality of a cell: a code, or the name of one. A missing one is Good where there is a value.
 pub(super) fn quality(raw: Raw<'_>, value: &Cell) -> Result<Quality, String> {
-    let code = match raw {
+    let code = |number: i64| u16::try_from(number).ok().map(Quality).filter(|quality| quality.is_defined());
+    let quality = match raw {
         Raw::Missing => None,
-        Raw::Integer(code) => Some(u16::try_from(code).ok()),
-        Raw::Float(code) => Some(whole(code).and_then(|code| u16::try_from(code).ok())),
+        Raw::Integer(number) => Some(code(number)),
+        Raw::Float(number) => Some(whole(number).and_then(code)),
         Raw::Text(text) => match text.trim() {
             "" => None,
-            text => Some(text.parse().ok().or_else(|| named(text))),
+            text => Some(text.parse().ok().map_or_else(|| Quality::named(text), code)),
         },
         _ => Some(None),
     };
-    match code {
-        Some(Some(code)) => Ok(Quality(code)),
-        Some(None) => Err(format!("{raw} is no quality; give an OPC code such as 192, or its name")),
+    match quality {
+        Some(Some(quality)) => Ok(quality),
+        Some(None) => Err(format!(
+            "{raw} is no quality; write an OPC DA code (192 is Good, 64 Uncertain, 0 Bad; 255 is the largest) or a name \
+             such as `GOOD`"
+        )),
         None if *value == Cell::Null => Ok(Quality::BAD),
         None => Ok(Quality::GOOD),
     }
-}
-
-fn named(text: &str) -> Option<u16> {
-    const CODES: [Quality; 16] = [
-        Quality::BAD,
-        Quality::CONFIG_ERROR,
-        Quality::NOT_CONNECTED,
-        Quality::DEVICE_FAILURE,
-        Quality::SENSOR_FAILURE,
-        Quality::LAST_KNOWN,
-        Quality::COMM_FAILURE,
-        Quality::OUT_OF_SERVICE,
-        Quality::WAITING,
-        Quality::UNCERTAIN,
-        Quality::LAST_USABLE,
-        Quality::SENSOR_NOT_ACCURATE,
-        Quality::EU_EXCEEDED,
-        Quality::SUB_NORMAL,
-        Quality::GOOD,
-        Quality::LOCAL_OVERRIDE,
-    ];
-    CODES.iter().find(|code| code.name().eq_ignore_ascii_case(text)).map(|code| code.0)
 }
 
 #[cfg(test)]
@@ -264,10 +253,11 @@ mod tests {
     #[test]
     fn values_by_kind() {
         use ValueKind::{Bool, Float64, Int64, Text};
-        let point = |raw, kind| value(raw, kind, Decimal::Point);
+        let (point, comma) = (Options::default(), Options { decimal: Decimal::Comma, ..Options::default() });
+        let point = |raw, kind| value(raw, kind, &point);
         assert_eq!(point(Raw::Text("1.5"), Float64), Ok(Cell::Number(1.5)));
-        assert_eq!(value(Raw::Text("1,5"), Float64, Decimal::Comma), Ok(Cell::Number(1.5)));
-        assert!(value(Raw::Text("1.234,5"), Float64, Decimal::Comma).is_err());
+        assert_eq!(value(Raw::Text("1,5"), Float64, &comma), Ok(Cell::Number(1.5)));
+        assert!(value(Raw::Text("1.234,5"), Float64, &comma).is_err());
         assert!(point(Raw::Text("1,5"), Float64).unwrap_err().contains("decimal"));
         assert_eq!(point(Raw::Text(""), Float64), Ok(Cell::Null));
         assert_eq!(point(Raw::Text("-Infinity"), Float64), Ok(Cell::Number(f64::NEG_INFINITY)));
@@ -287,5 +277,9 @@ mod tests {
         assert_eq!(quality(Raw::Text("uncertain"), &Cell::Number(1.0)), Ok(Quality::UNCERTAIN));
         assert!(quality(Raw::Integer(70_000), &Cell::Null).is_err());
         assert!(quality(Raw::Text("fine"), &Cell::Null).is_err());
+        for undefined in [500, 128, -1] {
+            assert!(quality(Raw::Integer(undefined), &Cell::Null).is_err(), "{undefined}");
+        }
+        assert_eq!(quality(Raw::Text("219"), &Cell::Null), Ok(Quality(219)));
     }
 }

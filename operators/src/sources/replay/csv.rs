@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use ::csv::{ByteRecord, ReaderBuilder};
 
 use super::cell::Raw;
-use super::options::{Decimal, Options, RecordingError};
+use super::error::{Content, RecordingError};
+use super::options::{Decimal, Options};
 use super::rows::{Columns, Rows, Take};
 
 /// Rows read at once.
@@ -27,6 +28,9 @@ impl CsvRows {
         let io = |source| RecordingError::io(path, source);
         let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
         let head = file.fill_buf().map_err(io)?;
+        if let Some(found) = Content::not_text(head) {
+            return Err(RecordingError::Other { path: path.to_owned(), expected: "CSV", found });
+        }
         let delimiter = options.delimiter.unwrap_or_else(|| delimiter(head, options.decimal));
         let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(file);
         let header = reader.byte_headers().map_err(|error| broken(path, error))?;
@@ -48,7 +52,7 @@ impl Rows for CsvRows {
             let line = self.record.position().map_or(0, ::csv::Position::line);
             let (found, expected) = (self.record.len(), self.names.len());
             if found != expected {
-                take.broken(line, "row", format!("the row has {found} cells where the header has {expected}"));
+                take.broken(line, None, format!("the row has {found} cells where the header has {expected}"));
                 continue;
             }
             match std::str::from_utf8(self.record.as_slice()) {

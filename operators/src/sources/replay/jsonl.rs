@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::cell::Raw;
-use super::options::{Options, RecordingError, Shape};
+use super::error::{Content, RecordingError};
+use super::options::{Options, Shape};
 use super::rows::{Rows, Take, blank};
 
 const CHUNK: usize = 4_096;
@@ -27,10 +28,14 @@ pub(super) struct JsonlRows {
 
 impl JsonlRows {
     pub(super) fn open(path: &Path, options: &Options) -> Result<Self, RecordingError> {
-        let file = File::open(path).map_err(|source| RecordingError::io(path, source))?;
+        let io = |source| RecordingError::io(path, source);
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
+        if let Some(found) = Content::not_text(reader.fill_buf().map_err(io)?) {
+            return Err(RecordingError::Other { path: path.to_owned(), expected: "JSON Lines", found });
+        }
         Ok(Self {
             path: path.to_owned(),
-            reader: BufReader::with_capacity(1 << 16, file),
+            reader,
             options: options.clone(),
             shape: options.shape,
             line: 0,
@@ -62,20 +67,17 @@ impl JsonlRows {
     fn row(&mut self, object: &Map<String, Value>, take: &mut dyn Take) {
         let get = |name: &str| object.get(name).map_or(Raw::Missing, raw);
         let options = &self.options;
-        let long = object.contains_key(&options.tag) && object.contains_key(&options.value);
+        let long = object.contains_key(&options.tag);
         let shape = *self.shape.get_or_insert(if long { Shape::Long } else { Shape::Wide });
         if !take.time(self.line, get(&options.time)) {
             return;
         }
         match shape {
-            Shape::Long => take.sample(self.line, get(&options.tag), get(&options.value), get(&options.quality)),
+            Shape::Long => take.sample(self.line, get(&options.tag), get(&options.value), get(&options.quality), false),
             Shape::Wide => {
                 for (name, value) in object.iter().filter(|(name, _)| **name != options.time) {
-                    let nested = matches!(value, Value::Array(_) | Value::Object(_));
-                    if nested {
-                        take.broken(self.line, "value", format!("`{name}` is a list or an object and no value"));
-                    } else if !blank(raw(value)) {
-                        take.sample(self.line, Raw::Text(name), raw(value), Raw::Missing);
+                    if !blank(raw(value)) {
+                        take.sample(self.line, Raw::Text(name), raw(value), Raw::Missing, true);
                     }
                 }
             }
@@ -96,8 +98,8 @@ impl Rows for JsonlRows {
             }
             match serde_json::from_slice::<Value>(line) {
                 Ok(Value::Object(object)) => self.row(&object, take),
-                Ok(_) => take.broken(self.line, "row", "the line is JSON and no object".into()),
-                Err(error) => take.broken(self.line, "row", format!("the line is no JSON object: {error}")),
+                Ok(_) => take.broken(self.line, None, "the line is JSON and no object".into()),
+                Err(error) => take.broken(self.line, None, format!("the line is no JSON object: {error}")),
             }
         }
         Ok(true)
@@ -118,7 +120,7 @@ fn raw(value: &Value) -> Raw<'_> {
             (None, None) => Raw::Missing,
         },
         Value::String(text) => Raw::Text(text),
-        Value::Array(_) => Raw::Text("[…]"),
-        Value::Object(_) => Raw::Text("{…}"),
+        Value::Array(_) => Raw::Nested("a list"),
+        Value::Object(_) => Raw::Nested("an object"),
     }
 }

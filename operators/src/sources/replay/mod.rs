@@ -3,12 +3,14 @@
 mod assemble;
 mod cell;
 mod csv;
+mod error;
 mod jsonl;
 mod options;
 mod order;
 mod pace;
 mod parquet;
 mod recording;
+mod replays;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -32,13 +34,22 @@ use ducto_record::{Batch, Directory, Entry, Micros, Origin, Part, StreamType, Va
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use options::{Decimal, Options, RecordingError, Shape, TimeFormat, expand};
+pub use error::{Advice, RecordingError};
+pub use options::{Decimal, Options, Shape, TimeFormat, expand};
 pub use pace::{Pace, PaceError};
 pub use recording::Recording;
-pub use rows::{Rejected, Rejection};
+use replays::Progress;
+pub use replays::{Held, Replaying, Replays};
+pub use rows::{Cause, Rejected, Rejection};
 
 /// Recorded samples from Parquet, CSV or JSON Lines, in the order of their times. Each name must be a tag of the
 /// site; rows that cannot be read are left out, counted, and the first of them logged with file and line.
+///
+/// A site with such a source runs by the clock of its recordings: windows, delays and silences are those of the recorded
+/// times, and at the end of the last recording what is open closes with what it has. So the site can have no connections,
+/// which run by the clock on the wall. The data folder remembers how far each node came: a site that was stopped goes on
+/// behind that, and nothing is stored twice. (`ducto replay` brings files of its own to a pipeline whose source is
+/// `tags`.)
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
@@ -148,22 +159,38 @@ impl SourceConfig for Replay {
             let files = match expand(std::slice::from_ref(&pattern.value), &cx.site.folder) {
                 Ok(files) => files,
                 Err(error) => {
-                    cx.report(Diagnostic::new(Code::FileMissing, error.to_string()).at(pattern.place));
+                    cx.report(Diagnostic::new(error.code(), error.to_string()).at(pattern.place).help(error.help()));
                     continue;
                 }
             };
             for file in files {
                 if !file.is_file() {
                     let message = format!("there is no file {}", file.display());
-                    cx.report(Diagnostic::new(Code::FileMissing, message).at(pattern.place));
+                    let help = "the path starts at the site's folder";
+                    cx.report(Diagnostic::new(Code::FileMissing, message).at(pattern.place).help(help));
                 } else if options::FileKind::of(&file).is_none() {
-                    let message = RecordingError::Kind { path: file }.to_string();
-                    cx.report(Diagnostic::new(Code::ValueInvalid, message).at(pattern.place));
+                    let error = RecordingError::Kind { path: file };
+                    cx.report(Diagnostic::new(error.code(), error.to_string()).at(pattern.place).help(error.help()));
                 }
             }
         }
+        if let Some(connection) = cx.site.connections.first() {
+            cx.report(
+                Diagnostic::new(
+                    Code::ClocksMixed,
+                    "a recording has a clock of its own, and the site's connections run by the one on the wall",
+                )
+                .at(cx.place)
+                .note_at(connection.place, "this connection, for one")
+                .help(
+                    "give the recording a site without connections, or let the source be of type `tags` and bring the \
+                     files with `ducto replay`",
+                ),
+            );
+        }
         if self.files.is_empty() {
-            cx.report(Diagnostic::new(Code::ValueInvalid, "`files` names no file").at(cx.place));
+            let help = "write `files: [recording.parquet]`";
+            cx.report(Diagnostic::new(Code::ValueInvalid, "`files` names no file").at(cx.place).help(help));
         }
         let kinds: BTreeSet<ValueKind> = cx.site.directory.tags().iter().map(|tag| tag.kind).collect();
         let kinds = if kinds.is_empty() { ValueKind::ALL.to_vec() } else { kinds.into_iter().collect() };
@@ -175,8 +202,18 @@ impl SourceConfig for Replay {
     }
 
     fn feeder(&self, cx: &BuildContext) -> Result<Option<Box<dyn Feeder>>, BuildError> {
+        let replays = cx.resources.get::<Replays>();
+        let name = format!("{}.{}", cx.pipeline, cx.node);
+        let known = replays.as_ref().and_then(|replays| replays.progress(&name));
+        if let Some(Progress { until, stored: false }) = known {
+            return Err(cx.error(format!(
+                "the site that replayed this recording ended without a stop, after {} or later, so that it is not known \
+                 what of it is stored; replay it into a new data folder, named with `--data`",
+                ducto_record::time::format(until)
+            )));
+        }
         let patterns: Vec<String> = self.files.iter().map(|file| file.value.clone()).collect();
-        let files = expand(&patterns, &cx.site.folder).map_err(|error| cx.error(error.to_string()))?;
+        let files = expand(&patterns, &cx.site.folder).map_err(|error| cx.error(error.line()))?;
         Ok(Some(Box::new(ReplayFeeder {
             pipeline: cx.pipeline.clone(),
             node: cx.node.clone(),
@@ -184,8 +221,13 @@ impl SourceConfig for Replay {
             options: self.options(),
             directory: cx.directory.clone(),
             pace: self.pace,
-            given: None,
+            given: known.map(|known| known.until),
+            replays,
         })))
+    }
+
+    fn has_clock(&self) -> bool {
+        true
     }
 }
 
@@ -216,8 +258,9 @@ struct ReplayFeeder {
     options: Options,
     directory: Arc<Directory>,
     pace: Pace,
-    /// The last time that was given: a feeder that is started again goes on behind it.
+    /// The last time that was given, now or when the site ran before: a feeder that is started again goes on behind it.
     given: Option<Micros>,
+    replays: Option<Arc<Replays>>,
 }
 
 /// How often a feeder that waits looks whether it should stop.
@@ -225,10 +268,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 impl Feeder for ReplayFeeder {
     fn run(&mut self, intake: &Arc<dyn Intake>, stop: &AtomicBool) -> Result<(), NodeError> {
-        let other = |error: RecordingError| NodeError::Other(Box::new(error));
+        let other = |error: RecordingError| NodeError::Other(error.line().into());
         let mut recording = Recording::open(&self.files, &self.options, &self.directory).map_err(other)?;
         let mut start: Option<(Instant, Micros)> = None;
-        let mut logged = 0;
+        let (mut logged, mut passed) = (0, 0);
         let origin = Origin::Source { pipeline: self.pipeline.clone(), node: self.node.clone() };
         while let Some(entry) = recording.next() {
             let (time, batches) = entry.map_err(other)?;
@@ -237,7 +280,13 @@ impl Feeder for ReplayFeeder {
                 return Ok(());
             }
             if self.given.is_some_and(|given| time <= given) {
+                passed += batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
                 continue;
+            }
+            if start.is_none()
+                && let Some(replays) = &self.replays
+            {
+                replays.begin_node(&self.name(), time).map_err(|error| NodeError::Other(Box::new(error)))?;
             }
             let (started, first) = *start.get_or_insert_with(|| (Instant::now(), time));
             if let Some(due) = self.pace.due(started, first, time) {
@@ -253,6 +302,13 @@ impl Feeder for ReplayFeeder {
                 return Ok(());
             }
             self.given = Some(time);
+            if let Some(replays) = &self.replays {
+                replays.given(&self.name(), time);
+            }
+        }
+        if let (1.., Some(given)) = (passed, self.given) {
+            let until = ducto_record::time::format(given);
+            tracing::info!(node = self.name(), passed, until, "samples that were replayed before were passed over");
         }
         self.log_rejected(&recording, logged);
         let rejected = recording.rejected();

@@ -8,6 +8,8 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::error::{Advice, RecordingError};
+
 /// One sample a row, or one time a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -93,6 +95,8 @@ pub struct Options {
     pub delimiter: Option<u8>,
     /// Names in the file that are other names on the site.
     pub rename: BTreeMap<String, String>,
+    /// What the advice of errors names.
+    pub advice: Advice,
     /// Rows sorted in memory at once where a file is not in the order of time; more go through a temporary file.
     pub sort_rows: usize,
 }
@@ -110,6 +114,7 @@ impl Default for Options {
             decimal: Decimal::default(),
             delimiter: None,
             rename: BTreeMap::new(),
+            advice: Advice::default(),
             sort_rows: 1 << 20,
         }
     }
@@ -139,45 +144,6 @@ impl FileKind {
             _ => return None,
         })
     }
-}
-
-/// Why a recording cannot be read, or not to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordingError {
-    #[error("`{pattern}` matches no file in {}; check the path", base.display())]
-    NoFile { pattern: String, base: PathBuf },
-    #[error("`{pattern}` is no file pattern: {message}; use `*`, `?` and `**`")]
-    Pattern { pattern: String, message: String },
-    #[error("{} is neither CSV, JSONL nor Parquet by its name; give it the ending .csv, .jsonl or .parquet", path.display())]
-    Kind { path: PathBuf },
-    #[error("cannot read {}: {source}; check that it exists and may be read", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("{} is no readable Parquet file: {message}", path.display())]
-    Parquet { path: PathBuf, message: String },
-    #[error("{} has no column `{column}`; it has {}. Name the column that is meant, such as `{field}: {}`", path.display(), list(found), found.first().map_or("timestamp", String::as_str))]
-    Column { path: PathBuf, field: &'static str, column: String, found: Vec<String> },
-    #[error("{}: the column `{column}` has the type {data_type}, which holds no {what}", path.display())]
-    ColumnType { path: PathBuf, column: String, data_type: String, what: &'static str },
-    #[error("cannot sort {} in a temporary file: {source}; make room in the folder for temporary files", path.display())]
-    Sort { path: PathBuf, source: std::io::Error },
-}
-
-impl RecordingError {
-    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
-    }
-}
-
-/// "`a`, `b` and 3 more".
-fn list(names: &[String]) -> String {
-    const SHOWN: usize = 8;
-    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if names.is_empty() {
-        text.push_str("no columns at all");
-    } else if names.len() > SHOWN {
-        text.push_str(&format!(" and {} more", names.len() - SHOWN));
-    }
-    text
 }
 
 /// The files of patterns: plain paths, or with `*`, `?` and `**`. Relative ones lie in `base`. Sorted within a

@@ -8,11 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ducto_graph::diagnostic::did_you_mean;
 use ducto_record::{Directory, Micros, Quality, TagId};
 
 use super::cell::{self, Cell, Raw};
-use super::options::{Options, RecordingError};
-use super::rows::{Needs, Rejected, Rows, Take, open};
+use super::error::RecordingError;
+use super::options::Options;
+use super::rows::{Cause, Needs, Rejected, Rows, Take, open};
 
 /// A sample that was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +49,8 @@ impl Survey {
                 }
                 false
             }
-            fn sample(&mut self, _: u64, _: Raw<'_>, _: Raw<'_>, _: Raw<'_>) {}
-            fn broken(&mut self, _: u64, _: &'static str, _: String) {
+            fn sample(&mut self, _: u64, _: Raw<'_>, _: Raw<'_>, _: Raw<'_>, _: bool) {}
+            fn broken(&mut self, _: u64, _: Option<&str>, _: String) {
                 self.0.rows += 1;
             }
         }
@@ -125,6 +127,10 @@ impl Ordered {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads some rows of the file.
     fn fill(&mut self, samples: &mut Vec<Sample>) -> Result<bool, RecordingError> {
         let Source::File { rows, more, .. } = &mut self.source else { return Ok(false) };
@@ -179,25 +185,46 @@ struct Decoder<'a> {
     time: Micros,
 }
 
+/// Why a cell makes no sample: what is wrong, in which column, in words.
+type Wrong = (Cause, Option<String>, String);
+
 impl Decoder<'_> {
-    fn decode(&self, name: Raw<'_>, value: Raw<'_>, quality: Raw<'_>) -> Result<Sample, (&'static str, String)> {
+    fn decode(&self, name: Raw<'_>, value: Raw<'_>, quality: Raw<'_>, wide: bool) -> Result<Sample, Wrong> {
         let number;
-        let name = match name {
-            Raw::Text(name) => name.trim(),
+        let options = self.options;
+        let column = |of: &str| Some(of.to_owned());
+        let written = match name {
+            Raw::Text(name) if !name.trim().is_empty() => name.trim(),
             Raw::Integer(name) => {
                 number = name.to_string();
                 &number
             }
-            _ => return Err(("tag", "the name of the tag is missing".into())),
+            Raw::Text(_) if wide => {
+                return Err((Cause::Tag, None, format!("{value} stands in a column without a name")));
+            }
+            Raw::Text(_) | Raw::Missing => {
+                return Err((Cause::Tag, column(&options.tag), "the name of the tag is missing".into()));
+            }
+            other => return Err((Cause::Tag, column(&options.tag), format!("{other} is no name of a tag"))),
         };
-        let renamed = self.options.renamed(name);
-        let unknown = || ("tag", format!("`{renamed}` is no tag of the site"));
-        let tag = self.directory.tag_id(renamed).ok_or_else(unknown)?;
-        let kind = self.directory.tag(tag).ok_or_else(unknown)?.kind;
-        let value = cell::value(value, kind, self.options.decimal)
-            .map_err(|why| ("value", format!("`{renamed}`, a tag of {kind}: {why}")))?;
-        let quality = cell::quality(quality, &value).map_err(|why| ("quality", why))?;
+        let renamed = options.renamed(written);
+        let of_name = if wide { written } else { &options.tag };
+        let found = self.directory.tag_id(renamed).and_then(|id| Some((id, self.directory.tag(id)?.kind)));
+        let (tag, kind) = found.ok_or_else(|| (Cause::Tag, column(of_name), self.unknown(renamed)))?;
+        let of_value = if wide { written } else { &options.value };
+        let value = cell::value(value, kind, options)
+            .map_err(|why| (Cause::Value, column(of_value), format!("`{renamed}`, a tag of {kind}: {why}")))?;
+        let quality = cell::quality(quality, &value).map_err(|why| (Cause::Quality, column(&options.quality), why))?;
         Ok(Sample { time: self.time, tag, quality, value })
+    }
+
+    /// The nearest name is looked for only where it will be read.
+    fn unknown(&self, name: &str) -> String {
+        let tags = self.directory.tags().iter().map(|tag| &*tag.name);
+        match self.rejected.shows().then(|| did_you_mean(name, tags)).flatten() {
+            Some(nearest) => format!("`{name}` is no tag of the site; did you mean `{nearest}`?"),
+            None => format!("`{name}` is no tag of the site"),
+        }
     }
 }
 
@@ -209,21 +236,21 @@ impl Take for Decoder<'_> {
                 true
             }
             Err(why) => {
-                self.rejected.push(self.path, line, "time", || why);
+                self.rejected.push(self.path, line, Some(&self.options.time), Cause::Time, || why);
                 false
             }
         }
     }
 
-    fn sample(&mut self, line: u64, name: Raw<'_>, value: Raw<'_>, quality: Raw<'_>) {
-        match self.decode(name, value, quality) {
+    fn sample(&mut self, line: u64, name: Raw<'_>, value: Raw<'_>, quality: Raw<'_>, wide: bool) {
+        match self.decode(name, value, quality, wide) {
             Ok(sample) => self.samples.push(sample),
-            Err((cause, why)) => self.rejected.push(self.path, line, cause, || why),
+            Err((cause, column, why)) => self.rejected.push(self.path, line, column.as_deref(), cause, || why),
         }
     }
 
-    fn broken(&mut self, line: u64, cause: &'static str, message: String) {
-        self.rejected.push(self.path, line, cause, || message);
+    fn broken(&mut self, line: u64, column: Option<&str>, message: String) {
+        self.rejected.push(self.path, line, column, Cause::Row, || message);
     }
 }
 

@@ -11,7 +11,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicr
 use arrow::error::ArrowError;
 
 use super::cell::Raw;
-use super::options::{Options, RecordingError};
+use super::error::{Content, RecordingError};
+use super::options::Options;
 use super::rows::{Columns, Needs, Rows, Take};
 
 const CHUNK: usize = 8_192;
@@ -44,6 +45,9 @@ impl ParquetRows {
             message: error.to_string(),
         };
         let file = File::open(path).map_err(|source| RecordingError::io(path, source))?;
+        if let Some(found) = Content::not_parquet(&file) {
+            return Err(RecordingError::Other { path: path.to_owned(), expected: "Parquet", found });
+        }
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
         let schema = builder.schema().clone();
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();

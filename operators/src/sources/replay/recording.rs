@@ -1,14 +1,15 @@
 //! Recorded files as entries: what one time brought, in the order of time.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ducto_record::{Directory, Micros, Samples, ValueKind};
 
 use super::assemble::Assembler;
 use super::cell::Raw;
-use super::options::{Options, RecordingError};
+use super::error::RecordingError;
+use super::options::Options;
 use super::order::{Ordered, Sample};
 use super::rows::{Needs, Rejected, Take, open};
 
@@ -34,14 +35,18 @@ impl Recording {
     /// rejected.
     ///
     /// # Errors
-    /// A file that is not there or has no such columns.
+    /// A file that is not there or has no such columns, or in which no sample can be read although there are rows.
     pub fn open(files: &[PathBuf], options: &Options, directory: &Arc<Directory>) -> Result<Self, RecordingError> {
         let options = Arc::new(options.clone());
         let files = files
             .iter()
             .map(|path| {
                 let mut samples = Ordered::open(path, &options, directory)?;
-                Ok(File { head: samples.next()?, samples })
+                let head = samples.next()?;
+                if head.is_none() && samples.rejected.total > 0 {
+                    return Err(RecordingError::Rejected { path: path.clone(), rejected: samples.rejected });
+                }
+                Ok(File { head, samples })
             })
             .collect::<Result<_, _>>()?;
         let batches = ValueKind::ALL.map(Assembler::new);
@@ -66,14 +71,14 @@ impl Recording {
             fn time(&mut self, _: u64, _: Raw<'_>) -> bool {
                 true
             }
-            fn sample(&mut self, _: u64, name: Raw<'_>, _: Raw<'_>, _: Raw<'_>) {
+            fn sample(&mut self, _: u64, name: Raw<'_>, _: Raw<'_>, _: Raw<'_>, _: bool) {
                 match name {
                     Raw::Text(name) => self.add(name),
                     Raw::Integer(name) => self.add(&name.to_string()),
                     _ => {}
                 }
             }
-            fn broken(&mut self, _: u64, _: &'static str, _: String) {}
+            fn broken(&mut self, _: u64, _: Option<&str>, _: String) {}
         }
         let mut names = Names(BTreeSet::new(), options);
         for path in files {
@@ -91,6 +96,11 @@ impl Recording {
         self.files.iter().map(|file| file.samples.survey.rows).sum()
     }
 
+    /// Whether there is nothing more to come.
+    pub fn is_empty(&self) -> bool {
+        self.files.iter().all(|file| file.head.is_none())
+    }
+
     /// The first and the last time; `None` where no row has a time.
     pub fn span(&self) -> Option<(Micros, Micros)> {
         let first = self.files.iter().map(|file| file.samples.survey.first).min()?;
@@ -104,12 +114,17 @@ impl Recording {
         for Rejected { total, causes, first } in self.files.iter().map(|file| &file.samples.rejected) {
             all.total += total;
             for (cause, count) in causes {
-                *all.causes.entry(cause).or_default() += count;
+                *all.causes.entry(*cause).or_default() += count;
             }
             let room = Rejected::SHOWN - all.first.len();
             all.first.extend(first.iter().take(room).cloned());
         }
         all
+    }
+
+    /// What was left out so far, file by file.
+    pub fn rejected_by_file(&self) -> impl Iterator<Item = (&Path, &Rejected)> {
+        self.files.iter().map(|file| (file.samples.path(), &file.samples.rejected))
     }
 
     /// How many samples were left out so far.

@@ -143,11 +143,19 @@ fn bad_rows_are_counted_and_do_not_stop_it() {
     let (entries, rejected) = read(std::slice::from_ref(&path), &seconds());
     assert_eq!(entries, ["1s W1.THP=1@192", "6s W1.THP=6@192"]);
     assert_eq!(rejected.total, 5);
-    assert_eq!(rejected.causes, [("quality", 1), ("row", 1), ("tag", 1), ("time", 1), ("value", 1)].into());
+    let causes = [Cause::Time, Cause::Tag, Cause::Value, Cause::Quality, Cause::Row];
+    assert_eq!(rejected.causes, causes.map(|cause| (cause, 1)).into());
+    assert_eq!(
+        rejected.to_string(),
+        "1 with no time, 1 with an unknown tag, 1 with no value of the tag's kind, 1 with no quality, 1 with a row that \
+         cannot be taken apart"
+    );
     let lines: Vec<u64> = rejected.first.iter().map(|rejection| rejection.line).collect();
     assert_eq!(lines, [3, 4, 5, 6, 7]);
     assert!(
-        rejected.first[1].to_string().ends_with("a.csv:4: `W9.THP` is no tag of the site"),
+        rejected.first[1]
+            .to_string()
+            .ends_with("a.csv: line 4, column `tag`: `W9.THP` is no tag of the site; did you mean `W1.THP`?"),
         "{}",
         rejected.first[1]
     );
@@ -161,22 +169,64 @@ fn bad_rows_are_counted_and_do_not_stop_it() {
 #[test]
 fn what_cannot_be_read_at_all_says_why() {
     let folder = tempfile::tempdir().unwrap();
-    let fails = |name: &str, text: &str| {
-        let path = file(folder.path(), name, text);
+    let fails = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
         match Recording::open(&[path], &Options::default(), &directory()) {
             Ok(_) => panic!("{name} was opened"),
-            Err(error) => error.to_string(),
+            Err(error) => format!("{} {}", error.code(), error.line()),
         }
     };
-    assert!(fails("a.csv", "zeit,THP\n").contains("no column `time`; it has `zeit`, `THP`"));
-    assert!(fails("b.csv", "").contains("no columns at all"));
-    assert!(fails("c.parquet", "PAR1nonsense").contains("no readable Parquet file"));
-    assert!(fails("d.xlsx", "").contains("neither CSV"));
+    let time = "2026-01-01T00:00:00Z";
+    let cases: [(&str, &[u8], &str); 13] = [
+        ("a.csv", b"zeit,THP\n", "E0420 {} has no column `time`; it has `zeit`, `THP`"),
+        ("b.csv", b"", "no columns at all"),
+        ("c.parquet", b"PAR1nonsense", "E0430 {} is no readable Parquet file"),
+        ("d.xlsx", b"", "E0430 {} is neither CSV"),
+        (
+            "gzip.csv",
+            &[0x1F, 0x8B, 8, 0, 0, 0, 0, 0],
+            "E0430 {} is compressed with gzip, and its name says CSV; unpack",
+        ),
+        ("utf16.csv", b"\xff\xfet\0i\0m\0e\0", "E0430 {} is text in UTF-16, and its name says CSV; save it as UTF-8"),
+        ("utf16.ndjson", b"\xfe\xff\0{", "text in UTF-16, and its name says JSON Lines"),
+        ("text.parquet", b"time,tag,value\n", "E0430 {} is a text file, and its name says Parquet"),
+        ("parquet.csv", b"PAR1....", "a Parquet file, and its name says CSV; give it the ending .parquet"),
+        ("twice.csv", b"time,W1.THP,W1.THP\n", "E0402 {} has two columns `W1.THP`, the 2. and the 3."),
+        ("value.csv", b"time,tag,val\n", "E0420 {} has no column `value`; it has `time`, `tag`, `val`"),
+        ("none.csv", b"time\n", "E0420 {} has no column but `time`"),
+        (
+            "all.csv",
+            b"time,W1.THP\n1,1\n2,2\n",
+            "E0431 no sample of {} can be read: 2 with no time (line 2, column `time`",
+        ),
+    ];
+    for (name, bytes, wanted) in cases {
+        let wanted = wanted.replace("{}", &folder.path().join(name).display().to_string());
+        let said = fails(name, bytes);
+        assert!(said.contains(&wanted), "{said}");
+    }
+    // What is no value is no name either.
+    let odd = [
+        ("list", format!("{{\"time\":\"{time}\",\"tag\":[\"W1.THP\"],\"value\":1}}"), "a list is no name of a tag"),
+        ("object", format!("{{\"time\":\"{time}\",\"tag\":\"W1.THP\",\"value\":{{}}}}"), "an object is no number"),
+        (
+            "500",
+            format!("{{\"time\":\"{time}\",\"tag\":\"W1.THP\",\"value\":1,\"quality\":500}}"),
+            "`500` is no quality",
+        ),
+    ];
+    for (name, row, wanted) in odd {
+        let said = fails(&format!("{name}.ndjson"), row.as_bytes());
+        assert!(said.contains(wanted) && said.starts_with("E0431"), "{said}");
+    }
+    let path = file(folder.path(), "list.ndjson", &format!("{{\"time\":\"{time}\",\"tag\":[1],\"value\":1}}"));
+    assert!(Recording::tag_names(&[path], &Options::default()).unwrap().is_empty());
     let missing = Recording::open(&[folder.path().join("x.csv")], &Options::default(), &directory());
     assert!(missing.err().unwrap().to_string().contains("cannot read"));
     let error = expand(&["*.jsonl".to_owned()], folder.path()).unwrap_err();
     assert!(error.to_string().contains("matches no file"));
-    assert_eq!(expand(&["*.csv".to_owned(), "a.csv".to_owned()], folder.path()).unwrap().len(), 2);
+    assert_eq!(expand(&["?.csv".to_owned(), "a.csv".to_owned()], folder.path()).unwrap().len(), 2);
 }
 
 #[test]
@@ -203,6 +253,7 @@ fn the_feeder_enters_each_time_once_and_goes_on_where_it_was() {
         directory: directory(),
         pace: Pace::Times(1e6),
         given: Some(SECOND),
+        replays: None,
     };
     let collected = Arc::new(Collected::default());
     let intake: Arc<dyn Intake> = collected.clone();

@@ -29,7 +29,8 @@ pub(super) enum Calendar {
     Utc {
         every: Micros,
     },
-    /// Multiples of a length since local midnight; a length below an hour follows the zone's offset alone.
+    /// Multiples of a length since local midnight. Where the clock changes, a length of up to an hour follows it, so that
+    /// an hour that comes twice is two windows; what is longer goes on from one time of the clock to the next.
     Local {
         every: Micros,
         zone: TimeZone,
@@ -49,7 +50,7 @@ impl Calendar {
         match self {
             Self::Utc { every } => multiple(time, *every, 0),
             Self::Local { every, zone } => match Timestamp::from_microsecond(time) {
-                Ok(stamp) if *every < HOUR => multiple(time, *every, offset(zone, stamp)),
+                Ok(stamp) if *every <= HOUR => by_offset(zone, stamp, *every),
                 Ok(stamp) => local(zone, stamp, *every).unwrap_or_else(|| multiple(time, *every, 0)),
                 Err(_) => multiple(time, *every, 0),
             },
@@ -97,6 +98,25 @@ fn multiple(time: Micros, every: Micros, offset: Micros) -> Window {
 
 fn offset(zone: &TimeZone, stamp: Timestamp) -> Micros {
     i64::from(zone.to_offset(stamp).seconds()) * 1_000_000
+}
+
+/// The multiple by the offset of this moment, cut where the offset changes.
+fn by_offset(zone: &TimeZone, stamp: Timestamp, every: Micros) -> Window {
+    let time = stamp.as_microsecond();
+    let now = offset(zone, stamp);
+    let mut window = multiple(time, every, now);
+    let differs = |at: Micros| Timestamp::from_microsecond(at).is_ok_and(|at| offset(zone, at) != now);
+    let moment = |transition: jiff::tz::TimeZoneTransition<'_>| transition.timestamp().as_microsecond();
+    if differs(window.start) {
+        let after = Timestamp::from_microsecond(time.saturating_add(1)).unwrap_or(stamp);
+        let changes = zone.preceding(after).map(moment);
+        window.start = changes.take_while(|at| *at > window.start).find(|at| differs(*at - 1)).unwrap_or(window.start);
+    }
+    if differs(window.end.saturating_sub(1)) {
+        let changes = zone.following(stamp).map(moment);
+        window.end = changes.take_while(|at| *at < window.end).find(|at| differs(*at)).unwrap_or(window.end);
+    }
+    window
 }
 
 fn local(zone: &TimeZone, stamp: Timestamp, every: Micros) -> Option<Window> {
@@ -182,6 +202,28 @@ mod tests {
     }
 
     #[test]
+    fn the_day_of_a_change_has_as_many_hours_as_the_clock_shows() {
+        let hours = |name: &str, from: &str, to: &str| {
+            let calendar = Calendar::Local { every: HOUR, zone: TimeZone::get(name).unwrap() };
+            let (mut time, mut windows) = (at(from), Vec::new());
+            while time < at(to) {
+                let window = calendar.window(time);
+                assert_eq!(window.start, time);
+                windows.push((window.end - window.start) / 60_000_000);
+                time = window.end;
+            }
+            windows
+        };
+        assert_eq!(hours("America/New_York", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"), [60; 23]);
+        assert_eq!(hours("America/New_York", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"), [60; 25]);
+        // By half an hour: 01:30 to 02:00 comes twice, and 02:00 to 02:30 not at all.
+        let autumn = hours("Australia/Lord_Howe", "2026-04-04T13:00:00Z", "2026-04-05T13:30:00Z");
+        assert_eq!((autumn.len(), autumn[2], autumn.iter().sum::<i64>()), (25, 30, 24 * 60 + 30));
+        let spring = hours("Australia/Lord_Howe", "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z");
+        assert_eq!((spring.len(), spring[2], spring.iter().sum::<i64>()), (24, 30, 24 * 60 - 30));
+    }
+
+    #[test]
     fn months_begin_with_their_first_contract_day() {
         let zone = TimeZone::get("America/Bogota").unwrap();
         let calendar = Calendar::Month { zone, start: "06:00".parse().unwrap() };
@@ -199,7 +241,7 @@ mod tests {
                 Calendar::Day { zone: zone.clone(), start: "02:30".parse().unwrap() },
                 Calendar::Month { zone: zone.clone(), start },
             ];
-            for minutes in [1, 10, 30, 60, 360, 720, 1440] {
+            for minutes in [1, 10, 30, 45, 60, 120, 360, 720, 1440] {
                 calendars.push(Calendar::Local { every: minutes * 60_000_000, zone: zone.clone() });
             }
             for calendar in calendars {

@@ -28,12 +28,13 @@ use ducto_graph::operator::{
 use ducto_graph::scalar::{Duration, Percent};
 use ducto_graph::site::Site;
 use ducto_graph::tree::Spanned;
-use ducto_record::time::{DAY, HOUR, SECOND};
+use ducto_record::time::{DAY, HOUR, MINUTE, SECOND};
 use ducto_record::{Micros, RowType, StreamType, ValueKind, with_role};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Interpolation, is_sloped};
+use crate::quality::patience;
 use calendar::Calendar;
 pub use outputs::Output;
 use sums::Needs;
@@ -70,7 +71,9 @@ pub struct AggregateConfig {
     /// value is not known when a window is closed, the last one holds until the window's end; a line to a value that
     /// comes then corrects the window, so that the totals of windows that follow each other add up. Where tags send less
     /// often than `wait`, a longer `wait` saves these corrections. No line goes to or from a sample that is not
-    /// accepted: the value before it holds until it, and the time after it is left out.
+    /// accepted: the value before it holds until it, and the time after it is left out. Behind the end of an input that
+    /// ends (a replay, a test) the last value of a tag that is polled holds as long as the tag may be silent before it is
+    /// stale, as where the site runs on.
     #[serde(default)]
     pub interpolation: Option<Interpolation>,
     /// The time unit of rates that `total` sums up: `1d` for stb/d, so that the total is in stb.
@@ -80,9 +83,11 @@ pub struct AggregateConfig {
     #[serde(default = "default_wait")]
     pub wait: Duration,
     /// How long after its end a window is still corrected, `wait` at least; `0s` for never. For time-weighted outputs the
-    /// samples of this time, and of an hour or a window before it, are kept in memory.
+    /// samples of this time, and of an hour or a window before it, are kept in memory: as many as fit into a quarter of
+    /// the site's `memory`, at eight bytes a sample and one sample of each tag per `scan` (1 s where it has none). Where
+    /// that is less, `ducto check` says so, and what is older than the oldest of them leaves by `late`.
     #[serde(default = "default_cutoff")]
-    pub cutoff: Duration,
+    pub cutoff: Spanned<Duration>,
 }
 
 fn default_outputs() -> Vec<Spanned<Output>> {
@@ -97,8 +102,8 @@ fn default_wait() -> Duration {
     Duration::from_secs(2)
 }
 
-fn default_cutoff() -> Duration {
-    Duration::from_secs(3600)
+fn default_cutoff() -> Spanned<Duration> {
+    Duration::from_secs(3600).into()
 }
 
 /// How long windows are.
@@ -158,7 +163,8 @@ pub enum Aligned {
     /// Multiples since midnight in UTC.
     #[default]
     Utc,
-    /// Multiples since midnight in the site's time zone.
+    /// Multiples since midnight in the site's time zone. When the clock changes, windows of up to an hour follow it: an
+    /// hour that comes twice gives two rows, one that is left out gives none. Longer ones are longer or shorter by it.
     Site,
 }
 
@@ -216,14 +222,50 @@ struct Settings {
     total_per: Micros,
     wait: Micros,
     cutoff: Micros,
-    /// How long before the cutoff samples are kept for weighing: a window, an hour at most.
-    keep: Micros,
+    /// How long samples are kept for weighing.
+    kept: Kept,
     row: RowType,
     /// Says which settings a saved state was made with.
     fingerprint: String,
 }
 
+/// How long samples are kept for weighing.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// The cutoff, and a window before it, an hour at most.
+    wanted: Micros,
+    /// What fits into this node's share of the site's memory. From the configuration alone, so that which samples are too
+    /// late does not depend on how they come.
+    fits: Micros,
+}
+
+impl Kept {
+    fn time(self) -> Micros {
+        self.wanted.min(self.fits)
+    }
+
+    fn is_short(self) -> bool {
+        self.fits < self.wanted
+    }
+}
+
+/// Share of the site's memory budget for the samples that one node keeps.
+const KEPT_SHARE: u64 = 4;
+
 impl AggregateConfig {
+    fn kept(&self, site: &Site) -> Kept {
+        let wanted = self.cutoff.micros().max(self.wait.micros()).saturating_add(self.length().min(HOUR));
+        let numbers = site.tags.iter().filter(|tag| KINDS.contains(&tag.kind));
+        let per_second: f64 = numbers
+            .map(|tag| size_of::<f64>() as f64 / tag.scan.map_or(1.0, |scan| scan.micros() as f64 / SECOND as f64))
+            .sum();
+        let share = (site.memory.bytes() / KEPT_SHARE) as f64;
+        // An open window takes what comes within `wait`, whatever the memory.
+        let fits = if per_second > 0.0 { (share / per_second * SECOND as f64) as Micros } else { Micros::MAX };
+        let fits = fits.max(self.wait.micros().saturating_add(MINUTE));
+        Kept { wanted, fits }
+    }
+
     fn calendar(&self, site: &Site) -> Calendar {
         let zone = site.time_zone.zone().clone();
         match (*self.every, self.aligned) {
@@ -266,7 +308,7 @@ impl AggregateConfig {
             wait: self.wait.micros(),
             // A window that is not closed yet takes what belongs into it.
             cutoff: self.cutoff.micros().max(self.wait.micros()),
-            keep: self.length().min(HOUR),
+            kept: self.kept(site),
             row: self.row_type(site),
             fingerprint: format!(
                 "{:?} {:?} {:?} {outputs:?} {}",
@@ -332,6 +374,20 @@ impl TransformConfig for AggregateConfig {
                 );
             }
         }
+        let cutoff = self.cutoff.value;
+        if cutoff != Duration::ZERO && cutoff < self.wait {
+            cx.report(
+                Diagnostic::new(
+                    Code::SettingsContradict,
+                    format!(
+                        "a window would be corrected until {cutoff} after its end, and is closed {} after it",
+                        self.wait
+                    ),
+                )
+                .at(self.cutoff.place)
+                .help("write a `cutoff` longer than `wait`, or `0s` where nothing is to be corrected"),
+            );
+        }
         if self.total_per.micros() == 0 {
             cx.report(
                 Diagnostic::new(Code::NumberOutOfRange, "`total_per` must be longer than zero")
@@ -355,7 +411,9 @@ impl TransformConfig for AggregateConfig {
                 );
             }
         }
-        self.check_memory(cx);
+        if self.length() >= SECOND {
+            self.check_memory(cx);
+        }
         kinds.sort();
         kinds.dedup();
         Some(vec![
@@ -371,7 +429,8 @@ impl TransformConfig for AggregateConfig {
             .iter()
             .map(|tag| self.interpolation.map_or_else(|| is_sloped(tag), |said| said == Interpolation::Sloped))
             .collect();
-        Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped)))
+        let patience = cx.site.tags.iter().map(|tag| patience(tag, &cx.units).unwrap_or(Micros::MAX)).collect();
+        Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped, patience)))
     }
 }
 
@@ -396,6 +455,25 @@ impl AggregateConfig {
                 )
                 .at(self.every.place)
                 .help("lengthen `every`, shorten `cutoff`, or raise `memory` in site.yaml"),
+            );
+            return;
+        }
+        let kept = self.kept(cx.site);
+        if needs.weights.any() && kept.is_short() {
+            let minutes = |time: Micros| time / MINUTE;
+            cx.report(
+                Diagnostic::new(
+                    Code::CorrectionsShortened,
+                    format!(
+                        "the samples of {} minutes are kept for corrections, which need those of {}: more of {tags} tags do \
+                         not fit into a quarter of the site's memory of {} MB",
+                        minutes(kept.fits),
+                        minutes(kept.wanted),
+                        memory / 1_000_000
+                    ),
+                )
+                .at(cx.place)
+                .help("shorten `cutoff`, raise `memory` in site.yaml, or let the node read fewer tags; samples that are later leave by `late`"),
             );
         }
     }

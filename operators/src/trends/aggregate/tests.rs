@@ -1,5 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
+use ducto_graph::diagnostic::Diagnostics;
+use ducto_graph::operator::CheckContext;
+use ducto_graph::scalar::ByteSize;
+use ducto_graph::site::Site;
+use ducto_graph::source::Place;
 use ducto_record::{SavedState, StateError, ValueKind};
 
 use super::operator;
@@ -213,4 +220,64 @@ fn mistakes_are_reported() {
 #[test]
 fn examples_are_right() {
     check_examples(&site(), &operator(), &[floats()]);
+}
+
+/// A site whose memory is for the samples of 1,000 s of its three tags.
+fn small() -> TestSite {
+    let mut site = site();
+    site.site = Arc::new(Site {
+        memory: ByteSize::from_bytes(96_000),
+        tags: site.site.tags.clone(),
+        directory: site.site.directory.clone(),
+        ..Site::empty("TEST")
+    });
+    site
+}
+
+#[test]
+fn corrections_reach_as_far_back_as_memory() {
+    let site = small();
+    let warnings = |yaml: &str| {
+        let node = site.node(&operator(), yaml, &[floats()]).unwrap();
+        let mut diagnostics = Diagnostics::new();
+        let mut cx = CheckContext {
+            registry: &site.registry,
+            site: &site.site,
+            owner: "test",
+            node: "node",
+            place: Place::NOWHERE,
+            diagnostics: &mut diagnostics,
+        };
+        node.config.check(&node.context.inputs, &mut cx);
+        let said: Vec<String> = diagnostics.iter().map(|found| format!("{} {}", found.code, found.message)).collect();
+        (node, said.join("\n"))
+    };
+    let (_, said) = warnings("{every: 1m, outputs: [count, last]}");
+    assert_eq!(said, "", "what weighs nothing keeps nothing");
+    let (node, said) = warnings("{every: 1m, outputs: [time_average], interpolation: stepped}");
+    let start = "W0521 the samples of 16 minutes are kept for corrections, which need those of 61";
+    assert!(said.starts_with(start), "{said}");
+    let mut driver = node.driver();
+    for now in (0..=2_000).step_by(10).map(f64::from) {
+        driver.send(now, &[("A.P", now, Some(1.0), GOOD)]);
+    }
+    driver.lines();
+    driver.send(2_001.0, &[("A.P", 1_115.0, Some(7.0), GOOD), ("B.P", 995.0, Some(7.0), GOOD)]);
+    // Of the minute from 1,080 s the 7 lasts 5 s.
+    assert_eq!(driver.lines(), ["late: 995s B.P 7 192 0", "1080s A.P 1 192 -", "1080s A.P 1.5 192"]);
+    assert_eq!(driver.drops(), [("beyond_memory", 1)]);
+}
+
+#[test]
+fn samples_that_are_no_longer_needed_go_while_a_window_is_open() {
+    let size = |hours: u32| {
+        let mut driver = node("{every: 1d, outputs: [time_average], cutoff: 10m}").driver();
+        for minute in 0..hours * 60 {
+            let now = f64::from(minute) * 60.0;
+            driver.send(now, &[("A.P", now, Some(f64::from(minute)), GOOD), ("B.P", now, Some(1.0), GOOD)]);
+        }
+        driver.transform.snapshot().unwrap()().unwrap().bytes.len()
+    };
+    // Those of ten minutes and an hour; the numbers themselves are longer later in the day.
+    assert!(size(20) < size(3) + 1_000, "{} and {}", size(20), size(3));
 }

@@ -12,6 +12,7 @@ use ducto_record::{Batch, Directory, Micros, Quality, Samples, SavedState, State
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
+use super::calendar::Window;
 use super::history::{History, SavedHistory};
 use super::rows::{Row, Rows};
 use super::slots::{Piece, Slot, Slots, pieces};
@@ -42,6 +43,12 @@ pub(super) struct Aggregate {
     /// When to give corrections: at the end of the entry that brought them.
     pub(super) correct_at: Option<Micros>,
     rejected: Vec<u32>,
+    /// By tag: how long its value stands when the input has ended; [`Micros::MAX`] for the rest of the window.
+    patience: Vec<Micros>,
+    /// When the input ended.
+    ended: Option<Micros>,
+    /// When samples were forgotten last.
+    forgotten: Micros,
 }
 
 /// A batch as this node reads it.
@@ -51,7 +58,7 @@ struct Numbers {
 }
 
 impl Aggregate {
-    pub(super) fn new(settings: Settings, directory: Arc<Directory>, sloped: Vec<bool>) -> Self {
+    pub(super) fn new(settings: Settings, directory: Arc<Directory>, sloped: Vec<bool>, patience: Vec<Micros>) -> Self {
         Self {
             settings: Arc::new(settings),
             directory,
@@ -64,6 +71,22 @@ impl Aggregate {
             touched: BTreeMap::new(),
             correct_at: None,
             rejected: Vec::new(),
+            patience,
+            ended: None,
+            forgotten: Micros::MIN,
+        }
+    }
+
+    /// The part of a window that the newest value of a slot can fill. A tag that is polled would be called stale when
+    /// it is silent for long; behind the end of the input nobody says so, and its value stands no longer for that.
+    pub(super) fn filled(&self, slot: Slot, window: Window) -> Window {
+        match self.ended {
+            Some(at) if window.end.saturating_add(self.settings.wait) > at => {
+                let patience = self.patience.get(self.slots.tag(slot) as usize).copied().unwrap_or(Micros::MAX);
+                let stands = self.newest.point(slot).time.saturating_add(patience).max(at);
+                Window { end: window.end.min(stands), ..window }
+            }
+            _ => window,
         }
     }
 
@@ -106,8 +129,10 @@ impl Aggregate {
         if time > now.saturating_add(self.settings.cutoff.max(MINUTE)) {
             return Some("too_early");
         }
+        let weighs = self.settings.needs.weights.any();
+        let kept = if weighs { now.saturating_sub(self.settings.kept.time()) } else { Micros::MIN };
         // Most samples are new: only those older than the shortest cutoff need their window looked up.
-        if time >= now.saturating_sub(self.settings.cutoff) {
+        if time >= now.saturating_sub(self.settings.cutoff).max(kept) {
             return None;
         }
         let end = match self.windows.partition_point(|window| window.start <= time).checked_sub(1) {
@@ -117,8 +142,7 @@ impl Aggregate {
         if end.saturating_add(self.settings.cutoff) < now {
             return Some("too_late");
         }
-        let kept = now.saturating_sub(self.settings.cutoff + self.settings.keep);
-        (self.settings.needs.weights.any() && time < kept).then_some("too_late")
+        (time < kept).then_some(if self.settings.kept.is_short() { "beyond_memory" } else { "too_late" })
     }
 
     /// The rows of one time, `rows` of the batch.
@@ -180,12 +204,18 @@ impl Aggregate {
         }
         let over = deadline.saturating_sub(settings.cutoff);
         self.windows.retain(|window| !window.closed || window.end >= over);
-        self.history.forget(
-            until.saturating_sub(settings.cutoff + settings.keep),
-            self.slots.len(),
-            settings.needs.weights,
-        );
+        self.forget(deadline);
         Ok(())
+    }
+
+    /// Forgets samples that no late one can be weighed against any more. Long windows close too seldom for that.
+    fn forget(&mut self, now: Micros) {
+        let settings = &self.settings;
+        self.forgotten = now;
+        if settings.needs.weights.any() {
+            let until = now.saturating_sub(settings.wait).saturating_sub(settings.kept.time());
+            self.history.forget(until, self.slots.len(), settings.needs.weights);
+        }
     }
 }
 
@@ -266,6 +296,9 @@ impl Transform for Aggregate {
         let (slots, shape) = self.slots.of_batch(samples);
         self.know_slots();
         let batched = Batched { slots, shape };
+        if now.saturating_sub(self.forgotten) >= MINUTE {
+            self.forget(now);
+        }
         match samples.times() {
             Times::One(time) => match self.refuses(*time, now) {
                 Some(cause) => {
@@ -303,6 +336,10 @@ impl Transform for Aggregate {
         let open = self.windows.iter().filter(|window| !window.closed);
         let close = open.map(|window| window.end.saturating_add(self.settings.wait)).min();
         [close, self.correct_at].into_iter().flatten().min()
+    }
+
+    fn end_input(&mut self, at: Micros) {
+        self.ended = Some(at);
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Out) -> Result<(), NodeError> {

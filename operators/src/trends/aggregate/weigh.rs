@@ -183,7 +183,7 @@ impl Aggregate {
 
     /// All that a slot weighs in a window, as far as it is known.
     pub(super) fn weight(&self, sums: &Sums, slot: Slot) -> Weight {
-        sums.weights.get(slot).plus(self.newest.rest(slot, sums.window()))
+        sums.weights.get(slot).plus(self.newest.rest(slot, self.filled(slot, sums.window())))
     }
 
     /// Keeps the row of a closed window as it is before it changes.

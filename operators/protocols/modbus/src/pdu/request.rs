@@ -7,15 +7,49 @@ use crate::address::Table;
 /// What a client asks. Offsets are 0-based.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    ReadCoils { address: u16, count: u16 },
-    ReadDiscreteInputs { address: u16, count: u16 },
-    ReadHoldingRegisters { address: u16, count: u16 },
-    ReadInputRegisters { address: u16, count: u16 },
-    WriteSingleCoil { address: u16, value: bool },
-    WriteSingleRegister { address: u16, value: u16 },
-    WriteMultipleCoils { address: u16, values: Vec<bool> },
-    WriteMultipleRegisters { address: u16, values: Vec<u16> },
+    ReadCoils {
+        address: u16,
+        count: u16,
+    },
+    ReadDiscreteInputs {
+        address: u16,
+        count: u16,
+    },
+    ReadHoldingRegisters {
+        address: u16,
+        count: u16,
+    },
+    ReadInputRegisters {
+        address: u16,
+        count: u16,
+    },
+    /// Enron's extension: function 3 of registers that hold 32 bits each, of which `count` are read.
+    /// On the wire it cannot be told from function 3 of so many plain registers; only the answer is
+    /// twice as long.
+    ReadLongRegisters {
+        address: u16,
+        count: u16,
+    },
+    WriteSingleCoil {
+        address: u16,
+        value: bool,
+    },
+    WriteSingleRegister {
+        address: u16,
+        value: u16,
+    },
+    WriteMultipleCoils {
+        address: u16,
+        values: Vec<bool>,
+    },
+    WriteMultipleRegisters {
+        address: u16,
+        values: Vec<u16>,
+    },
 }
+
+/// The most long registers in one answer, of at most 250 bytes.
+pub const MAX_LONG_REGISTERS: u16 = 62;
 
 impl Request {
     /// The read of `count` entries of `table` from `address`.
@@ -26,6 +60,7 @@ impl Request {
             Table::DiscreteInputs => Self::ReadDiscreteInputs { address, count },
             Table::HoldingRegisters => Self::ReadHoldingRegisters { address, count },
             Table::InputRegisters => Self::ReadInputRegisters { address, count },
+            Table::LongRegisters => Self::ReadLongRegisters { address, count },
         }
     }
 
@@ -35,7 +70,7 @@ impl Request {
         match self {
             Self::ReadCoils { .. } => Function::ReadCoils,
             Self::ReadDiscreteInputs { .. } => Function::ReadDiscreteInputs,
-            Self::ReadHoldingRegisters { .. } => Function::ReadHoldingRegisters,
+            Self::ReadHoldingRegisters { .. } | Self::ReadLongRegisters { .. } => Function::ReadHoldingRegisters,
             Self::ReadInputRegisters { .. } => Function::ReadInputRegisters,
             Self::WriteSingleCoil { .. } => Function::WriteSingleCoil,
             Self::WriteSingleRegister { .. } => Function::WriteSingleRegister,
@@ -52,6 +87,7 @@ impl Request {
             Self::ReadDiscreteInputs { address, count } => (Table::DiscreteInputs, *address, (*count).into()),
             Self::ReadHoldingRegisters { address, count } => (Table::HoldingRegisters, *address, (*count).into()),
             Self::ReadInputRegisters { address, count } => (Table::InputRegisters, *address, (*count).into()),
+            Self::ReadLongRegisters { address, count } => (Table::LongRegisters, *address, (*count).into()),
             Self::WriteSingleCoil { address, .. } => (Table::Coils, *address, 1),
             Self::WriteSingleRegister { address, .. } => (Table::HoldingRegisters, *address, 1),
             Self::WriteMultipleCoils { address, values } => (Table::Coils, *address, values.len()),
@@ -59,10 +95,24 @@ impl Request {
         }
     }
 
+    /// Bytes of values in the answer to a read; `None` for a write, whose answer repeats the request's head.
+    #[must_use]
+    pub fn answer_bytes(&self) -> Option<usize> {
+        let (table, _, count) = self.span();
+        self.function().is_read().then(|| match table {
+            Table::Coils | Table::DiscreteInputs => count.div_ceil(8),
+            Table::InputRegisters | Table::HoldingRegisters => count * 2,
+            Table::LongRegisters => count * 4,
+        })
+    }
+
     fn check(&self) -> Result<(), PduError> {
         let function = self.function();
         let (_, address, count) = self.span();
-        let max = function.max_count();
+        let max = match self {
+            Self::ReadLongRegisters { .. } => MAX_LONG_REGISTERS,
+            _ => function.max_count(),
+        };
         if count == 0 || count > usize::from(max) {
             return Err(PduError::Count { function, count, max });
         }
@@ -83,6 +133,7 @@ impl Request {
             Self::ReadCoils { count, .. }
             | Self::ReadDiscreteInputs { count, .. }
             | Self::ReadHoldingRegisters { count, .. }
+            | Self::ReadLongRegisters { count, .. }
             | Self::ReadInputRegisters { count, .. } => push_u16(&mut out, *count),
             Self::WriteSingleCoil { value, .. } => push_u16(&mut out, coil_word(*value)),
             Self::WriteSingleRegister { value, .. } => push_u16(&mut out, *value),

@@ -35,7 +35,7 @@ impl Response {
         }
     }
 
-    /// The registers of a read of holding or input registers; empty for any other answer.
+    /// The registers of a read of holding or input registers, two for each long one; empty for any other answer.
     #[must_use]
     pub fn registers(&self) -> &[u16] {
         match self {
@@ -113,7 +113,8 @@ impl Response {
             }));
         }
         if let Function::ReadHoldingRegisters | Function::ReadInputRegisters = function {
-            let values = registers(counted_bytes(function, &pdu[1..], count * 2, 2)?);
+            let expected = request.answer_bytes().unwrap_or_default();
+            let values = registers(counted_bytes(function, &pdu[1..], expected, 2)?);
             return Ok(Ok(match function {
                 Function::ReadHoldingRegisters => Self::ReadHoldingRegisters(values),
                 _ => Self::ReadInputRegisters(values),
