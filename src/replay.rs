@@ -111,7 +111,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
         resources,
         feeders: false,
         sinks: SinkChoice::All,
-        journal: None,
+        durable: None,
     };
     let mut running = RunningSite::start(&site, &loading.registry, options).map_err(|error| data(&error))?;
     let every_tag = site.tags.iter().map(|tag| tag.name.to_string()).collect();

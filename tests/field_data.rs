@@ -126,7 +126,7 @@ sinks:
         resources,
         feeders: false,
         sinks: SinkChoice::All,
-        journal: None,
+        durable: None,
     };
     let recording = Recording::open(files, form, &site.directory).unwrap();
     let mut running = RunningSite::start(&site, &registry, options).unwrap();

@@ -122,6 +122,6 @@ pub(super) fn start(
     let last_epoch = historians.last_epoch();
     let mut resources = Resources::default();
     resources.insert(Arc::new(historians));
-    let options = Options { mode, last_epoch, resources, feeders, sinks, journal: None };
+    let options = Options { mode, last_epoch, resources, feeders, sinks, durable: None };
     RunningSite::start(site, registry, options).map_err(|error| failed(&error))
 }

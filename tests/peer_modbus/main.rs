@@ -137,7 +137,7 @@ fn start(folder: &Path) -> RunningSite {
         resources,
         feeders: true,
         sinks: SinkChoice::All,
-        journal: None,
+        durable: None,
     };
     RunningSite::start(&site, &registry, options).unwrap()
 }

@@ -41,11 +41,22 @@ pub enum Origin {
     /// Samples of the site's tags: connections, and tests and benches in their place.
     Field,
     /// What a node of a pipeline published as tags.
-    Published { pipeline: Arc<str>, node: Arc<str> },
+    Published { pipeline: Arc<str>, node: Arc<str>, piece: Piece },
     /// A source node that brings its own input: `replay`.
     Source { pipeline: Arc<str>, node: Arc<str> },
     /// A commit of a dataset.
     Dataset(Arc<str>),
+}
+
+/// Which of all that a node publishes: ordered, and the same whenever the same log is read again, so that what a
+/// journal holds already is not published twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Piece {
+    /// The epoch that it comes of.
+    pub epoch: Epoch,
+    /// Its number among those of this epoch and worker.
+    pub number: u32,
+    pub worker: u32,
 }
 
 /// What a person or another program wants of the nodes: acknowledge an alarm, reset a latch.

@@ -19,6 +19,7 @@ use crate::instance::Event;
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
 use crate::pipelines::{Command, PipelineStatus, Pipelines};
+use crate::resume::Resume;
 use crate::taps::TapReader;
 use crate::views::View;
 
@@ -119,7 +120,21 @@ impl Host {
     /// # Errors
     /// When a node cannot be built; nothing has started then.
     pub fn add(&self, pipeline: &Arc<Pipeline>, context: &BuildContext) -> Result<(), RuntimeError> {
-        self.shared.add(pipeline, context)
+        self.shared.add(pipeline, context, None)
+    }
+
+    /// As [`Host::add`], for a pipeline that a process before has run.
+    pub(crate) fn resume(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        context: &BuildContext,
+        from: &Resume,
+    ) -> Result<(), RuntimeError> {
+        self.shared.add(pipeline, context, Some(from))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Pipelines> {
+        &self.shared
     }
 
     /// Ends a pipeline once it has processed everything that is in the log now; its sinks finish.

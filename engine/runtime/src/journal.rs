@@ -99,7 +99,10 @@ impl Writer {
                     }
                     drop(status);
                     retry = None;
-                    self.log.set_durable(last);
+                    self.log.set_durable(last, self.journal.bytes_written());
+                    if let Err(error) = self.journal.forget(self.log.forgettable()) {
+                        tracing::warn!(%error, "a part of the journal that is not needed any more stays for now");
+                    }
                 }
                 Err(error) => {
                     if status.error.is_none() {

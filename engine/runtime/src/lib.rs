@@ -2,6 +2,7 @@
 //!
 //! The crate knows no operator by name. Only `dataflow.rs` and `host.rs` name timely.
 
+mod checkpoints;
 mod clock;
 mod counted;
 mod dataflow;
@@ -17,6 +18,7 @@ mod partition;
 mod pipelines;
 mod publish;
 mod replies;
+mod resume;
 pub mod scenario;
 mod service;
 mod sinks;
@@ -28,6 +30,7 @@ mod trouble;
 mod turns;
 mod views;
 
+pub use checkpoints::CheckpointStatus;
 pub use clock::{ClockMode, EngineClock};
 pub use error::RuntimeError;
 pub use feeders::FeederStatus;
@@ -36,6 +39,7 @@ pub use intake::SiteIntake;
 pub use journal::JournalStatus;
 pub use log::{LogState, SiteLog};
 pub use pipelines::{NodeStatus, PipelineStatus};
+pub use resume::Durable;
 pub use site::{Options, RunningSite, SinkChoice, clock_of};
 pub use stats::{NodeCounts, NodeStats};
 pub use taps::{TapReader, Tapped};

@@ -123,9 +123,6 @@ impl TransformNode {
                 stats.drop_rows("publish_full", refused as u64);
             }
         }
-        if let Some(publisher) = &self.publisher {
-            publisher.end_epoch(epoch);
-        }
         Ok(())
     }
 }

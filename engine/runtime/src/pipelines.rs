@@ -7,9 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use ducto_graph::operator::{BuildContext, Intake, Partition, Sink};
+use ducto_graph::operator::{BuildContext, Partition, Sink};
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
-use ducto_record::{Epoch, Micros, Origin, SavedState};
+use ducto_record::{Epoch, Micros, SavedState, StateError};
+use ducto_storage::{NodeState, PipelineState};
 
 use crate::clock::ClockMode;
 use crate::dataflow::{Assembly, Built};
@@ -20,8 +21,9 @@ use crate::intake::SiteIntake;
 use crate::log::{ReaderId, SiteLog};
 use crate::node::{Aside, NodeShared, SourceNode, TransformNode};
 use crate::partition::Share;
-use crate::publish::Publisher;
+use crate::publish::{Publisher, PublisherOf};
 use crate::replies::Replies;
+use crate::resume::Resume;
 use crate::sinks::{SinkHost, SinkParts};
 use crate::snapshots::{Place, Snapshots};
 use crate::stats::{NodeCounts, NodeStats};
@@ -100,12 +102,19 @@ impl Pipelines {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, pipeline: &Arc<Pipeline>, context: &BuildContext) -> Result<(), RuntimeError> {
+    /// Adds a pipeline, which goes on from where `resume` says, or else begins behind the present end of the log.
+    pub(crate) fn add(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        context: &BuildContext,
+        resume: Option<&Resume>,
+    ) -> Result<(), RuntimeError> {
         let mut pipelines = self.lock();
         if pipelines.contains_key(&pipeline.id) {
             return Err(RuntimeError::Duplicate(pipeline.id.clone()));
         }
-        let position = self.log.last_epoch();
+        let position = resume.map_or_else(|| self.log.last_epoch(), |resume| resume.position);
+        let states = resume.map(|resume| resume.states(pipeline, self.workers)).unwrap_or_default();
         let nodes: Vec<_> = pipeline.nodes.iter().map(|node| Arc::new(NodeShared::of(node))).collect();
         let mut sinks = BTreeMap::new();
         let mut publishers = BTreeMap::new();
@@ -134,9 +143,10 @@ impl Pipelines {
             }
             if !node.publish.is_empty() {
                 for worker in 0..self.workers {
-                    let origin = Origin::Published { pipeline: pipeline.id.clone(), node: node.id.clone() };
-                    let intake: Arc<dyn Intake> = self.intake.clone();
-                    publishers.insert((index, worker), Arc::new(Publisher::new(node.publish.clone(), origin, intake)));
+                    let of = PublisherOf { pipeline: pipeline.id.clone(), node: node.id.clone(), worker };
+                    let last = resume.and_then(|resume| resume.published(&node.id, worker));
+                    let publisher = Publisher::new(node.publish.clone(), of, last, self.intake.clone());
+                    publishers.insert((index, worker), Arc::new(publisher));
                 }
             }
         }
@@ -160,7 +170,7 @@ impl Pipelines {
             restarting: false,
             ended: false,
         };
-        match self.launch(&running, position, &BTreeMap::new()) {
+        match self.launch(&running, position, &states) {
             Ok(()) => {
                 pipelines.insert(pipeline.id.clone(), running);
                 Ok(())
@@ -225,10 +235,18 @@ impl Pipelines {
                             Box::new(Aside)
                         } else {
                             let mut transform = config.build(&context)?;
-                            if let Some(state) = states.get(&(index, worker)) {
-                                transform.restore(state).map_err(|error| context.error(error.to_string()))?;
+                            match states.get(&(index, worker)).map(|state| transform.restore(state)) {
+                                None | Some(Ok(())) => transform,
+                                Some(Err(error)) => {
+                                    tracing::error!(
+                                        pipeline = &*context.pipeline,
+                                        node = &*context.node,
+                                        %error,
+                                        "the state of a node cannot be used, and is dropped: the node begins anew"
+                                    );
+                                    config.build(&context)?
+                                }
                             }
-                            transform
                         };
                         let publisher = running.publishers.get(&(index, worker)).cloned();
                         Built::Transform(TransformNode::new(transform, shared, publisher))
@@ -260,6 +278,40 @@ impl Pipelines {
             thread.unpark();
         }
         Ok(())
+    }
+
+    /// Every pipeline at its newest snapshot.
+    pub(crate) fn states(&self) -> Result<BTreeMap<Arc<str>, PipelineState>, StateError> {
+        let running: Vec<_> = self
+            .lock()
+            .values()
+            .map(|running| (running.pipeline.clone(), running.snapshots.clone(), running.instance.start()))
+            .collect();
+        let mut states = BTreeMap::new();
+        for (pipeline, snapshots, start) in running {
+            let Some((epoch, found)) = snapshots.newest()? else {
+                // It has come nowhere yet: whoever starts anew starts there.
+                continue;
+            };
+            let nodes = found
+                .into_iter()
+                .filter_map(|((node, worker), state)| {
+                    Some(NodeState { node: pipeline.nodes.get(node)?.id.clone(), worker, state })
+                })
+                .collect();
+            let state = PipelineState { epoch: epoch.max(start), workers: self.workers, nodes };
+            states.insert(pipeline.id.clone(), state);
+        }
+        Ok(states)
+    }
+
+    /// Whether every store of a pipeline holds everything up to this epoch.
+    pub(crate) fn is_stored(&self, pipeline: &str, epoch: Epoch) -> bool {
+        let sinks: Vec<_> = match self.lock().get(pipeline) {
+            Some(running) => running.sinks.values().cloned().collect(),
+            None => return true,
+        };
+        sinks.iter().filter_map(|sink| sink.stored()).all(|stored| stored >= epoch)
     }
 
     pub(crate) fn remove(&self, id: &str) -> Result<(), RuntimeError> {
@@ -326,6 +378,8 @@ impl Pipelines {
     fn restart(&self, running: &mut Running) {
         running.restarting = false;
         running.restarts += 1;
+        running.snapshots.forget_open();
+        running.publishers.values().for_each(|publisher| publisher.restart());
         let (position, states) = match running.snapshots.newest() {
             Ok(Some((epoch, states))) => (epoch, states),
             Ok(None) => (running.instance.start(), BTreeMap::new()),

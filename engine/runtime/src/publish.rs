@@ -1,7 +1,6 @@
 //! Columns of rows that become tags, which enter the site log like any other.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take};
@@ -9,43 +8,68 @@ use arrow::datatypes::{Int8Type, TimestampMicrosecondType, UInt16Type, UInt32Typ
 use arrow::error::ArrowError;
 use ducto_graph::operator::Intake;
 use ducto_graph::pipeline::Publish;
-use ducto_record::{Epoch, Origin, Part, SampleColumns, Samples, Times, Values};
+use ducto_record::{Epoch, Origin, Part, Piece, SampleColumns, Samples, Times, Values};
 
-/// What a node publishes. One per node and worker; it survives a restart of its pipeline, so that no epoch is
-/// published twice.
+/// What a node publishes. One per node and worker; it survives a restart of its pipeline, so that nothing is published
+/// twice: each piece has a number, the same whenever its epoch is processed again.
 pub(crate) struct Publisher {
     columns: Vec<Publish>,
-    origin: Origin,
+    pipeline: Arc<str>,
+    node: Arc<str>,
+    worker: u32,
     intake: Arc<dyn Intake>,
-    /// The last epoch that was published whole.
-    held: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The last piece that was offered, now or, as the journal tells, by a process before.
+    last: Option<Piece>,
+    /// The one that comes next, if of the same epoch.
+    next: Piece,
+}
+
+/// Of which node and worker.
+pub(crate) struct PublisherOf {
+    pub(crate) pipeline: Arc<str>,
+    pub(crate) node: Arc<str>,
+    pub(crate) worker: usize,
 }
 
 impl Publisher {
-    pub(crate) fn new(columns: Vec<Publish>, origin: Origin, intake: Arc<dyn Intake>) -> Self {
-        Self { columns, origin, intake, held: AtomicU64::new(0) }
-    }
-
-    /// Everything of this epoch was given to [`Publisher::publish`].
-    pub(crate) fn end_epoch(&self, epoch: Epoch) {
-        self.held.fetch_max(epoch, Ordering::AcqRel);
+    pub(crate) fn new(columns: Vec<Publish>, of: PublisherOf, last: Option<Piece>, intake: Arc<dyn Intake>) -> Self {
+        let PublisherOf { pipeline, node, worker } = of;
+        let state = Mutex::new(State { last, next: Piece::default() });
+        Self { columns, pipeline, node, worker: worker as u32, intake, state }
     }
 
     /// Offers the rows' values as samples. Answers the rows that found the intake full.
     pub(crate) fn publish(&self, epoch: Epoch, rows: &RecordBatch) -> Result<usize, ArrowError> {
-        if epoch <= self.held.load(Ordering::Acquire) {
-            return Ok(0);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.next.epoch != epoch {
+            state.next = Piece { epoch, number: 0, worker: self.worker };
         }
         let mut refused = 0;
         for column in &self.columns {
-            if let Some(samples) = samples(column, rows)? {
-                let part = Part::Samples { origin: self.origin.clone(), samples };
-                if let Err(ducto_graph::operator::IntakeError::Full { rows }) = self.intake.offer(part) {
-                    refused += rows;
-                }
+            let Some(samples) = samples(column, rows)? else { continue };
+            let piece = state.next;
+            state.next.number += 1;
+            if state.last.is_some_and(|last| piece <= last) {
+                continue;
             }
+            let origin = Origin::Published { pipeline: self.pipeline.clone(), node: self.node.clone(), piece };
+            if let Err(ducto_graph::operator::IntakeError::Full { rows }) =
+                self.intake.offer(Part::Samples { origin, samples })
+            {
+                refused += rows;
+            }
+            state.last = Some(piece);
         }
         Ok(refused)
+    }
+
+    /// The pipeline starts anew and comes to its epochs again, from their first piece.
+    pub(crate) fn restart(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).next = Piece::default();
     }
 }
 

@@ -13,8 +13,8 @@ use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_record::{Action, Epoch, Micros, Value};
-use ducto_storage::Journal;
 
+use crate::checkpoints::{CheckpointStatus, Checkpointing};
 use crate::clock::ClockMode;
 use crate::error::RuntimeError;
 use crate::feeders::{FeederStatus, Feeders};
@@ -23,6 +23,7 @@ use crate::intake::SiteIntake;
 use crate::journal::{JournalStatus, Journaling};
 use crate::log::SiteLog;
 use crate::pipelines::{PipelineStatus, node_context};
+use crate::resume::{Durable, Resumes};
 use crate::service;
 use crate::taps::TapReader;
 use crate::turns::Turned;
@@ -50,7 +51,7 @@ pub struct Options {
     pub feeders: bool,
     pub sinks: SinkChoice,
     /// Where entries are kept until every store has what came of them. None where the input is there to be read again.
-    pub journal: Option<Journal>,
+    pub durable: Option<Durable>,
 }
 
 /// Which sinks of the pipelines run.
@@ -82,6 +83,7 @@ pub struct RunningSite {
     /// Some pipeline reads what another stores.
     reads_datasets: bool,
     journaling: Option<Journaling>,
+    checkpointing: Option<Checkpointing>,
 }
 
 impl RunningSite {
@@ -90,11 +92,17 @@ impl RunningSite {
     /// # Errors
     /// When a node cannot be built or a thread not started; what had started is stopped again.
     pub fn start(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
-        let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks, journal } = options;
+        let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks, durable } = options;
         let memory = site.memory.bytes();
         let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
         let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch));
-        let journaling = journal.map(|journal| Journaling::start(&log, journal)).transpose()?;
+        let mut journaling = None;
+        let mut kept = None;
+        if let Some(Durable { journal, published, checkpoints, checkpoint }) = durable {
+            let first = journal.first();
+            journaling = Some(Journaling::start(&log, journal)?);
+            kept = Some((Resumes::new(checkpoint, published, first, log.last_epoch()), checkpoints));
+        }
         let intake = SiteIntake::new(mode, log.clone(), share(WAITING_SHARE));
         let datasets_read: BTreeSet<String> = site
             .pipelines
@@ -130,7 +138,10 @@ impl RunningSite {
         let mut feeders = Vec::new();
         let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
-            host.add(pipeline, &context)?;
+            match &kept {
+                Some((resumes, _)) => host.resume(pipeline, &context, &resumes.of(&pipeline.id))?,
+                None => host.add(pipeline, &context)?,
+            }
             if with_feeders {
                 for (index, node) in pipeline.nodes.iter().enumerate() {
                     if let NodeConfig::Source(config) = &node.config {
@@ -138,6 +149,14 @@ impl RunningSite {
                     }
                 }
             }
+        }
+        let mut checkpointing = None;
+        if let Some((resumes, mut checkpoints)) = kept {
+            let (first, differs) = resumes.first_checkpoint(&site.pipelines, site.workers.max(1));
+            if differs {
+                checkpoints.save(&first).map_err(|error| std::io::Error::other(error.to_string()))?;
+            }
+            checkpointing = Some(Checkpointing::start(host.shared().clone(), checkpoints, first)?);
         }
         if brings && mode == ClockMode::Virtual {
             intake.set_settle(Some(host.settler()));
@@ -159,6 +178,7 @@ impl RunningSite {
             next_action: AtomicU64::new(1),
             reads_datasets,
             journaling,
+            checkpointing,
         };
         if with_feeders {
             service::announce(site, running.intake.now(), &*running.intake);
@@ -315,6 +335,11 @@ impl RunningSite {
         self.journaling.as_ref().map(Journaling::status)
     }
 
+    /// What is known of checkpoints; `None` where there are none.
+    pub fn checkpoints(&self) -> Option<CheckpointStatus> {
+        self.checkpointing.as_ref().map(Checkpointing::status)
+    }
+
     /// Engine time now.
     pub fn now(&self) -> Micros {
         self.intake.now()
@@ -331,6 +356,9 @@ impl RunningSite {
         self.intake.stop();
         if let Some(sealer) = self.sealer.take() {
             let _ = sealer.join();
+        }
+        if let Some(mut checkpointing) = self.checkpointing.take() {
+            checkpointing.stop();
         }
         let result = match self.host.take() {
             Some(host) => host.stop(),

@@ -128,7 +128,7 @@ impl LiveSite {
         let memory = usize::try_from(site.memory.bytes() / QUERY_SHARE).unwrap_or(usize::MAX);
         let session = Session::new(tables.clone(), memory)?;
         let mode = clock_of(site);
-        let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All, journal: None };
+        let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All, durable: None };
         let running = RunningSite::start(site, registry, options)?;
         let shared = Arc::new(Shared {
             site: site.clone(),

@@ -58,6 +58,10 @@ impl<'a> Cursor<'a> {
         Err(Malformed("a number is too long"))
     }
 
+    pub(crate) fn u32(&mut self) -> Result<u32> {
+        u32::try_from(self.u64()?).map_err(|_| Malformed("a number is too large"))
+    }
+
     pub(crate) fn i64(&mut self) -> Result<i64> {
         let value = self.u64()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))

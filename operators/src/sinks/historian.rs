@@ -9,6 +9,7 @@ use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostic;
 use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Decode, Input, Intake, NodeError, Operator, Sink, SinkConfig, SiteServices,
+    Store,
 };
 use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
@@ -298,6 +299,12 @@ impl Sink for HistorianWriter {
             appender.end_epoch(epoch, now);
         }
         Ok(())
+    }
+
+    fn store(&self) -> Option<Store> {
+        let historians: Vec<Historian> =
+            self.open.iter().map(|(_, appender, _)| appender.historian().clone()).collect();
+        Some(Box::new(move || historians.iter().map(Historian::committed).min().unwrap_or(Epoch::MAX)))
     }
 
     fn wait(&mut self, at_most: StdDuration) {

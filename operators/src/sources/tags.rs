@@ -184,6 +184,7 @@ impl Source for TagSource {
 mod tests {
     use super::*;
     use crate::sources::testing::{context, directory, sample};
+    use ducto_record::Piece;
 
     fn run(config: &Tags, parts: Vec<Part>) -> Vec<String> {
         let directory = directory();
@@ -206,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_pipeline_does_not_read_what_it_publishes() {
-        let published = |pipeline: &str| Origin::Published { pipeline: pipeline.into(), node: "n".into() };
+        let published =
+            |pipeline: &str| Origin::Published { pipeline: pipeline.into(), node: "n".into(), piece: Piece::default() };
         let got = run(
             &Tags::default(),
             vec![

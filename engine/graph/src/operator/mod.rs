@@ -18,7 +18,8 @@ pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Reso
 pub use drive::{Emitted, Packet, Turn, turn};
 pub use link::{Link, LinkReport, LinkState};
 pub use run::{
-    Connection, Feeder, Intake, IntakeError, NodeError, Output, Polling, Reply, Sink, Snapshot, Source, Transform,
+    Connection, Feeder, Intake, IntakeError, NodeError, Output, Polling, Reply, Sink, Snapshot, Source, Store,
+    Transform,
 };
 
 use crate::diagnostic::Diagnostics;

@@ -105,6 +105,9 @@ pub trait Transform: Send {
     }
 }
 
+/// See [`Sink::store`].
+pub type Store = Box<dyn Fn() -> Epoch + Send + Sync>;
+
 /// A sink at work, one for the site. The host never gives it a whole epoch twice. When a call fails, the epoch is
 /// given again from its first batch: a sink keeps what it was given aside until [`Sink::end_epoch`].
 ///
@@ -121,6 +124,12 @@ pub trait Sink: Send {
     /// As [`Sink::on_batch`].
     fn end_epoch(&mut self, _epoch: Epoch, _now: Micros) -> Result<(), NodeError> {
         Ok(())
+    }
+
+    /// Tells up to which epoch all that the sink was given is on disk, whatever the sink is at; `None` for a sink that
+    /// keeps nothing which a start after a power cut would miss. A checkpoint waits for every store.
+    fn store(&self) -> Option<Store> {
+        None
     }
 
     /// After [`NodeError::Later`]: waits until it is worth to try again, at most this long.

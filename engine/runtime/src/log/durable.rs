@@ -23,6 +23,10 @@ pub(super) struct Journaled {
     waiting: usize,
     /// Not to be written before.
     paused_until: Option<Instant>,
+    /// What is up to here may go from the disk.
+    forget: Epoch,
+    /// Bytes that the journal has written.
+    written: u64,
     /// Nothing more enters.
     ended: bool,
 }
@@ -59,6 +63,8 @@ impl SiteLog {
             since: None,
             waiting: 0,
             paused_until: None,
+            forget: 0,
+            written: 0,
             ended: false,
         });
     }
@@ -128,14 +134,32 @@ impl SiteLog {
         inner.entries.iter().skip(skip).take_while(fits).map(|(entry, _)| entry.clone()).collect()
     }
 
-    /// Everything up to here is on disk now.
-    pub(crate) fn set_durable(&self, epoch: Epoch) {
+    /// Entries up to here are not needed on disk any more.
+    pub(crate) fn forget_journal(&self, epoch: Epoch) {
+        if let Some(journal) = &mut self.lock().journal {
+            journal.forget = journal.forget.max(epoch);
+        }
+    }
+
+    /// See [`SiteLog::forget_journal`].
+    pub(crate) fn forgettable(&self) -> Epoch {
+        self.lock().journal.as_ref().map_or(0, |journal| journal.forget)
+    }
+
+    /// Bytes that the journal has written since the start.
+    pub(crate) fn journal_written(&self) -> u64 {
+        self.lock().journal.as_ref().map_or(0, |journal| journal.written)
+    }
+
+    /// Everything up to here is on disk now, after so many bytes in all.
+    pub(crate) fn set_durable(&self, epoch: Epoch, written: u64) {
         let mut inner = self.lock();
         let last = inner.last();
         let skip = usize::try_from(epoch.saturating_sub(inner.before_first)).unwrap_or(usize::MAX);
         let waiting = inner.entries.iter().skip(skip).map(|(_, bytes)| bytes).sum();
         if let Some(journal) = &mut inner.journal {
             journal.durable = epoch;
+            journal.written = written;
             journal.paused_until = None;
             journal.waiting = waiting;
             journal.since = (epoch < last).then(Instant::now);

@@ -84,7 +84,7 @@ pub fn run(
         resources,
         feeders: false,
         sinks: SinkChoice::DatasetsRead,
-        journal: None,
+        durable: None,
     };
     let mut running = RunningSite::start(site, registry, options)?;
     let pipeline = site.pipelines.first().map(|pipeline| pipeline.id.clone()).unwrap_or_else(|| "".into());

@@ -343,7 +343,7 @@ impl Bench {
             resources: Resources::default(),
             feeders: false,
             sinks: SinkChoice::All,
-            journal: None,
+            durable: None,
         };
         let site = RunningSite::start(&Arc::new(site), &registry, options).unwrap();
         Self { site: Some(site), rows, raw }

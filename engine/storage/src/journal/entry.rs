@@ -12,7 +12,8 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::UInt32Type;
 use arrow::ipc::{reader::StreamReader, writer::StreamWriter};
 use ducto_record::{
-    Action, Directory, Entry, Epoch, Layout, Micros, Origin, Part, SampleColumns, Samples, TagId, Times, Value, role_of,
+    Action, Directory, Entry, Epoch, Layout, Micros, Origin, Part, Piece, SampleColumns, Samples, TagId, Times, Value,
+    role_of,
 };
 
 use super::columns::{self, Halves, HalvesRead};
@@ -338,10 +339,13 @@ fn put_rows(to: &mut Vec<u8>, rows: &RecordBatch) -> Result<()> {
 fn put_origin(to: &mut Vec<u8>, origin: &Origin) {
     match origin {
         Origin::Field => to.push(origin::FIELD),
-        Origin::Published { pipeline, node } => {
+        Origin::Published { pipeline, node, piece } => {
             to.push(origin::PUBLISHED);
             put_text(to, pipeline);
             put_text(to, node);
+            put_u64(to, piece.epoch);
+            put_u64(to, u64::from(piece.number));
+            put_u64(to, u64::from(piece.worker));
         }
         Origin::Source { pipeline, node } => {
             to.push(origin::SOURCE);
@@ -358,7 +362,11 @@ fn put_origin(to: &mut Vec<u8>, origin: &Origin) {
 fn read_origin(from: &mut Cursor<'_>) -> Result<Origin> {
     Ok(match from.u8()? {
         origin::FIELD => Origin::Field,
-        origin::PUBLISHED => Origin::Published { pipeline: from.name()?, node: from.name()? },
+        origin::PUBLISHED => Origin::Published {
+            pipeline: from.name()?,
+            node: from.name()?,
+            piece: Piece { epoch: from.u64()?, number: from.u32()?, worker: from.u32()? },
+        },
         origin::SOURCE => Origin::Source { pipeline: from.name()?, node: from.name()? },
         origin::DATASET => Origin::Dataset(from.name()?),
         _ => return Err(Malformed("a part has an unknown origin")),

@@ -14,11 +14,11 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ducto_record::{Directory, Entry, Epoch, Micros};
+use ducto_record::{Directory, Entry, Epoch, Micros, Piece};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::bytes::Malformed;
@@ -72,6 +72,16 @@ pub struct Opened {
     pub journal: Journal,
     /// What was found damaged, and where it lies now.
     pub problems: Vec<Problem>,
+    /// The last piece that each node of a pipeline published, by worker.
+    pub published: BTreeMap<Publisher, Piece>,
+}
+
+/// A node that publishes, on one worker.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Publisher {
+    pub pipeline: Arc<str>,
+    pub node: Arc<str>,
+    pub worker: u32,
 }
 
 impl Journal {
@@ -95,7 +105,7 @@ impl Journal {
             halves: Halves::default(),
             out: Vec::new(),
         };
-        Ok(Opened { journal, problems: repaired.problems })
+        Ok(Opened { journal, problems: repaired.problems, published: repaired.published })
     }
 
     /// The epoch and the engine time of the newest entry; `None` where there is none.

@@ -1,17 +1,17 @@
 //! What is done with a journal before it is used: damage is found, set aside and told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use ducto_record::{Directory, Epoch, Micros};
+use ducto_record::{Directory, Epoch, Micros, Origin, Part, Piece};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Kept;
 use super::columns::Halves;
 use super::entry::{Decoder, Translation};
 use super::frame::{self, FrameWriter, Kind};
 use super::reader;
 use super::segment::{self, BadHead, Scan};
+use super::{Kept, Publisher};
 use crate::bytes::Malformed;
 use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
@@ -21,6 +21,7 @@ pub(super) struct Repaired {
     pub(super) segments: Vec<Kept>,
     pub(super) last: Option<(Epoch, Micros)>,
     pub(super) problems: Vec<Problem>,
+    pub(super) published: BTreeMap<Publisher, Piece>,
 }
 
 /// Tries everything in `folder`, and puts aside what does not hold.
@@ -66,7 +67,7 @@ pub(super) fn repair(disk: &Disk, folder: &Path, directory: &Directory) -> Resul
         }
         segments.push(Kept { first, path, bytes: found.bytes });
     }
-    Ok(Repaired { segments, last, problems: repair.problems })
+    Ok(Repaired { segments, last, problems: repair.problems, published: repair.published })
 }
 
 /// A segment that can be read.
@@ -79,6 +80,8 @@ struct Found {
 }
 
 struct Repair<'a> {
+    /// Met in entries so far.
+    published: BTreeMap<Publisher, Piece>,
     disk: &'a Disk,
     folder: &'a Path,
     damaged: PathBuf,
@@ -179,7 +182,13 @@ impl Repair<'_> {
     }
 
     /// Reads every entry, with the layouts of the whole segment, which are in it more than once: a frame may hold what cannot be understood though its checksum does.
-    fn read(&self, scan: &Scan, bytes: &[u8], names: &[u8], directory: &Directory) -> (Vec<segment::Placed>, Found) {
+    fn read(
+        &mut self,
+        scan: &Scan,
+        bytes: &[u8],
+        names: &[u8],
+        directory: &Directory,
+    ) -> (Vec<segment::Placed>, Found) {
         let mut found = Found { bytes: 0, epochs: Vec::new(), time: Micros::MIN };
         let mut good = Vec::new();
         let Ok(translation) = Translation::read(names, directory) else { return (good, found) };
@@ -191,9 +200,10 @@ impl Repair<'_> {
             let read = halves.ok_or(Malformed("it cannot be unpacked")).and_then(|halves| match placed.head.kind {
                 Kind::Names => Ok(None),
                 Kind::Layouts => decoder.layouts(&halves.dense).map(|()| None),
-                Kind::Entries => {
-                    reader::entries(&mut decoder, &halves, placed.head.first).map(|entries| entries.back().cloned())
-                }
+                Kind::Entries => reader::entries(&mut decoder, &halves, placed.head.first).map(|entries| {
+                    entries.iter().flat_map(|entry| &entry.parts).for_each(|part| note(&mut self.published, part));
+                    entries.back().cloned()
+                }),
             });
             match read {
                 Ok(last) => {
@@ -236,4 +246,12 @@ impl Repair<'_> {
         });
         Ok(())
     }
+}
+
+/// Remembers the last piece of each node.
+fn note(published: &mut BTreeMap<Publisher, Piece>, part: &Part) {
+    let Part::Samples { origin: Origin::Published { pipeline, node, piece }, .. } = part else { return };
+    let publisher = Publisher { pipeline: pipeline.clone(), node: node.clone(), worker: piece.worker };
+    let last = published.entry(publisher).or_insert(*piece);
+    *last = (*last).max(*piece);
 }

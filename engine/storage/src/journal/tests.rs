@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use ducto_record::{
-    Action, Directory, Entry, Epoch, Layout, Origin, Part, SampleColumns, Samples, Tag, Times, Value, ValueKind,
+    Action, Directory, Entry, Epoch, Layout, Origin, Part, Piece, SampleColumns, Samples, Tag, Times, Value, ValueKind,
     Values, with_role,
 };
 use proptest::prelude::*;
@@ -125,7 +125,11 @@ fn rows() -> impl Strategy<Value = RecordBatch> {
 }
 
 fn part() -> impl Strategy<Value = Part> {
-    let published = Origin::Published { pipeline: "wells".into(), node: "means".into() };
+    let published = Origin::Published {
+        pipeline: "wells".into(),
+        node: "means".into(),
+        piece: Piece { epoch: 7, number: 2, worker: 1 },
+    };
     let source = Origin::Source { pipeline: "wells".into(), node: "file".into() };
     let origin = prop_oneof![3 => Just(Origin::Field), 1 => Just(published), 1 => Just(source)];
     let value = prop_oneof![
