@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ducto_graph::graph_print::{Drawing, draw};
+use ducto_graph::graph_print::{Drawing, draw_all};
 use ducto_graph::pipeline::{GraphNode, NodeConfig, Pipeline};
 use ducto_record::StreamType;
 use serde_json::{Value, json};
@@ -28,8 +28,7 @@ pub(crate) fn run(args: &GraphArgs, output: &Output) -> Result<Exit, Failure> {
         GraphFormat::Mermaid => Drawing::Mermaid,
         GraphFormat::Dot => Drawing::Dot,
     };
-    let drawn: Vec<String> = site.pipelines.iter().map(|pipeline| draw(pipeline, drawing)).collect();
-    output.print(&drawn.join("\n"));
+    output.print(&draw_all(&site.pipelines, drawing));
     Ok(Exit::Done)
 }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::output::{Exit, Failure};
 
+/// Signals within this time are one.
+const SAME: Duration = Duration::from_millis(500);
+
 /// Waits for signals on a thread of its own.
 pub(crate) struct Interrupts {
     signals: Receiver<&'static str>,
@@ -33,18 +36,22 @@ impl Interrupts {
         let (sender, signals) = channel();
         let listen = move || {
             runtime.block_on(async move {
-                let mut asked = false;
+                let mut asked: Option<Instant> = None;
                 loop {
                     let name = tokio::select! {
                         _ = interrupt.recv() => "Ctrl-C",
                         _ = terminate.recv() => "SIGTERM",
                     };
-                    if asked {
+                    match asked {
+                        // One press may come twice: `timeout`, for one, signals the process and then its group.
+                        Some(first) if first.elapsed() < SAME => {}
                         // What is half written lies in a staging folder and is never read.
-                        std::process::exit(i32::from(Exit::Interrupted.code()));
+                        Some(_) => std::process::exit(i32::from(Exit::Interrupted.code())),
+                        None => {
+                            asked = Some(Instant::now());
+                            let _ = sender.send(name);
+                        }
                     }
-                    asked = true;
-                    let _ = sender.send(name);
                 }
             });
         };

@@ -7,6 +7,7 @@ pub mod features;
 pub mod quality;
 pub mod rows;
 pub mod sinks;
+mod slots;
 pub mod sources;
 pub mod trends;
 pub mod units;

@@ -35,13 +35,16 @@ pub(super) fn run(args: &AlarmsArgs, output: &Output) -> Result<Exit, Failure> {
     }
     rows.sort_by_key(|row| std::cmp::Reverse(time(row)));
     rows.truncate(args.limit);
-    let (language, zone) = manners(&folder);
+    let (language, zone, runs) = manners(&folder);
     if output.is_json() {
         let rows: Vec<Json> = rows.into_iter().map(|row| for_programs(row, language)).collect();
         output.object(&json!({"events": rows}));
     } else if rows.is_empty() {
         output.line(language.no_events());
     } else {
+        if !runs {
+            output.remark("times are in UTC: the site does not run, and its files do not say its time zone");
+        }
         output.print(&table(&rows, language, &zone));
     }
     Ok(Exit::Done)
@@ -71,12 +74,12 @@ fn strange(error: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Findings, format!("the history's answer cannot be read: {error}; report this"))
 }
 
-/// The language and the zone of the site, where it runs; files do not say them.
-fn manners(folder: &Path) -> (Language, Zone) {
+/// The language and the zone of the site, and whether it runs; files do not say them.
+fn manners(folder: &Path) -> (Language, Zone, bool) {
     let status = ask::connect_to(folder).ok().and_then(|mut client| ask::status(&mut client).ok());
     match status {
-        Some(status) => (Language::of(&status.language), Zone::named(&status.time_zone)),
-        None => (Language::English, Zone::named("UTC")),
+        Some(status) => (Language::of(&status.language), Zone::named(&status.time_zone), true),
+        None => (Language::English, Zone::named("UTC"), false),
     }
 }
 

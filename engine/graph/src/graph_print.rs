@@ -1,6 +1,7 @@
 //! A pipeline as a drawing: text for a terminal, Mermaid, and the DOT of Graphviz.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use ducto_record::StreamType;
 
@@ -21,8 +22,25 @@ pub enum Drawing {
 pub fn draw(pipeline: &Pipeline, drawing: Drawing) -> String {
     match drawing {
         Drawing::Text => text(pipeline),
-        Drawing::Mermaid => mermaid(pipeline),
+        Drawing::Mermaid => format!("flowchart LR\n{}", mermaid(pipeline, "  ", "n")),
         Drawing::Dot => dot(pipeline),
+    }
+}
+
+/// Draws all pipelines of a site.
+pub fn draw_all(pipelines: &[Arc<Pipeline>], drawing: Drawing) -> String {
+    match (drawing, pipelines) {
+        // A text of Mermaid is one chart.
+        (Drawing::Mermaid, [_, _, ..]) => {
+            let mut out = String::from("flowchart LR\n");
+            for (number, pipeline) in pipelines.iter().enumerate() {
+                let _ = writeln!(out, "  subgraph p{number}[\"{}\"]", quoted(&pipeline.id));
+                out.push_str(&mermaid(pipeline, "    ", &format!("p{number}n")));
+                out.push_str("  end\n");
+            }
+            out
+        }
+        _ => pipelines.iter().map(|pipeline| draw(pipeline, drawing)).collect::<Vec<_>>().join("\n"),
     }
 }
 
@@ -100,10 +118,14 @@ fn edges(pipeline: &Pipeline) -> impl Iterator<Item = (usize, usize, Option<Stri
     })
 }
 
-fn mermaid(pipeline: &Pipeline) -> String {
-    // Names of input and of nodes may hold anything that a name can; quotes and brackets they cannot.
-    let quoted = |text: &str| text.replace('"', "#quot;");
-    let mut out = String::from("flowchart LR\n");
+/// Names of input and of nodes may hold anything that a name can; quotes and brackets they cannot.
+fn quoted(text: &str) -> String {
+    text.replace('"', "#quot;")
+}
+
+/// The nodes and edges of a chart; names of nodes begin with `prefix`.
+fn mermaid(pipeline: &Pipeline, indent: &str, prefix: &str) -> String {
+    let mut out = String::new();
     for (number, node) in pipeline.nodes.iter().enumerate() {
         let label = quoted(&format!("{}<br/><i>{}</i>", node.id, node.operator));
         let (open, close) = match node.config {
@@ -111,12 +133,12 @@ fn mermaid(pipeline: &Pipeline) -> String {
             NodeConfig::Transform(_) => ("[", "]"),
             NodeConfig::Sink(_) => ("[(", ")]"),
         };
-        let _ = writeln!(out, "  n{number}{open}\"{label}\"{close}");
+        let _ = writeln!(out, "{indent}{prefix}{number}{open}\"{label}\"{close}");
     }
     for (from, to, label) in edges(pipeline) {
         let _ = match label {
-            Some(label) => writeln!(out, "  n{from} -->|\"{}\"| n{to}", quoted(&label)),
-            None => writeln!(out, "  n{from} --> n{to}"),
+            Some(label) => writeln!(out, "{indent}{prefix}{from} -->|\"{}\"| {prefix}{to}", quoted(&label)),
+            None => writeln!(out, "{indent}{prefix}{from} --> {prefix}{to}"),
         };
     }
     out

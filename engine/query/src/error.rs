@@ -11,7 +11,7 @@ use thiserror::Error;
 pub enum QueryError {
     #[error("this is no SQL that can be read: {0}")]
     Syntax(String),
-    #[error("queries only read, and `{0}` does more; to keep an answer, write it to a file with `--format`")]
+    #[error("queries only read, and `{0}` does more; to keep an answer, write it to a file with `--output`")]
     ReadOnly(String),
     #[error("there is no table `{name}`{}", suggest(suggestion.as_deref(), known))]
     Table { name: String, suggestion: Option<String>, known: Vec<String> },

@@ -1,4 +1,4 @@
-//! State per tag, dense by tag number, in chunks that a snapshot shares.
+//! State per tag, dense by the tag's number or by its place in a node, in chunks that a snapshot shares.
 
 use std::sync::Arc;
 

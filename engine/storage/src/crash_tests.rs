@@ -414,11 +414,12 @@ fn merge_without_exchange(errno: Errno) -> Site {
     let site = Site::new();
     let log = entries(1..=40);
     let (_folder, historian) = site.open();
+    // Before the first hour ends: its merge may begin at any time after that.
+    site.fail_exchanges(errno);
     for entries in log[..12].chunks(3) {
         site.feed(&historian, entries);
         historian.commit().unwrap();
     }
-    site.fail_exchanges(errno);
     site.feed(&historian, &log[12..]);
     // The first hour has ended long ago.
     historian.end_epoch(41, START + 10 * MINUTE);

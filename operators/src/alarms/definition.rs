@@ -92,7 +92,7 @@ impl Condition {
             Self::High { limit, clear } | Self::Deviation { limit, clear, .. } | Self::Rate { limit, clear } => {
                 if value > limit {
                     Truth::True
-                } else if value < clear {
+                } else if value <= clear {
                     Truth::False
                 } else {
                     Truth::Between
@@ -101,7 +101,7 @@ impl Condition {
             Self::Low { limit, clear } => {
                 if value < limit {
                     Truth::True
-                } else if value > clear {
+                } else if value >= clear {
                     Truth::False
                 } else {
                     Truth::Between
@@ -430,7 +430,7 @@ impl<'a> Definer<'a> {
                 format!("`{}` would never clear: its deadband reaches further than any value can", **name),
             )
             .at(written.place)
-            .help(format!("write a deadband below {reach}")),
+            .help(format!("write a deadband of {reach} at the most")),
         );
         None
     }

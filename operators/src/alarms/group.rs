@@ -23,10 +23,10 @@ struct Group {
 }
 
 impl Groups {
-    /// The number of a group; `slot` stands in for the asset of a tag that has none.
-    pub(super) fn add(&mut self, asset: Option<AssetId>, slot: u32, name: &str) -> usize {
+    /// The number of a group; `place` stands in for the asset of a tag that has none.
+    pub(super) fn add(&mut self, asset: Option<AssetId>, place: u32, name: &str) -> usize {
         let next = self.groups.len();
-        let own = asset.is_none().then_some(slot);
+        let own = asset.is_none().then_some(place);
         let index = *self.known.entry((asset, own, name.to_owned())).or_insert(next);
         if index == next {
             self.groups.push(Group::default());

@@ -19,8 +19,8 @@ pub(super) struct Hot {
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) newest: Micros,
-    /// Index of the tag's alarms; [`NONE`] for a tag without.
-    pub(super) slot: u32,
+    /// The tag's place among those with alarms; [`NONE`] for a tag without.
+    pub(super) place: u32,
 }
 
 pub(super) const NONE: u32 = u32::MAX;
@@ -30,7 +30,7 @@ pub(super) const NEVER: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
 
 impl Default for Hot {
     fn default() -> Self {
-        Self { low: f64::MIN, high: f64::MAX, newest: Micros::MIN, slot: NONE }
+        Self { low: f64::MIN, high: f64::MAX, newest: Micros::MIN, place: NONE }
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Watched {
     pub(super) calm: (f64, f64),
     /// Whether the samples of this tag wait for the end of their entry, when deviations are judged.
     pub(super) compared: bool,
-    /// Slots with a deviation from this tag.
+    /// Places of tags with a deviation from this one.
     pub(super) followers: Vec<u32>,
 }
 
@@ -54,6 +54,8 @@ pub(super) struct Watched {
 pub(super) struct TagState {
     /// Whether a row has come that was more than compared; the fast path leaves its trace in [`Hot::newest`] alone.
     pub(super) seen: bool,
+    /// [`Hot::newest`] of a state that was restored, until a sample of the tag comes.
+    pub(super) newest: Micros,
     pub(super) alarms: Vec<AlarmState>,
     /// The value and quality that deviations see; `None` before the first row.
     pub(super) compared: Option<(Option<f64>, Quality)>,
@@ -77,7 +79,7 @@ pub(super) struct AlarmState {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     time: Micros,
-    slot: u32,
+    place: u32,
     value: Option<f64>,
     quality: Quality,
 }
@@ -87,7 +89,7 @@ pub(super) struct Cold {
     pub(super) watched: Arc<Vec<Watched>>,
     pub(super) states: Vec<Arc<TagState>>,
     pub(super) groups: Groups,
-    /// Deadlines of delays: time, slot, alarm.
+    /// Deadlines of delays: time, place, alarm.
     pub(super) timers: BTreeSet<(Micros, u32, u32)>,
     waiting: Vec<Waiting>,
     pub(super) waiting_at: Option<Micros>,
@@ -108,7 +110,7 @@ impl Cold {
             .iter()
             .map(|watched| {
                 let alarms = vec![AlarmState::default(); watched.alarms.len()];
-                Arc::new(TagState { seen: false, alarms, compared: None })
+                Arc::new(TagState { seen: false, newest: Micros::MIN, alarms, compared: None })
             })
             .collect();
         Self {
@@ -134,10 +136,10 @@ impl Cold {
             }
             hot.newest = row.time;
         }
-        let slot = hot.slot;
+        let place = hot.place;
         let watched = self.watched.clone();
-        let Some(watched) = watched.get(slot as usize) else { return };
-        Arc::make_mut(&mut self.states[slot as usize]).seen = true;
+        let Some(watched) = watched.get(place as usize) else { return };
+        Arc::make_mut(&mut self.states[place as usize]).seen = true;
         let value = row.value.filter(|value| value.is_finite());
         for (index, alarm) in (0..).zip(&watched.alarms) {
             let rows = alarm.rows;
@@ -150,7 +152,7 @@ impl Cold {
                 Condition::Rate { .. } => {
                     let counts = rows.count(row.quality, value.is_some());
                     match (counts, value) {
-                        (Counts::Yes, Some(value)) => match self.rate(slot, index, row.time, value) {
+                        (Counts::Yes, Some(value)) => match self.rate(place, index, row.time, value) {
                             Some(rate) => (Counts::As(alarm.condition.judge(rate)), Some(rate)),
                             None => (Counts::No, None),
                         },
@@ -162,18 +164,18 @@ impl Cold {
                     (counts, _) => (counts, row.value),
                 },
             };
-            self.judge(slot, index, alarm, watched, counts, Row { value: shown, ..row }, now);
+            self.judge(place, index, alarm, watched, counts, Row { value: shown, ..row }, now);
         }
         if watched.compared {
-            self.waiting.push(Waiting { time: row.time, slot, value, quality: row.quality });
+            self.waiting.push(Waiting { time: row.time, place, value, quality: row.quality });
             self.waiting_at = Some(now);
         }
-        (hot.low, hot.high) = self.band(slot);
+        (hot.low, hot.high) = self.band(place);
     }
 
     /// The change per second since the row before; `None` for the first, and for two at one time.
-    fn rate(&mut self, slot: u32, index: u32, time: Micros, value: f64) -> Option<f64> {
-        let state = &mut Arc::make_mut(&mut self.states[slot as usize]).alarms[index as usize];
+    fn rate(&mut self, place: u32, index: u32, time: Micros, value: f64) -> Option<f64> {
+        let state = &mut Arc::make_mut(&mut self.states[place as usize]).alarms[index as usize];
         let before = state.before.replace((time, value));
         let (then, was) = before?;
         let seconds = time.saturating_sub(then) as f64 / 1e6;
@@ -184,7 +186,7 @@ impl Cold {
     #[allow(clippy::too_many_arguments)]
     fn judge(
         &mut self,
-        slot: u32,
+        place: u32,
         index: u32,
         alarm: &Alarm,
         watched: &Watched,
@@ -192,7 +194,7 @@ impl Cold {
         row: Row,
         now: Micros,
     ) {
-        let state = &mut Arc::make_mut(&mut self.states[slot as usize]).alarms[index as usize];
+        let state = &mut Arc::make_mut(&mut self.states[place as usize]).alarms[index as usize];
         let Counts::As(truth) = counts else {
             state.usable = false;
             return;
@@ -205,14 +207,14 @@ impl Cold {
         let after = state.machine.deadline();
         if deadline != after {
             if let Some(deadline) = deadline {
-                self.timers.remove(&(deadline, slot, index));
+                self.timers.remove(&(deadline, place, index));
             }
             if let Some(deadline) = after {
-                self.timers.insert((deadline, slot, index));
+                self.timers.insert((deadline, place, index));
             }
         }
         if let Some(event) = event {
-            self.event(slot, index, watched, from, event, row.time, None);
+            self.event(place, index, watched, from, event, row.time, None);
         }
     }
 
@@ -220,7 +222,7 @@ impl Cold {
     #[allow(clippy::too_many_arguments)]
     pub(super) fn event(
         &mut self,
-        slot: u32,
+        place: u32,
         index: u32,
         watched: &Watched,
         from: State,
@@ -229,10 +231,10 @@ impl Cold {
         by: Option<&Action>,
     ) {
         let Some(alarm) = watched.alarms.get(index as usize) else { return };
-        let state = self.states[slot as usize].alarms[index as usize];
+        let state = self.states[place as usize].alarms[index as usize];
         let to = state.machine.state;
         let first = watched.groups[index as usize]
-            .map(|group| self.groups.moved(group, (slot, index), from == State::A, to == State::A));
+            .map(|group| self.groups.moved(group, (place, index), from == State::A, to == State::A));
         self.events.push(EventRow {
             time,
             key: watched.tag,
@@ -250,10 +252,21 @@ impl Cold {
         });
     }
 
+    /// The place of a tag among those with alarms.
+    pub(super) fn place(&self, tag: TagId) -> Option<u32> {
+        self.watched.binary_search_by_key(&tag, |watched| watched.tag).ok().map(|place| place as u32)
+    }
+
+    /// The record of the tag at a place, before its first sample.
+    pub(super) fn hot(&self, place: u32) -> Hot {
+        let (low, high) = self.band(place);
+        Hot { low, high, newest: self.states[place as usize].newest, place }
+    }
+
     /// The values that change nothing at the moment.
-    pub(super) fn band(&self, slot: u32) -> (f64, f64) {
-        let calm = self.states[slot as usize].alarms.iter().all(|alarm| alarm.machine.is_calm());
-        if calm { self.watched[slot as usize].calm } else { NEVER }
+    pub(super) fn band(&self, place: u32) -> (f64, f64) {
+        let calm = self.states[place as usize].alarms.iter().all(|alarm| alarm.machine.is_calm());
+        if calm { self.watched[place as usize].calm } else { NEVER }
     }
 
     /// Every row of the entry has come: deviations are judged, at each time with what was known of it.
@@ -263,20 +276,20 @@ impl Cold {
         let watched = self.watched.clone();
         for group in waiting.chunk_by(|a, b| a.time == b.time) {
             let mut touched = BTreeSet::new();
-            for Waiting { slot, value, quality, .. } in group {
-                Arc::make_mut(&mut self.states[*slot as usize]).compared = Some((*value, *quality));
-                touched.insert(*slot);
-                touched.extend(&watched[*slot as usize].followers);
+            for Waiting { place, value, quality, .. } in group {
+                Arc::make_mut(&mut self.states[*place as usize]).compared = Some((*value, *quality));
+                touched.insert(*place);
+                touched.extend(&watched[*place as usize].followers);
             }
-            for slot in touched {
-                self.deviations(slot, &watched, group[0].time, now);
+            for place in touched {
+                self.deviations(place, &watched, group[0].time, now);
             }
         }
     }
 
-    fn deviations(&mut self, slot: u32, all: &[Watched], time: Micros, now: Micros) {
-        let watched = &all[slot as usize];
-        let Some((value, quality)) = self.states[slot as usize].compared else { return };
+    fn deviations(&mut self, place: u32, all: &[Watched], time: Micros, now: Micros) {
+        let watched = &all[place as usize];
+        let Some((value, quality)) = self.states[place as usize].compared else { return };
         for (index, alarm) in (0..).zip(&watched.alarms) {
             let Condition::Deviation { setpoint, .. } = alarm.condition else { continue };
             let (setpoint, its_quality) = match setpoint {
@@ -293,7 +306,7 @@ impl Cold {
                 (Counts::Yes, Some(distance)) => Counts::As(alarm.condition.judge(distance)),
                 (counts, _) => counts,
             };
-            self.judge(slot, index, alarm, watched, counts, Row { time, value: distance, quality }, now);
+            self.judge(place, index, alarm, watched, counts, Row { time, value: distance, quality }, now);
         }
     }
 }

@@ -17,6 +17,7 @@ use super::group::Groups;
 use super::judging::{AlarmState, Cold, Hot, NEVER, NONE, Row, Watched};
 use super::machine::State;
 use super::verb::Verb;
+use crate::slots::{Slot, Slots};
 
 const VERSION: u32 = 1;
 
@@ -24,7 +25,11 @@ const VERSION: u32 = 1;
 pub(super) struct TagAlarmsTransform {
     directory: Arc<Directory>,
     row_type: RowType,
+    slots: Slots,
+    /// By slot.
     hot: Dense<Hot>,
+    /// How many slots have their record in `hot`.
+    known: usize,
     cold: Cold,
 }
 
@@ -37,9 +42,9 @@ impl TagAlarmsTransform {
         for tag in setpoints {
             alarms.entry(tag).or_default();
         }
-        let slots: BTreeMap<TagId, u32> = alarms.keys().zip(0..).map(|(tag, slot)| (*tag, slot)).collect();
+        let places: BTreeMap<TagId, u32> = alarms.keys().zip(0..).map(|(tag, place)| (*tag, place)).collect();
         let mut watched: Vec<Watched> = Vec::with_capacity(alarms.len());
-        for (slot, (tag, alarms)) in (0..).zip(alarms) {
+        for (place, (tag, alarms)) in (0..).zip(alarms) {
             let kind = directory.tag(tag).map(|tag| tag.kind).unwrap_or_default();
             let asset = directory.tag(tag).and_then(|tag| tag.asset);
             let calm = alarms.iter().try_fold((f64::MIN, f64::MAX), |(low, high), alarm| {
@@ -51,27 +56,39 @@ impl TagAlarmsTransform {
                 compared: alarms.iter().any(|alarm| matches!(alarm.condition, Condition::Deviation { .. })),
                 groups: alarms
                     .iter()
-                    .map(|alarm| alarm.group.as_ref().map(|name| groups.add(asset, slot, name)))
+                    .map(|alarm| alarm.group.as_ref().map(|name| groups.add(asset, place, name)))
                     .collect(),
                 followers: Vec::new(),
                 alarms,
             });
         }
-        for slot in 0..watched.len() {
-            let setpoints: BTreeSet<TagId> = watched[slot].alarms.iter().filter_map(setpoint_of).collect();
-            for leader in setpoints.iter().filter_map(|tag| slots.get(tag)) {
+        for place in 0..watched.len() {
+            let setpoints: BTreeSet<TagId> = watched[place].alarms.iter().filter_map(setpoint_of).collect();
+            for leader in setpoints.iter().filter_map(|tag| places.get(tag)) {
                 let leader = &mut watched[*leader as usize];
-                leader.followers.push(slot as u32);
+                leader.followers.push(place as u32);
                 leader.compared = true;
                 leader.calm = NEVER;
             }
         }
-        let mut hot = Dense::<Hot>::new();
-        for (slot, watched) in (0..).zip(&watched) {
-            let (low, high) = watched.calm;
-            *hot.get_mut(watched.tag) = Hot { low, high, newest: Micros::MIN, slot };
+        Self {
+            directory,
+            row_type: row_type(Key::Tag),
+            slots: Slots::default(),
+            hot: Dense::new(),
+            known: 0,
+            cold: Cold::new(watched, groups),
         }
-        Self { directory, row_type: row_type(Key::Tag), hot, cold: Cold::new(watched, groups) }
+    }
+
+    /// Records for slots that were given since.
+    fn know_slots(&mut self) {
+        for slot in self.known as Slot..self.slots.len() as Slot {
+            if let Some(place) = self.cold.place(self.slots.tag(slot)) {
+                *self.hot.get_mut(slot) = self.cold.hot(place);
+            }
+        }
+        self.known = self.slots.len();
     }
 
     /// One pass over the rows: a good value inside the calm band of its tag costs the comparisons.
@@ -79,15 +96,15 @@ impl TagAlarmsTransform {
     fn pass(
         &mut self,
         samples: &Samples,
+        slots: &[Slot],
         now: Micros,
         time: impl Fn(usize) -> Micros,
         number: impl Fn(usize) -> Option<f64>,
     ) {
-        let (tags, quality, checks) = (&samples.tags()[..], &samples.quality()[..], &samples.checks()[..]);
-        let rows = tags.len();
-        let (quality, checks) = (&quality[..rows], &checks[..rows]);
+        let rows = slots.len();
+        let (quality, checks) = (&samples.quality()[..rows], &samples.checks()[..rows]);
         let Self { hot, cold, .. } = self;
-        hot.update(tags, |row, _, hot| {
+        hot.update(slots, |row, _, hot| {
             let (time, value) = (time(row), number(row));
             if let Some(number) = value
                 && (number >= hot.low)
@@ -97,7 +114,7 @@ impl TagAlarmsTransform {
                     & (time >= hot.newest)
             {
                 hot.newest = time;
-            } else if hot.slot != NONE {
+            } else if hot.place != NONE {
                 let checks = Checks(checks[row]);
                 cold.row(hot, Row { time, value, quality: Quality(quality[row]) }, checks, now);
             }
@@ -105,11 +122,12 @@ impl TagAlarmsTransform {
     }
 
     /// After something other than a row: the band of a tag follows from its alarms.
-    fn set_band(&mut self, slot: u32) {
-        if let Some(watched) = self.cold.watched.get(slot as usize) {
-            let (low, high) = self.cold.band(slot);
-            let hot = self.hot.get_mut(watched.tag);
-            (hot.low, hot.high) = (low, high);
+    fn set_band(&mut self, place: u32) {
+        let tag = self.cold.watched.get(place as usize).map(|watched| watched.tag);
+        // Without a slot, the band is made with it.
+        if let Some(slot) = tag.and_then(|tag| self.slots.get(tag)) {
+            let hot = self.hot.get_mut(slot);
+            (hot.low, hot.high) = self.cold.band(place);
         }
     }
 
@@ -154,17 +172,20 @@ impl Transform for TagAlarmsTransform {
             return Err(NodeError::Stream { expected: "samples", found: "rows" });
         };
         let now = out.now();
+        let batched = self.slots.of_batch(samples);
+        self.know_slots();
+        let slots = &*batched.slots;
         match (samples.times(), samples.values()) {
             (Times::One(time), Values::Float64(values)) if values.nulls().is_none() => {
                 let (time, values) = (*time, &values.values()[..samples.len()]);
-                self.pass(samples, now, |_| time, |row| Some(values[row]));
+                self.pass(samples, slots, now, |_| time, |row| Some(values[row]));
             }
             (times, values) => {
                 let time = |row: usize| match times {
                     Times::One(time) => *time,
                     Times::Each(times) => times[row],
                 };
-                self.pass(samples, now, time, |row| values.number(row));
+                self.pass(samples, slots, now, time, |row| values.number(row));
             }
         }
         self.emit(out)
@@ -179,12 +200,12 @@ impl Transform for TagAlarmsTransform {
     }
 
     fn closes_at(&self, opened_by: Micros) -> Option<Micros> {
-        let began = |slot: u32, index: u32| {
-            let machine = &self.cold.states.get(slot as usize)?.alarms.get(index as usize)?.machine;
+        let began = |place: u32, index: u32| {
+            let machine = &self.cold.states.get(place as usize)?.alarms.get(index as usize)?.machine;
             machine.since()
         };
         let mut timers = self.cold.timers.iter().rev();
-        timers.find(|(_, slot, index)| began(*slot, *index) <= Some(opened_by)).map(|(deadline, ..)| *deadline)
+        timers.find(|(_, place, index)| began(*place, *index) <= Some(opened_by)).map(|(deadline, ..)| *deadline)
     }
 
     fn on_time(&mut self, deadline: Micros, out: &mut Output) -> Result<(), NodeError> {
@@ -193,16 +214,16 @@ impl Transform for TagAlarmsTransform {
             self.cold.settle(deadline);
         }
         let watched = self.cold.watched.clone();
-        while let Some(&(due, slot, index)) = self.cold.timers.first().filter(|(due, ..)| *due <= deadline) {
-            self.cold.timers.remove(&(due, slot, index));
-            let Some(tag) = watched.get(slot as usize) else { continue };
+        while let Some(&(due, place, index)) = self.cold.timers.first().filter(|(due, ..)| *due <= deadline) {
+            self.cold.timers.remove(&(due, place, index));
+            let Some(tag) = watched.get(place as usize) else { continue };
             let Some(alarm) = tag.alarms.get(index as usize) else { continue };
-            let state = &mut Arc::make_mut(&mut self.cold.states[slot as usize]).alarms[index as usize];
+            let state = &mut Arc::make_mut(&mut self.cold.states[place as usize]).alarms[index as usize];
             let from = state.machine.state;
             let ended = state.machine.timer(&alarm.behaviour, deadline, state.usable);
             if let Some((time, event)) = ended {
-                self.cold.event(slot, index, tag, from, event, time, None);
-                self.set_band(slot);
+                self.cold.event(place, index, tag, from, event, time, None);
+                self.set_band(place);
             }
         }
         self.emit(out)
@@ -211,14 +232,14 @@ impl Transform for TagAlarmsTransform {
     fn on_action(&mut self, action: &Action, out: &mut Output) -> Result<(), NodeError> {
         let Some(verb) = Verb::of(action) else { return Ok(()) };
         let Some(tag) = action.text("tag").and_then(|name| self.directory.tag_id(name)) else { return Ok(()) };
-        let Some(hot) = self.hot.get(tag).copied().filter(|hot| hot.slot != NONE) else { return Ok(()) };
-        let slot = hot.slot;
+        let Some(place) = self.cold.place(tag) else { return Ok(()) };
+        let hot = self.slots.get(tag).and_then(|slot| self.hot.get(slot));
         // Another worker, or another node, has this tag.
-        if hot.newest == Micros::MIN && !self.cold.states[slot as usize].seen {
+        if hot.is_none_or(|hot| hot.newest == Micros::MIN) && !self.cold.states[place as usize].seen {
             return Ok(());
         }
         let watched = self.cold.watched.clone();
-        let watched = &watched[slot as usize];
+        let watched = &watched[place as usize];
         let name = action.text("alarm");
         let mut replies = Vec::new();
         let mut details = Vec::new();
@@ -227,13 +248,13 @@ impl Transform for TagAlarmsTransform {
             if name.is_some_and(|name| *name != *alarm.name) {
                 continue;
             }
-            let state = &mut Arc::make_mut(&mut self.cold.states[slot as usize]).alarms[index as usize];
+            let state = &mut Arc::make_mut(&mut self.cold.states[place as usize]).alarms[index as usize];
             let from = state.machine.state;
             let outcome = verb.apply(&mut state.machine, &alarm.name, self.directory.tag_name(tag));
             let event = outcome.event;
             if let Some(event) = event {
                 done = true;
-                self.cold.event(slot, index, watched, from, event, out.now(), Some(action));
+                self.cold.event(place, index, watched, from, event, out.now(), Some(action));
             }
             // Of all alarms of a tag only those are worth a word for which something was done.
             if event.is_some() || name.is_some() {
@@ -244,7 +265,7 @@ impl Transform for TagAlarmsTransform {
         if name.is_none() && replies.is_empty() && !watched.alarms.is_empty() {
             replies.push(format!("no alarm of `{}` waits for this", self.directory.tag_name(tag)));
         }
-        self.set_band(slot);
+        self.set_band(place);
         if !replies.is_empty() {
             let details = if replies.len() == 1 { details } else { Vec::new() };
             out.reply(action, done, replies.join("; "), details);
@@ -257,8 +278,12 @@ impl Transform for TagAlarmsTransform {
         let (states, groups) = (self.cold.states.clone(), self.cold.groups.clone());
         Some(Box::new(move || {
             let mut saved = Vec::new();
-            for (slot, (watched, state)) in (0..).zip(watched.iter().zip(&states)) {
-                let newest = hot.get(watched.tag).map_or(Micros::MIN, |hot| hot.newest);
+            let mut newest: Vec<Micros> = states.iter().map(|state| state.newest).collect();
+            for (_, hot) in hot.iter().filter(|(_, hot)| hot.place != NONE) {
+                newest[hot.place as usize] = hot.newest;
+            }
+            for (place, (watched, state)) in (0..).zip(watched.iter().zip(&states)) {
+                let newest = newest[place as usize];
                 if newest == Micros::MIN && !state.seen {
                     continue;
                 }
@@ -268,7 +293,7 @@ impl Transform for TagAlarmsTransform {
                         name: alarm.name.to_string(),
                         state: *state,
                         first: watched.groups[index as usize]
-                            .is_some_and(|group| groups.is_first(group, (slot, index))),
+                            .is_some_and(|group| groups.is_first(group, (place, index))),
                     })
                     .collect();
                 saved.push(SavedTag {
@@ -286,16 +311,16 @@ impl Transform for TagAlarmsTransform {
         let saved: Vec<SavedTag> = saved.decode(VERSION)?;
         for tag in saved {
             let Some(id) = self.directory.tag_id(&tag.tag) else { continue };
-            let Some(slot) = self.hot.get(id).map(|hot| hot.slot).filter(|slot| *slot != NONE) else { continue };
-            self.hot.get_mut(id).newest = tag.newest;
+            let Some(place) = self.cold.place(id) else { continue };
             let watched = self.cold.watched.clone();
-            let watched = &watched[slot as usize];
-            let state = Arc::make_mut(&mut self.cold.states[slot as usize]);
+            let watched = &watched[place as usize];
+            let state = Arc::make_mut(&mut self.cold.states[place as usize]);
             state.seen = true;
+            state.newest = tag.newest;
             state.compared = tag.compared.map(|(value, quality)| (value, Quality(quality)));
             for alarm in tag.alarms {
                 let Some(index) = watched.alarms.iter().position(|known| *known.name == *alarm.name) else { continue };
-                let member = (slot, index as u32);
+                let member = (place, index as u32);
                 state.alarms[index] = alarm.state;
                 if let Some(deadline) = alarm.state.machine.deadline() {
                     self.cold.timers.insert((deadline, member.0, member.1));
@@ -305,8 +330,10 @@ impl Transform for TagAlarmsTransform {
                     self.cold.groups.restore(group, member, is_normal, alarm.first);
                 }
             }
-            self.set_band(slot);
         }
+        // Slots are given as samples come, in the order of their layouts, which the tags with alarms alone do not have.
+        self.known = 0;
+        self.know_slots();
         Ok(())
     }
 }

@@ -300,6 +300,39 @@ fn a_normal_scan_is_passed_on_as_it_came() {
 }
 
 #[test]
+fn the_order_of_a_scan_changes_nothing() {
+    let run = |order: [u32; 3], restarts: bool| {
+        let bed = Bed::new("W.A: {scan: 1s, span: [0, 100]}\nW.B: {scan: 1s, checks: {jump: 50}}\nW.C: {scan: 1s}");
+        let (mut driver, mut lines) = (bed.driver("quality", ""), Vec::new());
+        let layout = Layout::new(order.to_vec());
+        for second in 0..4u32 {
+            let values: Vec<f64> = order.iter().map(|tag| f64::from(tag * 7 + second * second * 20)).collect();
+            let time = seconds(f64::from(second));
+            let scan = Samples::scan(&layout, time, Values::Float64(values.into()), None).unwrap();
+            driver.entry(time, vec![Batch::Samples(scan)], &[]);
+            lines.extend(driver.lines());
+            if restarts {
+                let mut fresh = bed.driver("quality", "");
+                driver.restore_into(&mut fresh);
+                driver = fresh;
+            }
+        }
+        lines.sort();
+        driver.advance(8.0);
+        // Of silence, all rows leave at once.
+        lines.extend(driver.lines());
+        lines
+    };
+    let expected = run([0, 1, 2], false);
+    assert!(expected.iter().any(|line| line.contains("range")) && expected.iter().any(|line| line.contains("jump")));
+    assert!(expected.last().is_some_and(|line| line.contains("W.C") && line.contains("stale")), "{expected:?}");
+    for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+        assert_eq!(run(order, false), expected);
+        assert_eq!(run(order, true), expected);
+    }
+}
+
+#[test]
 fn a_node_gives_checks_to_all_tags_and_a_tag_has_its_own() {
     let tags = "W.A: {checks: {jump: 5}}\nW.B: {}\nW.C: {checks: {jump: off}}";
     let mut driver = Bed::new(tags).driver("quality", "checks: {jump: {limit: 50, as: 64}}");

@@ -15,22 +15,25 @@ use super::conditions::Conditions;
 use super::judge::{Arrival, Extra, Extras, Hot, Reading, Sample, TagState, arrive, extra, judge};
 use super::loose::{Holding, Holds, Loose};
 use super::plan::{self, Limits, Plan, Plans};
+use crate::slots::{Slot, Slots};
 
 const VERSION: u32 = 2;
 
 /// `quality` at work.
 pub(super) struct QualityTransform {
     directory: Arc<Directory>,
-    /// By tag number; a tag behind the end passes unjudged.
+    slots: Slots,
+    /// By slot, as `patience`, `hot` and `state`.
     limits: Vec<Limits>,
-    plans: Arc<Plans>,
+    /// How long a tag may be silent; `Micros::MAX` for ever.
+    patience: Vec<Micros>,
     hot: Dense<Hot>,
     state: Dense<TagState>,
+    /// By tag number; a tag behind the end passes unjudged.
+    plans: Plans,
     bounds: plan::Times,
     extras: Extras,
     conditions: Conditions,
-    /// By tag number: how long it may be silent; `Micros::MAX` for ever.
-    patience: Arc<[Micros]>,
     silence: Silence,
     holds: Holds,
     waiting: Vec<Waiting>,
@@ -38,7 +41,7 @@ pub(super) struct QualityTransform {
     waiting_at: Option<Micros>,
 }
 
-/// When to look for tags that have become silent: a lower bound for each chunk of tags, so that a sample costs nothing.
+/// When to look for tags that have become silent: a lower bound for each chunk of slots, so that a sample costs nothing.
 #[derive(Debug, Default)]
 struct Silence {
     due: Vec<Micros>,
@@ -48,11 +51,11 @@ struct Silence {
 }
 
 impl Silence {
-    fn at_the_latest(&mut self, tag: TagId, deadline: Micros) {
+    fn at_the_latest(&mut self, slot: Slot, deadline: Micros) {
         if self.ended {
             return;
         }
-        let chunk = tag as usize / CHUNK;
+        let chunk = slot as usize / CHUNK;
         if chunk >= self.due.len() {
             self.due.resize(chunk + 1, Micros::MAX);
         }
@@ -83,17 +86,13 @@ struct Pass {
 
 impl QualityTransform {
     pub(super) fn new(directory: Arc<Directory>, plans: Plans, conditions: Conditions) -> Self {
-        let limits = plans.iter().map(|plan| plan.as_ref().map_or(Limits::NEVER, |plan| plan.limits())).collect();
-        let patience = plans
-            .iter()
-            .map(|plan| plan.as_ref().and_then(|plan| plan.stale.as_ref()).map_or(Micros::MAX, |stale| stale.after))
-            .collect();
         Self {
             directory,
-            limits,
-            patience,
+            slots: Slots::default(),
+            limits: Vec::new(),
+            patience: Vec::new(),
             bounds: plan::Times::of(&plans),
-            plans: Arc::new(plans),
+            plans,
             hot: Dense::new(),
             state: Dense::new(),
             extras: Dense::new(),
@@ -105,23 +104,32 @@ impl QualityTransform {
         }
     }
 
-    /// One pass over the rows. A row that passes every comparison costs those; the rest goes to [`Self::cold`].
+    /// What is kept by slot, for slots that were given since.
+    fn know_slots(&mut self) {
+        for slot in self.limits.len()..self.slots.len() {
+            let plan = self.plans.get(self.slots.tag(slot as Slot) as usize).and_then(Option::as_ref);
+            self.limits.push(plan.map_or(Limits::NEVER, |plan| plan.limits()));
+            self.patience.push(plan.and_then(|plan| plan.stale.as_ref()).map_or(Micros::MAX, |stale| stale.after));
+        }
+    }
+
+    /// One pass over the rows. A row that passes every comparison costs those; the rest goes to [`Cold::judge`].
     #[inline]
     fn pass(
         &mut self,
         samples: &Samples,
+        slots: &[Slot],
         pass: &mut Pass,
         time: impl Fn(usize) -> Micros,
         reading: impl Fn(usize) -> Option<(f64, u64)>,
     ) {
         let Self { limits, bounds, hot, state, plans, extras, conditions, silence, holds, waiting, .. } = self;
         let plan::Times { gap, lead } = *bounds;
-        let (tags, quality, checks) = (&samples.tags()[..], &samples.quality()[..], &samples.checks()[..]);
-        let rows = tags.len();
-        let (quality, checks) = (&quality[..rows], &checks[..rows]);
+        let rows = slots.len();
+        let (quality, checks) = (&samples.quality()[..rows], &samples.checks()[..rows]);
         let now = pass.now;
-        hot.update(tags, |row, tag, hot| {
-            let Some(limits) = limits.get(tag as usize) else { return };
+        hot.update(slots, |row, slot, hot| {
+            let limits = &limits[slot as usize];
             let time = time(row);
             if let Some((number, bits)) = reading(row)
                 && (quality[row] == Quality::GOOD.0)
@@ -139,19 +147,22 @@ impl QualityTransform {
                 hot.seen = now;
                 return;
             }
-            let Some(Some(plan)) = plans.get(tag as usize) else { return };
+            let Some(Some(plan)) = plans.get(samples.tags()[row] as usize) else { return };
             let mut cold = Cold { plan, state, extras, conditions, silence, holds, waiting };
-            cold.judge(samples, row, tag, time, hot, pass);
+            cold.judge(samples, row, slot, time, hot, pass);
         });
     }
 
     fn samples(&mut self, samples: &Samples, out: &mut Output) -> Result<(), NodeError> {
         let mut pass = Pass { now: out.now(), quality: None, checks: None, taken: Vec::new(), loose: Loose::default() };
+        let batched = self.slots.of_batch(samples);
+        self.know_slots();
+        let slots = &*batched.slots;
         match (samples.times(), samples.values()) {
             (_, Values::Text(_)) => {}
             (Times::One(time), Values::Float64(values)) if values.nulls().is_none() => {
                 let (time, values) = (*time, &values.values()[..samples.len()]);
-                self.pass(samples, &mut pass, |_| time, |row| Some((values[row], values[row].to_bits())));
+                self.pass(samples, slots, &mut pass, |_| time, |row| Some((values[row], values[row].to_bits())));
             }
             (times, values) => {
                 let time = |row: usize| match times {
@@ -159,10 +170,10 @@ impl QualityTransform {
                     Times::Each(times) => times[row],
                 };
                 match values {
-                    Values::Float64(values) => self.pass(samples, &mut pass, time, |row| float(values, row)),
+                    Values::Float64(values) => self.pass(samples, slots, &mut pass, time, |row| float(values, row)),
                     // The fast path compares floats: integers that are equal only as floats are told apart by `judge`.
-                    Values::Int64(values) => self.pass(samples, &mut pass, time, |row| integer(values, row)),
-                    Values::Bool(_) | Values::Text(_) => self.pass(samples, &mut pass, time, |_| None),
+                    Values::Int64(values) => self.pass(samples, slots, &mut pass, time, |row| integer(values, row)),
+                    Values::Bool(_) | Values::Text(_) => self.pass(samples, slots, &mut pass, time, |_| None),
                 }
             }
         }
@@ -206,7 +217,8 @@ impl QualityTransform {
                 let Waiting { sample, arrival, value, .. } = waiting;
                 let Some(Some(plan)) = self.plans.get(sample.tag as usize) else { continue };
                 let conditions = &mut self.conditions;
-                let state = (self.hot.get_mut(sample.tag), self.state.get_mut(sample.tag));
+                let slot = self.slots.slot(sample.tag);
+                let state = (self.hot.get_mut(slot), self.state.get_mut(slot));
                 judge(plan, state, &mut self.extras, sample, *arrival, now, &mut |index| conditions.holds(index));
                 let holding = Holding { plan, extras: &mut self.extras, holds: &mut self.holds, now };
                 holding.release(*sample, value, *arrival, &mut loose);
@@ -218,24 +230,22 @@ impl QualityTransform {
     /// Makes the samples of tags that are silent: one at the deadline, and one for each scan that follows.
     fn silent(&mut self, deadline: Micros, out: &mut Output) {
         let mut silent: BTreeMap<ValueKind, Vec<(TagId, Quality)>> = BTreeMap::new();
-        let patience = self.patience.clone();
         for chunk in 0..self.silence.due.len() {
             if self.silence.due[chunk] > deadline {
                 continue;
             }
             let mut due = Micros::MAX;
-            let tags = chunk * CHUNK..((chunk + 1) * CHUNK).min(patience.len());
-            for (tag, &after) in tags.clone().zip(&patience[tags]) {
-                let tag = tag as TagId;
-                let seen = self.hot.get(tag).map_or(Micros::MIN, |hot| hot.seen);
+            for slot in chunk * CHUNK..((chunk + 1) * CHUNK).min(self.patience.len()) {
+                let (after, slot) = (self.patience[slot], slot as Slot);
+                let seen = self.hot.get(slot).map_or(Micros::MIN, |hot| hot.seen);
                 if seen == Micros::MIN || after == Micros::MAX {
                     continue;
                 }
                 let mut at = seen.saturating_add(after);
                 if at <= deadline
-                    && let Some((kind, verdict, again)) = self.fall_silent(tag, deadline)
+                    && let Some((kind, verdict, again)) = self.fall_silent(slot, deadline)
                 {
-                    silent.entry(kind).or_default().push((tag, verdict));
+                    silent.entry(kind).or_default().push((self.slots.tag(slot), verdict));
                     at = again;
                 }
                 due = due.min(at);
@@ -243,7 +253,8 @@ impl QualityTransform {
             self.silence.due[chunk] = due;
         }
         self.silence.next = self.silence.due.iter().copied().min().filter(|due| *due != Micros::MAX);
-        for (kind, tags) in silent {
+        for (kind, mut tags) in silent {
+            tags.sort_unstable_by_key(|(tag, _)| *tag);
             let rows = tags.len();
             let columns = SampleColumns {
                 times: Times::One(deadline),
@@ -284,12 +295,13 @@ impl QualityTransform {
 
     /// A tag has become silent, or still is: its kind, the quality of the sample, and when the next is due.
     #[cold]
-    fn fall_silent(&mut self, tag: TagId, deadline: Micros) -> Option<(ValueKind, Quality, Micros)> {
+    fn fall_silent(&mut self, slot: Slot, deadline: Micros) -> Option<(ValueKind, Quality, Micros)> {
+        let tag = self.slots.tag(slot);
         let plan = self.plans.get(tag as usize)?.as_ref()?;
         let stale = plan.stale.as_ref()?;
         let again = deadline.saturating_add(stale.scan);
-        let hot = self.hot.get_mut(tag);
-        self.state.get_mut(tag).silence(hot, plan.kind);
+        let hot = self.hot.get_mut(slot);
+        self.state.get_mut(slot).silence(hot, plan.kind);
         hot.seen = again.saturating_sub(stale.after);
         self.conditions.set(tag, Value::Null);
         Some((plan.kind, stale.verdict, again))
@@ -310,10 +322,10 @@ struct Cold<'a> {
 impl Cold<'_> {
     #[cold]
     #[inline(never)]
-    fn judge(&mut self, samples: &Samples, row: usize, tag: TagId, time: Micros, hot: &mut Hot, pass: &mut Pass) {
+    fn judge(&mut self, samples: &Samples, row: usize, slot: Slot, time: Micros, hot: &mut Hot, pass: &mut Pass) {
         let plan = self.plan;
         let mut sample = Sample {
-            tag,
+            tag: samples.tags()[row],
             time,
             reading: reading(samples.values(), row),
             quality: Quality(samples.quality()[row]),
@@ -322,11 +334,11 @@ impl Cold<'_> {
         let (quality, checks) = (sample.quality, sample.checks);
         // Silence is asked for again after the first sample and after each silence; otherwise its bound still holds.
         let first_after_silence = hot.busy || hot.seen == Micros::MIN;
-        let state = self.state.get_mut(tag);
+        let state = self.state.get_mut(slot);
         let arrival = arrive(plan, hot, state, &sample, pass.now);
         let expected = first_after_silence && hot.seen != Micros::MIN;
         if let (Some(stale), true, Arrival::InOrder { .. }) = (&plan.stale, expected, arrival) {
-            self.silence.at_the_latest(tag, pass.now.saturating_add(stale.after));
+            self.silence.at_the_latest(slot, pass.now.saturating_add(stale.after));
         }
         let in_order = arrival != Arrival::OutOfOrder;
         if in_order && plan.waits() {
@@ -391,6 +403,7 @@ fn no_values(kind: ValueKind, rows: usize) -> Values {
 /// The state as it is saved: columns, since a site has many tags.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Saved {
+    /// By slot, so that the rows of a scan are neighbours again.
     tags: Vec<String>,
     states: Vec<(Hot, TagState)>,
     /// With the index of the tag in `tags`.
@@ -435,17 +448,18 @@ impl Transform for QualityTransform {
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        let (hot, state) = (self.hot.clone(), self.state.clone());
+        let (tags, hot, state) = (self.slots.tags(), self.hot.clone(), self.state.clone());
         let (extras, directory) = (self.extras.clone(), self.directory.clone());
         let latest: Vec<(TagId, Value)> = self.conditions.latest().map(|(tag, value)| (tag, value.clone())).collect();
         Some(Box::new(move || {
             let mut saved = Saved::default();
-            for (tag, hot) in hot.iter().filter(|(_, hot)| hot.newest != Micros::MIN) {
+            for (slot, hot) in hot.iter().filter(|(_, hot)| hot.newest != Micros::MIN) {
+                let tag = tags[slot as usize];
                 if let Some(Some(extra)) = extras.get(tag) {
                     saved.extras.push((saved.tags.len(), (**extra).clone()));
                 }
                 saved.tags.push(directory.tag_name(tag).to_owned());
-                saved.states.push((*hot, state.get(tag).cloned().unwrap_or_default()));
+                saved.states.push((*hot, state.get(slot).cloned().unwrap_or_default()));
             }
             saved.latest = latest.into_iter().map(|(tag, value)| (directory.tag_name(tag).to_owned(), value)).collect();
             SavedState::encode(VERSION, &saved)
@@ -456,15 +470,17 @@ impl Transform for QualityTransform {
         let saved: Saved = saved.decode(VERSION)?;
         for (name, (hot, state)) in saved.tags.iter().zip(saved.states) {
             let Some(tag) = self.directory.tag_id(name) else { continue };
+            let slot = self.slots.slot(tag);
             if let Some(Some(plan)) = self.plans.get(tag as usize)
                 && let Some(stale) = &plan.stale
                 && hot.seen != Micros::MIN
             {
-                self.silence.at_the_latest(tag, hot.seen.saturating_add(stale.after));
+                self.silence.at_the_latest(slot, hot.seen.saturating_add(stale.after));
             }
-            *self.hot.get_mut(tag) = hot;
-            *self.state.get_mut(tag) = state;
+            *self.hot.get_mut(slot) = hot;
+            *self.state.get_mut(slot) = state;
         }
+        self.know_slots();
         for (index, extra) in saved.extras {
             if let Some(tag) = saved.tags.get(index).and_then(|name| self.directory.tag_id(name)) {
                 if let Some(held) = &extra.held {

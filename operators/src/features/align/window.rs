@@ -133,7 +133,8 @@ impl History {
             return self.at(from, rules);
         }
         if let Some(least) = min_good {
-            let percent = 100.0 * self.spans(from, time, rules).map(|span| span.length).sum::<f64>() / window as f64;
+            let percent =
+                100.0 * self.spans(from, time, rules).map(|span| span.length).sum::<f64>() / window as f64 + 0.0;
             if percent < least {
                 return Err(format!("has {percent:.0} % good data, and {least} % are needed"));
             }

@@ -136,7 +136,8 @@ impl Group {
     }
 
     /// Exception 2: its halves are read instead. Where one tag alone was refused, its place is left out from now on.
-    pub(super) fn refused(&mut self, read: &Read, now: Instant) {
+    /// Says whether it was: only then there is something that somebody has to mend.
+    pub(super) fn refused(&mut self, read: &Read, now: Instant) -> bool {
         match read.bisect(&self.shape.items) {
             Some((left, right)) => {
                 // Whatever lies between the halves is not asked for, and may be what the device does not have.
@@ -147,10 +148,12 @@ impl Group {
                 if let Some(work) = &mut self.work {
                     work.first.extend([right, left]);
                 }
+                false
             }
             None => {
                 self.fail(read, Quality::CONFIG_ERROR);
                 self.learn(read.range, now);
+                true
             }
         }
     }

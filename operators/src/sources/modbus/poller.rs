@@ -367,10 +367,14 @@ impl Poller {
                 ("crc", Then::GiveUp)
             }
             Error::Exception { exception, .. } => {
-                self.state.unit(unit, |state| state.exception(exception));
                 let response_timeout = self.units[unit].response_timeout;
                 self.link.worked(id, read.request(), response_timeout);
-                let then = self.refused(index, read, exception, round_trip, now);
+                let (then, hurts) = self.refused(index, read, exception, round_trip, now);
+                if !hurts {
+                    tracing::debug!(endpoint = self.name, unit = id, "{text}; the parts are read one by one");
+                    return then;
+                }
+                self.state.unit(unit, |state| state.exception(exception));
                 (exception_name(if matches!(exception, Exception::Other(_)) { 0 } else { exception.code() }), then)
             }
             Error::WrongUnit { .. } => {
@@ -401,7 +405,7 @@ impl Poller {
         then
     }
 
-    /// A device, or the gateway before it, refused a read.
+    /// A device, or the gateway before it, refused a read. Also says whether a tag is without a value for it.
     fn refused(
         &mut self,
         index: usize,
@@ -409,12 +413,15 @@ impl Poller {
         exception: Exception,
         round_trip: Option<Duration>,
         now: Instant,
-    ) -> Then {
+    ) -> (Then, bool) {
         let unit = self.groups[index].unit;
-        match exception {
+        let then = match exception {
             Exception::IllegalDataAddress => {
                 self.answered(unit, round_trip);
-                self.groups[index].refused(read, now);
+                if !self.groups[index].refused(read, now) {
+                    // A hole between tags: the plan reads around it from now on, and no tag is without a value.
+                    return (Then::Next, false);
+                }
                 Then::Next
             }
             Exception::GatewayPathUnavailable | Exception::GatewayTargetFailedToRespond => {
@@ -432,7 +439,8 @@ impl Poller {
                 self.groups[index].fail(read, quality_of(exception));
                 Then::Next
             }
-        }
+        };
+        (then, true)
     }
 
     /// Ends a group's scan and offers it.

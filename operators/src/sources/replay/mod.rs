@@ -212,6 +212,14 @@ impl SourceConfig for Replay {
                 ducto_record::time::format(until)
             )));
         }
+        if let Some(Progress { until, stored: true }) = known {
+            tracing::warn!(
+                source = name,
+                behind = ducto_record::time::format(until),
+                "a recording goes on where it was; windows, checks and alarms that were open there begin anew, so that \
+                 their first rows are of what follows alone: for figures of the whole replay it into a new data folder"
+            );
+        }
         let patterns: Vec<String> = self.files.iter().map(|file| file.value.clone()).collect();
         let files = expand(&patterns, &cx.site.folder).map_err(|error| cx.error(error.line()))?;
         Ok(Some(Box::new(ReplayFeeder {

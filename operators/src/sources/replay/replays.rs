@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Its name in the data folder.
 const FILE: &str = "replays.json";
 
+/// The format of the file; a build reads this and what is older.
+const FORMAT: u32 = 1;
+
 /// The recordings that were replayed into a data folder: by `ducto replay`, and by the sources of a site. Kept in a file
 /// beside the datasets, written before the first sample and after the last.
 #[derive(Debug)]
@@ -21,14 +24,21 @@ pub struct Replays {
     kept: Mutex<Kept>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Kept {
+    format: u32,
     /// What `ducto replay` brought.
     stretches: Vec<Stretch>,
     /// Sets of tag names, which stretches have in common.
     tags: Vec<BTreeSet<String>>,
     /// By `pipeline.node`, how far the sources of a site came.
     nodes: BTreeMap<String, Progress>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { format: FORMAT, stretches: Vec::new(), tags: Vec::new(), nodes: BTreeMap::new() }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,12 +73,21 @@ pub struct Replaying(usize);
 
 impl Replays {
     /// # Errors
-    /// When the file cannot be read or is damaged.
+    /// When the file cannot be read, is damaged, or is of a newer format.
     pub fn open(folder: &DataFolder) -> Result<Self, StorageError> {
+        #[derive(Deserialize)]
+        struct OfFormat {
+            format: u32,
+        }
         let path = folder.path().join(FILE);
+        let damaged = |error: serde_json::Error| StorageError::Damaged { path: path.clone(), what: error.to_string() };
         let kept = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| StorageError::Damaged { path: path.clone(), what: error.to_string() })?,
+            Ok(bytes) => match serde_json::from_slice(&bytes).map_err(damaged)? {
+                OfFormat { format } if format > FORMAT => {
+                    return Err(StorageError::Version { path, found: format.to_string(), known: FORMAT });
+                }
+                _ => serde_json::from_slice(&bytes).map_err(damaged)?,
+            },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept::default(),
             Err(error) => return Err(FileError::new("read", &path, error).into()),
         };
@@ -263,5 +282,8 @@ mod tests {
         std::fs::write(path.path().join(FILE), "{").unwrap();
         let error = Replays::open(&folder).unwrap_err().to_string();
         assert!(error.contains("replays.json` is damaged"), "{error}");
+        std::fs::write(path.path().join(FILE), r#"{"format": 9, "more": []}"#).unwrap();
+        let error = Replays::open(&folder).unwrap_err().to_string();
+        assert!(error.contains("format 9"), "{error}");
     }
 }

@@ -10,8 +10,8 @@ use ducto_record::Micros;
 use ducto_record::time::MINUTE;
 use serde::{Deserialize, Serialize};
 
-use super::slots::Slot;
 use super::weights::{Newest, Point, WeightNeeds};
+use crate::slots::Slot;
 
 /// A sample and its turn among those of its chunk: of two of one time the one that came later counts as later.
 #[derive(Clone, Copy, Debug)]

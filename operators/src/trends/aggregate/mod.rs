@@ -6,7 +6,6 @@ mod outputs;
 #[cfg(test)]
 mod properties;
 mod rows;
-mod slots;
 mod sums;
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,10 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use ducto_record::{Micros, Quality, TagId};
 
-use super::slots::Slot;
 use super::sums::Sums;
 use super::weights::Weight;
 use super::{Output, Settings};
+use crate::slots::Slot;
 
 /// A row that was given, kept until it may have to be taken back.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::Window;
 use super::outputs::Output;
-use super::slots::Slot;
 use super::weights::{Weight, WeightNeeds, Weights, gather};
+use crate::slots::Slot;
 
 /// Which figures are kept.
 #[derive(Clone, Copy, Debug, Default)]

@@ -15,10 +15,10 @@ use super::Settings;
 use super::calendar::Window;
 use super::history::{History, SavedHistory};
 use super::rows::{Row, Rows};
-use super::slots::{Piece, Slot, Slots, pieces};
 use super::sums::{Sums, Windows};
 use super::weigh::Group;
 use super::weights::Newest;
+use crate::slots::{Batched, Piece, Slot, Slots, pieces};
 
 pub(super) const MAIN: usize = 0;
 const LATE: usize = 1;
@@ -219,12 +219,6 @@ impl Aggregate {
     }
 }
 
-/// The slots of a batch's rows.
-struct Batched {
-    slots: Arc<[Slot]>,
-    shape: super::slots::Shape,
-}
-
 /// Takes a group into the sums of its window.
 fn add(sums: &mut Sums, group: &Group<'_>, settings: &Settings) {
     for piece in pieces(group.slots, group.shape, group.rejected) {
@@ -293,9 +287,8 @@ impl Transform for Aggregate {
             return Ok(());
         }
         let now = out.now();
-        let (slots, shape) = self.slots.of_batch(samples);
+        let batched = self.slots.of_batch(samples);
         self.know_slots();
-        let batched = Batched { slots, shape };
         if now.saturating_sub(self.forgotten) >= MINUTE {
             self.forget(now);
         }

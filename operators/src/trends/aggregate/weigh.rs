@@ -8,10 +8,10 @@ use ducto_graph::operator::{NodeError, Output as Out};
 use ducto_record::{Batch, Micros};
 
 use super::rows::{Row, Rows};
-use super::slots::{Piece, Shape, Slot, pieces};
 use super::sums::Sums;
 use super::transform::{Aggregate, MAIN};
 use super::weights::{Point, Weight, bends, changes, span};
+use crate::slots::{Piece, Shape, Slot, pieces};
 
 /// Rows of one time.
 pub(super) struct Group<'a> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::Window;
 use super::outputs::Output;
-use super::slots::Slot;
+use crate::slots::Slot;
 
 /// Which weights are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
