@@ -26,8 +26,14 @@ pub(super) struct Repaired {
 
 /// Tries everything in `folder`, and puts aside what does not hold.
 pub(super) fn repair(disk: &Disk, folder: &Path, directory: &Directory) -> Result<Repaired, StorageError> {
-    let mut repair =
-        Repair { disk, folder, damaged: folder.join(DAMAGED), problems: Vec::new(), names: HashMap::new() };
+    let mut repair = Repair {
+        published: BTreeMap::new(),
+        disk,
+        folder,
+        damaged: folder.join(DAMAGED),
+        problems: Vec::new(),
+        names: HashMap::new(),
+    };
     let own = segment::names(directory);
     repair.names.insert(xxh3_64(&own), own);
     repair.foreign()?;
