@@ -44,19 +44,19 @@ pub enum Origin {
     Published { pipeline: Arc<str>, node: Arc<str>, piece: Piece },
     /// A source node that brings its own input: `replay`.
     Source { pipeline: Arc<str>, node: Arc<str> },
-    /// A commit of a dataset.
-    Dataset(Arc<str>),
+    /// A dataset: rows that it has committed, of one epoch of the log. All of one epoch and kind are in one entry.
+    Dataset { name: Arc<str>, epoch: Epoch },
 }
 
-/// Which of all that a node publishes: ordered, and the same whenever the same log is read again, so that what a
-/// journal holds already is not published twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Which of all that a node publishes. What comes of one epoch on one worker enters as one entry, so that this says
+/// what a journal holds already, and nothing is published twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Piece {
     /// The epoch that it comes of.
     pub epoch: Epoch,
-    /// Its number among those of this epoch and worker.
-    pub number: u32,
+    /// The share of the assets that it comes of: those of one worker among so many.
     pub worker: u32,
+    pub workers: u32,
 }
 
 /// What a person or another program wants of the nodes: acknowledge an alarm, reset a latch.

@@ -1,17 +1,18 @@
 //! Checkpoints while a site runs: a thread that writes the states of all pipelines once every store holds what they
 //! came of, and lets the journal forget what is behind the older one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ducto_storage::{Checkpoint, Checkpoints};
+use ducto_record::Epoch;
+use ducto_storage::{Checkpoint, Checkpoints, PipelineState};
 
 use crate::log::SiteLog;
 use crate::pipelines::Pipelines;
 
-/// Time between checkpoints, and bytes of journal after which one does not wait for its time.
-const EVERY: Duration = Duration::from_secs(300);
+/// Bytes of journal after which a checkpoint does not wait for its time.
 const BYTES: u64 = 256 << 20;
 
 /// How often it is looked whether the stores hold what the next checkpoint needs.
@@ -28,7 +29,7 @@ pub struct CheckpointStatus {
 pub(crate) struct Checkpointing {
     stop: Arc<(Mutex<bool>, Condvar)>,
     status: Arc<Mutex<CheckpointStatus>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Taker>>,
 }
 
 impl Checkpointing {
@@ -40,11 +41,12 @@ impl Checkpointing {
         pipelines: Arc<Pipelines>,
         checkpoints: Checkpoints,
         newest: Checkpoint,
+        every: Duration,
     ) -> std::io::Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let status = Arc::new(Mutex::new(CheckpointStatus::default()));
         let log = pipelines.log.clone();
-        let taker = Taker { pipelines, log, checkpoints, newest, stop: stop.clone(), status: status.clone() };
+        let taker = Taker { pipelines, log, checkpoints, newest, every, stop: stop.clone(), status: status.clone() };
         let thread = std::thread::Builder::new().name("ducto-checkpoint".into()).spawn(move || taker.run())?;
         Ok(Self { stop, status, thread: Some(thread) })
     }
@@ -53,12 +55,11 @@ impl Checkpointing {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn stop(&mut self) {
+    /// No more are taken; answers who took them, for the last one.
+    pub(crate) fn stop(&mut self) -> Option<Taker> {
         *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.1.notify_all();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.thread.take()?.join().ok()
     }
 }
 
@@ -68,27 +69,29 @@ impl Drop for Checkpointing {
     }
 }
 
-struct Taker {
+pub(crate) struct Taker {
     pipelines: Arc<Pipelines>,
     log: Arc<SiteLog>,
     checkpoints: Checkpoints,
     newest: Checkpoint,
+    every: Duration,
     stop: Arc<(Mutex<bool>, Condvar)>,
     status: Arc<Mutex<CheckpointStatus>>,
 }
 
 impl Taker {
-    fn run(mut self) {
+    fn run(mut self) -> Self {
         let (mut last, mut written) = (Instant::now(), self.log.journal_written());
-        while !self.pause(LOOK) {
+        while !self.pause(LOOK.min(self.every / 2)) {
             let bytes = self.log.journal_written();
-            if last.elapsed() < EVERY && bytes.saturating_sub(written) < BYTES {
+            if last.elapsed() < self.every && bytes.saturating_sub(written) < BYTES {
                 continue;
             }
             if self.take() {
                 (last, written) = (Instant::now(), bytes);
             }
         }
+        self
     }
 
     /// Sleeps; says whether the site stops.
@@ -112,9 +115,46 @@ impl Taker {
                 }
             }
         }
+        if !self.wait_for_journal() {
+            return false;
+        }
+        self.save(states)
+    }
+
+    /// What came of the epochs behind a checkpoint and went into the log again, as tags that nodes published or as what
+    /// datasets committed, is on disk when it is written: nobody would make it a second time.
+    fn wait_for_journal(&self) -> bool {
+        while !self.pipelines.intake.wait_sealed(LOOK) {
+            if self.pause(Duration::ZERO) {
+                return false;
+            }
+        }
+        let last = self.log.last_epoch();
+        while !self.log.wait_durable(last, LOOK) {
+            if self.pause(Duration::ZERO) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The last checkpoint of a clean stop, once the journal is written: of each pipeline what it was at its end.
+    pub(crate) fn finish(mut self, states: BTreeMap<Arc<str>, PipelineState>) -> Option<Epoch> {
+        if self.log.durable() < self.log.last_epoch() {
+            tracing::error!("the journal is not written to its end: the next start goes on from the checkpoint before");
+            return None;
+        }
+        self.save(states);
+        self.checkpoints.needed_behind()
+    }
+
+    fn save(&mut self, states: BTreeMap<Arc<str>, PipelineState>) -> bool {
         let mut next = self.newest.clone();
         next.time = self.log.last_time().unwrap_or_default();
         next.pipelines.extend(states);
+        if next == self.newest {
+            return true;
+        }
         if let Err(error) = self.checkpoints.save(&next) {
             return self.failed(&error);
         }

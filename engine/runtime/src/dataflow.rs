@@ -37,9 +37,6 @@ const IN_FLIGHT_SMALL: usize = 32;
 /// Rows that count as small, all together.
 const SMALL_ROWS: usize = 8_192;
 
-/// Engine time between snapshots.
-const SNAPSHOT_EVERY: Micros = 10 * ducto_record::time::SECOND;
-
 /// A node built for one worker.
 pub(crate) enum Built {
     Source(SourceNode),
@@ -56,6 +53,8 @@ pub(crate) struct Assembly {
     pub(crate) deadline: Deadline,
     /// Read from behind here.
     pub(crate) position: Epoch,
+    /// Engine time between snapshots.
+    pub(crate) snapshot_every: Micros,
 }
 
 /// What a worker remembers of an epoch that is on its way.
@@ -98,7 +97,7 @@ type FlowOutput = OutputBuilder<u64, CapacityContainerBuilder<Vec<Flow>>>;
 /// Builds the dataflow on this worker. All workers build the same, in the same order.
 pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
     let index = worker.index();
-    let Assembly { instance, nodes, share, deadline, position } = assembly;
+    let Assembly { instance, nodes, share, deadline, position, snapshot_every } = assembly;
     let count = nodes.len();
     let local = Rc::new(Local {
         instance: instance.clone(),
@@ -128,6 +127,7 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
             share,
             deadline,
             position,
+            snapshot_every,
             last_snapshot: None,
             actions_seen: Arc::new([]),
         };
@@ -155,6 +155,7 @@ struct Reader {
     share: Share,
     deadline: Deadline,
     position: Epoch,
+    snapshot_every: Micros,
     last_snapshot: Option<Micros>,
     actions_seen: Arc<[Arc<Action>]>,
 }
@@ -293,7 +294,7 @@ impl Reader {
     /// Notes an epoch for the nodes, and decides whether it is one for a snapshot: by engine time alone, so that
     /// every worker decides alike.
     fn pass(&mut self, entry: &Entry) {
-        let period = entry.time.div_euclid(SNAPSHOT_EVERY);
+        let period = entry.time.div_euclid(self.snapshot_every);
         let snapshot = self.last_snapshot.is_some_and(|last| last != period);
         self.last_snapshot = Some(period);
         let actions: Arc<[Arc<Action>]> = if entry.parts.iter().any(|part| matches!(part, Part::Action(_))) {
@@ -480,6 +481,11 @@ fn build_node<'scope>(
                 transform.shared.stats.queued.store(waiting as u64, std::sync::atomic::Ordering::Relaxed);
             }
             if ended {
+                // All was read that this pipeline is to read: whoever goes on from here takes the state with it.
+                if let Inner::Transform(transform) = &inner {
+                    let last = local.instance.stop_at();
+                    local.instance.leave(last, node, local.worker, transform.transform.snapshot());
+                }
                 capabilities = None;
             }
             if moved {

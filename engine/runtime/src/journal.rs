@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ducto_record::Epoch;
+use ducto_record::{Epoch, Micros};
 use ducto_storage::Journal;
 
 use crate::log::SiteLog;
@@ -43,11 +43,13 @@ pub(crate) struct Journaling {
 }
 
 impl Journaling {
+    /// `time` is engine time as it was known before.
+    ///
     /// # Errors
     /// When the thread cannot be started.
-    pub(crate) fn start(log: &Arc<SiteLog>, journal: Journal) -> std::io::Result<Self> {
-        let last = journal.last();
-        log.put_journal_behind(journal.opener(), last.map_or(0, |(epoch, _)| epoch), last.map(|(_, time)| time));
+    pub(crate) fn start(log: &Arc<SiteLog>, journal: Journal, time: Micros) -> std::io::Result<Self> {
+        let (last, last_time) = journal.last().unwrap_or((0, Micros::MIN));
+        log.put_journal_behind(journal.opener(), last, last_time.max(time));
         let log = log.clone();
         let status = Arc::new(Mutex::new(JournalStatus { durable: log.durable(), ..JournalStatus::default() }));
         let writer = Writer { log: log.clone(), journal, status: status.clone() };
@@ -157,7 +159,7 @@ mod tests {
         let disk = Disk::new(Arc::new(storage.clone()));
         let journal = Journal::open(&disk, &root.join("journal"), &directory).unwrap().journal;
         let log = Arc::new(SiteLog::new(capacity, 0));
-        let journaling = Journaling::start(&log, journal).unwrap();
+        let journaling = Journaling::start(&log, journal, Micros::MIN).unwrap();
         Site { _folder: folder, storage, log, journaling, layout: Layout::new(tags) }
     }
 
@@ -196,7 +198,7 @@ mod tests {
             // The ring holds a few entries.
             assert!(site.log.wait_durable(site.log.last_epoch().saturating_sub(5), PATIENCE));
         }
-        assert!(site.log.bytes() < 30_000);
+        assert!(site.log.state().bytes < 30_000);
         assert_eq!(site.read(0), (1..=60).collect::<Vec<_>>());
         assert!(site.log.wait_durable(60, PATIENCE));
         let status = site.journaling.status();

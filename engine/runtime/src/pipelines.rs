@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ducto_graph::operator::{BuildContext, Partition, Sink};
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
-use ducto_record::{Epoch, Micros, SavedState, StateError};
+use ducto_record::{Epoch, Micros, StateError};
 use ducto_storage::{NodeState, PipelineState};
 
 use crate::clock::ClockMode;
@@ -23,7 +23,7 @@ use crate::node::{Aside, NodeShared, SourceNode, TransformNode};
 use crate::partition::Share;
 use crate::publish::{Publisher, PublisherOf};
 use crate::replies::Replies;
-use crate::resume::Resume;
+use crate::resume::{Begin, Resume};
 use crate::sinks::{SinkHost, SinkParts};
 use crate::snapshots::{Place, Snapshots};
 use crate::stats::{NodeCounts, NodeStats};
@@ -31,6 +31,9 @@ use crate::trouble::{PATIENCE, Trouble, TroubleKind};
 
 /// Share of the site's memory budget for what waits for its sinks.
 const WAITING_SHARE: u64 = 8;
+
+/// Engine time between snapshots, where checkpoints are not nearer to each other than two of them.
+const SNAPSHOT_EVERY: Micros = 10 * ducto_record::time::SECOND;
 
 /// What a worker is told.
 pub(crate) enum Command {
@@ -48,6 +51,8 @@ pub(crate) struct Running {
     /// By node and worker.
     publishers: BTreeMap<Place, Arc<Publisher>>,
     snapshots: Arc<Snapshots>,
+    /// What its nodes began with, until there is a snapshot.
+    begun: Arc<Begin>,
     lost: Arc<AtomicU64>,
     restarts: u64,
     failures: BTreeMap<(usize, Epoch), u32>,
@@ -57,6 +62,23 @@ pub(crate) struct Running {
     /// Set while the old instance is on its way out and the next one waits for that.
     restarting: bool,
     pub(crate) ended: bool,
+    /// It could not be restarted.
+    down: bool,
+}
+
+/// A pipeline that has ended.
+pub(crate) struct Ended {
+    pub(crate) pipeline: Arc<str>,
+    /// As it was at its end.
+    pub(crate) state: PipelineState,
+    sinks: Vec<Arc<SinkHost>>,
+}
+
+impl Ended {
+    /// Whether its stores hold all that came of it.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.sinks.iter().filter_map(|sink| sink.stored()).all(|stored| stored >= self.state.epoch)
+    }
 }
 
 /// What is known of a pipeline from outside.
@@ -114,7 +136,7 @@ impl Pipelines {
             return Err(RuntimeError::Duplicate(pipeline.id.clone()));
         }
         let position = resume.map_or_else(|| self.log.last_epoch(), |resume| resume.position);
-        let states = resume.map(|resume| resume.states(pipeline, self.workers)).unwrap_or_default();
+        let begun = Arc::new(resume.map(|resume| resume.states(pipeline, self.workers)).unwrap_or_default());
         let nodes: Vec<_> = pipeline.nodes.iter().map(|node| Arc::new(NodeShared::of(node))).collect();
         let mut sinks = BTreeMap::new();
         let mut publishers = BTreeMap::new();
@@ -143,9 +165,14 @@ impl Pipelines {
             }
             if !node.publish.is_empty() {
                 for worker in 0..self.workers {
-                    let of = PublisherOf { pipeline: pipeline.id.clone(), node: node.id.clone(), worker };
-                    let last = resume.and_then(|resume| resume.published(&node.id, worker));
-                    let publisher = Publisher::new(node.publish.clone(), of, last, self.intake.clone());
+                    let of = PublisherOf {
+                        pipeline: pipeline.id.clone(),
+                        node: node.id.clone(),
+                        partition: Partition { worker, workers: self.workers },
+                        directory: context.directory.clone(),
+                    };
+                    let before = resume.map(|resume| resume.published(&node.id)).unwrap_or_default();
+                    let publisher = Publisher::new(node.publish.clone(), of, before, self.intake.clone());
                     publishers.insert((index, worker), Arc::new(publisher));
                 }
             }
@@ -162,6 +189,7 @@ impl Pipelines {
             sinks,
             publishers,
             snapshots,
+            begun: begun.clone(),
             lost,
             restarts: 0,
             failures: BTreeMap::new(),
@@ -169,8 +197,9 @@ impl Pipelines {
             instance,
             restarting: false,
             ended: false,
+            down: false,
         };
-        match self.launch(&running, position, &states) {
+        match self.launch(&running, position, &begun) {
             Ok(()) => {
                 pipelines.insert(pipeline.id.clone(), running);
                 Ok(())
@@ -218,7 +247,7 @@ impl Pipelines {
         &self,
         running: &Running,
         position: Epoch,
-        states: &BTreeMap<Place, SavedState>,
+        states: &Begin,
     ) -> Result<(), RuntimeError> {
         let mut assemblies = Vec::new();
         for worker in 0..self.workers {
@@ -235,9 +264,10 @@ impl Pipelines {
                             Box::new(Aside)
                         } else {
                             let mut transform = config.build(&context)?;
-                            match states.get(&(index, worker)).map(|state| transform.restore(state)) {
-                                None | Some(Ok(())) => transform,
-                                Some(Err(error)) => {
+                            let saved = states.get(&(index, worker)).map_or(&[][..], Vec::as_slice);
+                            match saved.iter().try_for_each(|state| transform.restore(state)) {
+                                Ok(()) => transform,
+                                Err(error) => {
                                     tracing::error!(
                                         pipeline = &*context.pipeline,
                                         node = &*context.node,
@@ -264,6 +294,7 @@ impl Pipelines {
                 share: Share::new(Partition { worker, workers: self.workers }, &running.context.directory),
                 deadline: self.intake.deadline(),
                 position,
+                snapshot_every: SNAPSHOT_EVERY.min(running.context.site.checkpoint_every.micros() / 2).max(1),
             });
         }
         for sink in running.sinks.values() {
@@ -282,27 +313,28 @@ impl Pipelines {
 
     /// Every pipeline at its newest snapshot.
     pub(crate) fn states(&self) -> Result<BTreeMap<Arc<str>, PipelineState>, StateError> {
-        let running: Vec<_> = self
-            .lock()
-            .values()
-            .map(|running| (running.pipeline.clone(), running.snapshots.clone(), running.instance.start()))
-            .collect();
+        let running: Vec<_> =
+            self.lock().values().map(|running| (running.pipeline.clone(), running.snapshots.clone())).collect();
         let mut states = BTreeMap::new();
-        for (pipeline, snapshots, start) in running {
-            let Some((epoch, found)) = snapshots.newest()? else {
-                // It has come nowhere yet: whoever starts anew starts there.
-                continue;
-            };
-            let nodes = found
-                .into_iter()
-                .filter_map(|((node, worker), state)| {
-                    Some(NodeState { node: pipeline.nodes.get(node)?.id.clone(), worker, state })
-                })
-                .collect();
-            let state = PipelineState { epoch: epoch.max(start), workers: self.workers, nodes };
-            states.insert(pipeline.id.clone(), state);
+        for (pipeline, snapshots) in running {
+            // One that has come nowhere yet is where it was when it was started.
+            if let Some(state) = self.state(&pipeline, &snapshots)? {
+                if let Some(running) = self.lock().get_mut(&pipeline.id) {
+                    running.begun = Arc::default();
+                }
+                states.insert(pipeline.id.clone(), state);
+            }
         }
         Ok(states)
+    }
+
+    fn state(&self, pipeline: &Pipeline, snapshots: &Snapshots) -> Result<Option<PipelineState>, StateError> {
+        let Some((epoch, found)) = snapshots.newest()? else { return Ok(None) };
+        let node = |((node, worker), state)| {
+            Some(NodeState { node: pipeline.nodes.get::<usize>(node)?.id.clone(), worker, state })
+        };
+        let nodes = found.into_iter().filter_map(node).collect();
+        Ok(Some(PipelineState { epoch, workers: self.workers, nodes }))
     }
 
     /// Whether every store of a pipeline holds everything up to this epoch.
@@ -314,10 +346,11 @@ impl Pipelines {
         sinks.iter().filter_map(|sink| sink.stored()).all(|stored| stored >= epoch)
     }
 
-    pub(crate) fn remove(&self, id: &str) -> Result<(), RuntimeError> {
+    /// Ends a pipeline once it has processed everything that is in the log now; its sinks finish.
+    pub(crate) fn remove(&self, id: &str) -> (Option<Ended>, Result<(), RuntimeError>) {
         let mut pipelines = self.lock();
         if !pipelines.contains_key(id) {
-            return Err(RuntimeError::NoPipeline(id.into()));
+            return (None, Err(RuntimeError::NoPipeline(id.into())));
         }
         let until = self.log.last_epoch();
         // A pipeline that fails on its way out comes back and goes on until it is there.
@@ -329,7 +362,7 @@ impl Pipelines {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let Some(running) = pipelines.remove(id) else { return Ok(()) };
+        let Some(running) = pipelines.remove(id) else { return (None, Ok(())) };
         drop(pipelines);
         self.log.unregister(running.reader);
         let mut result = Ok(());
@@ -342,7 +375,20 @@ impl Pipelines {
                 }));
             }
         }
-        result
+        if running.down {
+            // It stands where it could not be restarted.
+            return (None, result);
+        }
+        running.snapshots.end(until);
+        let state = match self.state(&running.pipeline, &running.snapshots) {
+            Ok(state) => state,
+            Err(error) => {
+                tracing::error!(pipeline = id, %error, "the last state of a pipeline cannot be kept");
+                None
+            }
+        };
+        let sinks = running.sinks.values().cloned().collect();
+        (state.map(|state| Ended { pipeline: running.pipeline.id.clone(), state, sinks }), result)
     }
 
     /// The controller's thread: restarts what failed.
@@ -379,13 +425,14 @@ impl Pipelines {
         running.restarting = false;
         running.restarts += 1;
         running.snapshots.forget_open();
-        running.publishers.values().for_each(|publisher| publisher.restart());
         let (position, states) = match running.snapshots.newest() {
-            Ok(Some((epoch, states))) => (epoch, states),
-            Ok(None) => (running.instance.start(), BTreeMap::new()),
+            Ok(Some((epoch, states))) => {
+                (epoch, Arc::new(states.into_iter().map(|(place, state)| (place, vec![state])).collect()))
+            }
+            Ok(None) => (running.instance.start(), running.begun.clone()),
             Err(error) => {
                 tracing::error!(pipeline = &*running.pipeline.id, %error, "the snapshot cannot be read; the pipeline starts from empty state");
-                (running.instance.all_done(), BTreeMap::new())
+                (running.instance.all_done(), Arc::default())
             }
         };
         let stop_at = running.instance.stop_at();
@@ -396,6 +443,7 @@ impl Pipelines {
             Err(error) => {
                 tracing::error!(pipeline = &*running.pipeline.id, %error, "the pipeline cannot be restarted and stays down; the others go on");
                 running.ended = true;
+                running.down = true;
                 self.log.unregister(running.reader);
             }
         }

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ducto_graph::operator::Partition;
 use ducto_graph::pipeline::Pipeline;
-use ducto_record::{Epoch, Piece, SavedState};
-use ducto_storage::{Checkpoint, Checkpoints, Journal, PipelineState, Publisher};
+use ducto_record::{Epoch, SavedState};
+use ducto_storage::{Brought, Checkpoint, Checkpoints, Journal, NodeState, PipelineState, Publisher};
 
+use crate::publish::Before;
 use crate::snapshots::Place;
 
 /// What a site keeps on disk beside what its sinks store, as it was found at the start.
 pub struct Durable {
     pub journal: Journal,
-    pub published: BTreeMap<Publisher, Piece>,
+    /// What nodes and datasets have brought into the journal.
+    pub brought: Brought,
     pub checkpoints: Checkpoints,
     /// The newest that could be read.
     pub checkpoint: Option<Checkpoint>,
@@ -22,7 +25,7 @@ pub struct Durable {
 pub(crate) struct Resumes {
     /// Behind which a pipeline begins that no process before has run.
     begin: Epoch,
-    published: BTreeMap<Publisher, Piece>,
+    published: BTreeMap<Publisher, Epoch>,
     checkpoint: Checkpoint,
 }
 
@@ -30,7 +33,7 @@ impl Resumes {
     /// `last` is the last epoch of the log. Without any checkpoint everything that the journal holds is read again.
     pub(crate) fn new(
         checkpoint: Option<Checkpoint>,
-        published: BTreeMap<Publisher, Piece>,
+        published: BTreeMap<Publisher, Epoch>,
         first: Option<Epoch>,
         last: Epoch,
     ) -> Self {
@@ -43,12 +46,12 @@ impl Resumes {
 
     pub(crate) fn of(&self, pipeline: &str) -> Resume {
         let state = self.checkpoint.pipelines.get(pipeline).cloned();
-        let of_pipeline = self.published.iter().filter(|(publisher, _)| *publisher.pipeline == *pipeline);
-        Resume {
-            position: state.as_ref().map_or(self.begin, |state| state.epoch),
-            state,
-            published: of_pipeline.map(|(of, piece)| ((of.node.clone(), of.worker), *piece)).collect(),
+        let mut published: BTreeMap<Arc<str>, Before> = BTreeMap::new();
+        for (of, last) in self.published.iter().filter(|(publisher, _)| *publisher.pipeline == *pipeline) {
+            let partition = Partition { worker: of.worker as usize, workers: of.workers as usize };
+            published.entry(of.node.clone()).or_default().add(partition, *last);
         }
+        Resume { position: state.as_ref().map_or(self.begin, |state| state.epoch), state, published }
     }
 
     /// The checkpoint with which the site starts: pipelines that are new are in it, with empty state, so that a start
@@ -71,31 +74,39 @@ pub(crate) struct Resume {
     /// The log is read from behind here.
     pub(crate) position: Epoch,
     /// Its nodes as they were there; none where it begins with empty state.
-    pub(crate) state: Option<PipelineState>,
-    /// The last piece of each node and worker that the log holds.
-    pub(crate) published: BTreeMap<(Arc<str>, u32), Piece>,
+    state: Option<PipelineState>,
+    /// What each node has published, as the log holds it.
+    published: BTreeMap<Arc<str>, Before>,
 }
 
+/// The states that nodes begin with: of each node on each worker those that are, in part at least, its own.
+pub(crate) type Begin = BTreeMap<Place, Vec<SavedState>>;
+
 impl Resume {
-    /// The states by place. Assets are split among workers: with another number of them no state is where it belongs,
-    /// and all of the pipeline begins anew.
-    pub(crate) fn states(&self, pipeline: &Pipeline, workers: usize) -> BTreeMap<Place, SavedState> {
-        let Some(state) = &self.state else { return BTreeMap::new() };
-        if state.workers != workers && !state.nodes.is_empty() {
-            tracing::warn!(
-                pipeline = &*pipeline.id,
-                before = state.workers,
-                now = workers,
-                "the number of workers has changed: the states of nodes, such as open windows, are dropped"
-            );
-            return BTreeMap::new();
+    /// The states by place. Assets are split among workers: with another number of them each takes what is its own of
+    /// the states of all.
+    pub(crate) fn states(&self, pipeline: &Pipeline, workers: usize) -> Begin {
+        let mut states = Begin::new();
+        let Some(state) = &self.state else { return states };
+        let same = state.workers == workers;
+        for NodeState { node, worker, state } in &state.nodes {
+            let Some(place) = pipeline.nodes.iter().position(|known| known.id == *node) else {
+                tracing::warn!(
+                    pipeline = &*pipeline.id,
+                    node = &**node,
+                    "the pipeline has no such node any more: its state is dropped"
+                );
+                continue;
+            };
+            for to in if same { *worker..worker + 1 } else { 0..workers } {
+                states.entry((place, to)).or_default().push(state.clone());
+            }
         }
-        let place = |id: &str| pipeline.nodes.iter().position(|node| *node.id == *id);
-        state.nodes.iter().filter_map(|node| Some(((place(&node.node)?, node.worker), node.state.clone()))).collect()
+        states
     }
 
-    /// The last piece that a node of a worker published.
-    pub(crate) fn published(&self, node: &str, worker: usize) -> Option<Piece> {
-        self.published.get(&(node.into(), worker as u32)).copied()
+    /// What a node has published.
+    pub(crate) fn published(&self, node: &str) -> Before {
+        self.published.get(node).cloned().unwrap_or_default()
     }
 }

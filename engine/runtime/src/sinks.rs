@@ -167,7 +167,6 @@ impl SinkHost {
         queue.delivered = vec![position; workers];
     }
 
-    /// What waits for the sink, for the log.
     /// Everything up to this epoch that came for the sink is on disk; `None` where nothing waits for that: the sink is no
     /// store, or is set aside.
     pub(crate) fn stored(&self) -> Option<Epoch> {
@@ -185,6 +184,7 @@ impl SinkHost {
         Some(given.min(store()))
     }
 
+    /// What waits for the sink, for the log.
     pub(crate) fn backlog(&self) -> Arc<Backlog> {
         self.shared.backlog.clone()
     }

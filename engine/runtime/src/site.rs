@@ -12,7 +12,8 @@ use ducto_graph::operator::{
 use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
-use ducto_record::{Action, Epoch, Micros, Value};
+use ducto_record::{Action, Epoch, Micros, Value, time};
+use ducto_storage::PipelineState;
 
 use crate::checkpoints::{CheckpointStatus, Checkpointing};
 use crate::clock::ClockMode;
@@ -84,6 +85,7 @@ pub struct RunningSite {
     reads_datasets: bool,
     journaling: Option<Journaling>,
     checkpointing: Option<Checkpointing>,
+    last_states: BTreeMap<Arc<str>, PipelineState>,
 }
 
 impl RunningSite {
@@ -95,13 +97,17 @@ impl RunningSite {
         let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks, durable } = options;
         let memory = site.memory.bytes();
         let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
-        let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch));
+        let seen = durable.as_ref().and_then(|durable| durable.checkpoint.as_ref()?.last()).unwrap_or_default();
+        let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch.max(seen)));
         let mut journaling = None;
         let mut kept = None;
-        if let Some(Durable { journal, published, checkpoints, checkpoint }) = durable {
+        let mut announced = BTreeMap::new();
+        if let Some(Durable { journal, brought, checkpoints, checkpoint }) = durable {
             let first = journal.first();
-            journaling = Some(Journaling::start(&log, journal)?);
-            kept = Some((Resumes::new(checkpoint, published, first, log.last_epoch()), checkpoints));
+            let time = checkpoint.as_ref().map_or(Micros::MIN, |checkpoint| checkpoint.time);
+            journaling = Some(Journaling::start(&log, journal, time)?);
+            announced = brought.announced;
+            kept = Some((Resumes::new(checkpoint, brought.published, first, log.last_epoch()), checkpoints));
         }
         let intake = SiteIntake::new(mode, log.clone(), share(WAITING_SHARE));
         let datasets_read: BTreeSet<String> = site
@@ -122,7 +128,7 @@ impl RunningSite {
             SinkChoice::All => Sinks::All,
             SinkChoice::DatasetsRead => Sinks::Storing(datasets_read.clone()),
         };
-        resources.insert(Arc::new(SiteServices { intake: intake.clone(), datasets_read }));
+        resources.insert(Arc::new(SiteServices { intake: intake.clone(), datasets_read, announced }));
         let context = BuildContext {
             site: site.clone(),
             directory: site.directory.clone(),
@@ -156,7 +162,8 @@ impl RunningSite {
             if differs {
                 checkpoints.save(&first).map_err(|error| std::io::Error::other(error.to_string()))?;
             }
-            checkpointing = Some(Checkpointing::start(host.shared().clone(), checkpoints, first)?);
+            let every = site.checkpoint_every.to_std();
+            checkpointing = Some(Checkpointing::start(host.shared().clone(), checkpoints, first, every)?);
         }
         if brings && mode == ClockMode::Virtual {
             intake.set_settle(Some(host.settler()));
@@ -175,10 +182,12 @@ impl RunningSite {
             host: Some(host),
             feeders: Mutex::default(),
             sealer,
-            next_action: AtomicU64::new(1),
+            // Actions of processes before may be read again, and answers to them are not for those who ask now.
+            next_action: AtomicU64::new(time::now().unsigned_abs()),
             reads_datasets,
             journaling,
             checkpointing,
+            last_states: BTreeMap::new(),
         };
         if with_feeders {
             service::announce(site, running.intake.now(), &*running.intake);
@@ -300,7 +309,7 @@ impl RunningSite {
     fn flush(&self) -> bool {
         let any = self.reads_datasets && self.host().is_ok_and(Host::flush);
         if any {
-            self.intake.wait_sealed(Duration::from_secs(1));
+            let _ = self.intake.wait_sealed(Duration::from_secs(1));
         }
         any
     }
@@ -357,18 +366,29 @@ impl RunningSite {
         if let Some(sealer) = self.sealer.take() {
             let _ = sealer.join();
         }
-        if let Some(mut checkpointing) = self.checkpointing.take() {
-            checkpointing.stop();
+        let taker = self.checkpointing.take().and_then(|mut checkpointing| checkpointing.stop());
+        let mut result = Ok(());
+        if let Some(host) = self.host.take() {
+            (self.last_states, result) = host.stop();
         }
-        let result = match self.host.take() {
-            Some(host) => host.stop(),
-            None => Ok(()),
-        };
         self.intake.set_settle(None);
+        // What pipelines and datasets brought while they stopped is for the next process.
+        self.intake.end();
         if let Some(mut journaling) = self.journaling.take() {
-            journaling.stop();
+            let journal = journaling.stop();
+            if let (Some(taker), Some(mut journal)) = (taker, journal)
+                && let Some(epoch) = taker.finish(self.last_states.clone())
+                && let Err(error) = journal.forget(epoch)
+            {
+                tracing::warn!(%error, "a part of the journal that is not needed any more stays for now");
+            }
         }
         result
+    }
+
+    /// After [`RunningSite::stop`]: every pipeline as it was at its end, where its stores hold all that came of it.
+    pub fn last_states(&self) -> &BTreeMap<Arc<str>, PipelineState> {
+        &self.last_states
     }
 }
 

@@ -71,6 +71,12 @@ impl Snapshots {
         inner.collecting.retain(|&other, _| other > epoch);
     }
 
+    /// Everything up to `last` is done, the pipeline has ended, and its nodes have left their last states.
+    pub(crate) fn end(&self, last: Epoch) {
+        self.begin(last);
+        self.promote(last);
+    }
+
     /// The pipeline starts anew: what its nodes were about to leave does not come.
     pub(crate) fn forget_open(&self) {
         self.lock().collecting.clear();

@@ -111,7 +111,7 @@ fn durable(folder: &DataFolder, site: &Site) -> Result<Durable, StorageError> {
     }
     Ok(Durable {
         journal: journal.journal,
-        published: journal.published,
+        brought: journal.brought,
         checkpoints: checkpoints.checkpoints,
         checkpoint: checkpoints.newest,
     })

@@ -56,6 +56,11 @@ impl Checkpoint {
         self.pipelines.values().map(|pipeline| pipeline.epoch).min()
     }
 
+    /// The last epoch that any pipeline has seen.
+    pub fn last(&self) -> Option<Epoch> {
+        self.pipelines.values().map(|pipeline| pipeline.epoch).max()
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut content = Vec::new();
         put_i64(&mut content, self.time);
@@ -120,10 +125,11 @@ pub struct OpenedCheckpoints {
 }
 
 impl Checkpoints {
-    /// Opens the folder, creating it where it is missing. A checkpoint that cannot be read is set aside.
+    /// Opens the folder, creating it where it is missing. A checkpoint that cannot be read, also one of a newer format, is
+    /// set aside.
     ///
     /// # Errors
-    /// When the folder cannot be read or written, and for a checkpoint of a newer format.
+    /// When the folder cannot be read or written.
     pub fn open(disk: &Disk, folder: &Path) -> Result<OpenedCheckpoints, StorageError> {
         disk.create_folder(folder)?;
         let mut checkpoints = Self { disk: disk.clone(), folder: folder.to_owned(), kept: Vec::new(), next: 1 };
@@ -203,11 +209,11 @@ fn read(disk: &Disk, path: &Path) -> Result<Result<Checkpoint, String>, StorageE
         return Ok(Err("it does not begin as a checkpoint".to_owned()));
     }
     let format = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+    if format > FORMAT {
+        return Ok(Err(format!("it has format {format}, which a newer Ducto wrote; this one reads {FORMAT}")));
+    }
     if head[12..] != xxh3_64(content).to_le_bytes() {
         return Ok(Err("its checksum does not fit".to_owned()));
-    }
-    if format > FORMAT {
-        return Err(StorageError::Version { path: path.to_owned(), found: format.to_string(), known: FORMAT });
     }
     Ok(Checkpoint::decode(content).map_err(|Malformed(what)| what.to_owned()))
 }

@@ -170,6 +170,10 @@ impl Shared {
 }
 
 impl State {
+    fn committed(&self) -> u64 {
+        if self.current.is_empty() && self.sealed.is_empty() { self.held } else { self.manifest.held }
+    }
+
     fn buffered(&self) -> usize {
         self.current_bytes + self.sealed_bytes
     }
@@ -356,8 +360,13 @@ impl Historian {
 
     /// Last epoch whose rows, with all before it, are on disk.
     pub fn committed(&self) -> u64 {
+        self.shared.lock().committed()
+    }
+
+    /// As [`Historian::committed`], of commits whose listeners have been told; 0 while they are.
+    pub fn told(&self) -> u64 {
         let state = self.shared.lock();
-        if state.current.is_empty() && state.sealed.is_empty() { state.held } else { state.manifest.held }
+        if state.announcing { 0 } else { state.committed() }
     }
 
     /// Commits every ended epoch now and waits for it: for a clean stop. Returns the epoch up to which rows are on disk.

@@ -37,7 +37,7 @@ pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION,
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
-pub use journal::{Journal, JournalReader, Opened, Publisher};
+pub use journal::{Announced, Brought, Journal, JournalReader, Opened, Publisher};
 pub use manifest::{FileEntry, Level, Manifest};
 pub use recover::recover;
 pub use set_aside::Problem;

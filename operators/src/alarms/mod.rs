@@ -291,7 +291,7 @@ impl AlarmConfig {
                 Box::new(SampleView::new(&cx.directory)),
             ),
         };
-        Ok(Box::new(WhenTransform::new(cx.directory.clone(), definition, expressions)))
+        Ok(Box::new(WhenTransform::new(cx.directory.clone(), cx.own(), definition, expressions)))
     }
 }
 
@@ -387,7 +387,7 @@ impl TransformConfig for AlarmConfig {
                 }
             }
         }
-        Ok(Box::new(TagAlarmsTransform::new(cx.directory.clone(), alarms)))
+        Ok(Box::new(TagAlarmsTransform::new(cx.directory.clone(), cx.own(), alarms)))
     }
 
     fn needs_at_once(&self, tag: TagId, site: &Site) -> bool {

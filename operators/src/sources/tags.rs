@@ -169,7 +169,7 @@ impl Source for TagSource {
             let ours = match origin {
                 Origin::Field => true,
                 Origin::Published { pipeline, .. } => *pipeline != self.pipeline,
-                Origin::Source { .. } | Origin::Dataset(_) => false,
+                Origin::Source { .. } | Origin::Dataset { .. } => false,
             };
             if ours && let Some(selected) = self.selection.of(samples)? {
                 out.emit(0, Batch::Samples(selected));
@@ -215,7 +215,7 @@ mod tests {
                 part(Origin::Field, 0),
                 part(published("p"), 1),
                 part(published("other"), 2),
-                part(Origin::Dataset("history".into()), 0),
+                part(Origin::Dataset { name: "history".into(), epoch: 1 }, 0),
                 part(Origin::Source { pipeline: "p".into(), node: "r".into() }, 0),
             ],
         );

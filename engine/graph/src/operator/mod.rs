@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ducto_record::{StreamType, TagId, ValueKind};
 
-pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources, SiteServices};
+pub use context::{BuildContext, BuildError, CheckContext, Input, Own, Partition, Resources, SiteServices};
 pub use drive::{Emitted, Packet, Turn, turn};
 pub use link::{Link, LinkReport, LinkState};
 pub use run::{

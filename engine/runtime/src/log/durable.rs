@@ -52,10 +52,10 @@ const EARLY: usize = 4 << 20;
 
 impl SiteLog {
     /// Puts the journal behind the ring. What it holds counts as entered: `last` and `last_time` are of its last entry.
-    pub(crate) fn put_journal_behind(&self, open: OpenJournal, last: Epoch, last_time: Option<Micros>) {
+    pub(crate) fn put_journal_behind(&self, open: OpenJournal, last: Epoch, last_time: Micros) {
         let mut inner = self.lock();
         inner.before_first = inner.before_first.max(last);
-        inner.last_time = inner.last_time.max(last_time.unwrap_or(Micros::MIN));
+        inner.last_time = inner.last_time.max(last_time);
         inner.journal = Some(Journaled {
             open: open.into(),
             durable: inner.before_first,

@@ -344,17 +344,18 @@ fn put_origin(to: &mut Vec<u8>, origin: &Origin) {
             put_text(to, pipeline);
             put_text(to, node);
             put_u64(to, piece.epoch);
-            put_u64(to, u64::from(piece.number));
             put_u64(to, u64::from(piece.worker));
+            put_u64(to, u64::from(piece.workers));
         }
         Origin::Source { pipeline, node } => {
             to.push(origin::SOURCE);
             put_text(to, pipeline);
             put_text(to, node);
         }
-        Origin::Dataset(name) => {
+        Origin::Dataset { name, epoch } => {
             to.push(origin::DATASET);
             put_text(to, name);
+            put_u64(to, *epoch);
         }
     }
 }
@@ -365,10 +366,10 @@ fn read_origin(from: &mut Cursor<'_>) -> Result<Origin> {
         origin::PUBLISHED => Origin::Published {
             pipeline: from.name()?,
             node: from.name()?,
-            piece: Piece { epoch: from.u64()?, number: from.u32()?, worker: from.u32()? },
+            piece: Piece { epoch: from.u64()?, worker: from.u32()?, workers: from.u32()? },
         },
         origin::SOURCE => Origin::Source { pipeline: from.name()?, node: from.name()? },
-        origin::DATASET => Origin::Dataset(from.name()?),
+        origin::DATASET => Origin::Dataset { name: from.name()?, epoch: from.u64()? },
         _ => return Err(Malformed("a part has an unknown origin")),
     })
 }

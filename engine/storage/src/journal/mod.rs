@@ -5,6 +5,7 @@
 //! writes, since numbers of tags are its own, and whenever one is full; segments are removed whole, from the oldest on.
 //! What is damaged costs the entries in that place and is set aside with a report; see [`Journal::open`].
 
+mod brought;
 mod columns;
 mod entry;
 mod frame;
@@ -14,11 +15,11 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ducto_record::{Directory, Entry, Epoch, Micros, Piece};
+use ducto_record::{Directory, Entry, Epoch, Micros};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::bytes::Malformed;
@@ -29,6 +30,7 @@ use columns::Halves;
 use entry::Encoder;
 use frame::{FrameWriter, Kind};
 
+pub use brought::{Announced, Brought, Publisher};
 pub use reader::JournalReader;
 
 /// A segment is closed once it holds this much.
@@ -72,16 +74,8 @@ pub struct Opened {
     pub journal: Journal,
     /// What was found damaged, and where it lies now.
     pub problems: Vec<Problem>,
-    /// The last piece that each node of a pipeline published, by worker.
-    pub published: BTreeMap<Publisher, Piece>,
-}
-
-/// A node that publishes, on one worker.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Publisher {
-    pub pipeline: Arc<str>,
-    pub node: Arc<str>,
-    pub worker: u32,
+    /// What nodes and datasets of the site have brought into it.
+    pub brought: Brought,
 }
 
 impl Journal {
@@ -105,7 +99,7 @@ impl Journal {
             halves: Halves::default(),
             out: Vec::new(),
         };
-        Ok(Opened { journal, problems: repaired.problems, published: repaired.published })
+        Ok(Opened { journal, problems: repaired.problems, brought: repaired.brought })
     }
 
     /// The epoch and the engine time of the newest entry; `None` where there is none.

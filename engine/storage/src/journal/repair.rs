@@ -1,9 +1,9 @@
 //! What is done with a journal before it is used: damage is found, set aside and told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use ducto_record::{Directory, Epoch, Micros, Origin, Part, Piece};
+use ducto_record::{Directory, Epoch, Micros};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::columns::Halves;
@@ -11,7 +11,7 @@ use super::entry::{Decoder, Translation};
 use super::frame::{self, FrameWriter, Kind};
 use super::reader;
 use super::segment::{self, BadHead, Scan};
-use super::{Kept, Publisher};
+use super::{Brought, Kept};
 use crate::bytes::Malformed;
 use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
@@ -21,13 +21,13 @@ pub(super) struct Repaired {
     pub(super) segments: Vec<Kept>,
     pub(super) last: Option<(Epoch, Micros)>,
     pub(super) problems: Vec<Problem>,
-    pub(super) published: BTreeMap<Publisher, Piece>,
+    pub(super) brought: Brought,
 }
 
 /// Tries everything in `folder`, and puts aside what does not hold.
 pub(super) fn repair(disk: &Disk, folder: &Path, directory: &Directory) -> Result<Repaired, StorageError> {
     let mut repair = Repair {
-        published: BTreeMap::new(),
+        brought: Brought::default(),
         disk,
         folder,
         damaged: folder.join(DAMAGED),
@@ -73,7 +73,7 @@ pub(super) fn repair(disk: &Disk, folder: &Path, directory: &Directory) -> Resul
         }
         segments.push(Kept { first, path, bytes: found.bytes });
     }
-    Ok(Repaired { segments, last, problems: repair.problems, published: repair.published })
+    Ok(Repaired { segments, last, problems: repair.problems, brought: repair.brought })
 }
 
 /// A segment that can be read.
@@ -87,7 +87,7 @@ struct Found {
 
 struct Repair<'a> {
     /// Met in entries so far.
-    published: BTreeMap<Publisher, Piece>,
+    brought: Brought,
     disk: &'a Disk,
     folder: &'a Path,
     damaged: PathBuf,
@@ -207,7 +207,7 @@ impl Repair<'_> {
                 Kind::Names => Ok(None),
                 Kind::Layouts => decoder.layouts(&halves.dense).map(|()| None),
                 Kind::Entries => reader::entries(&mut decoder, &halves, placed.head.first).map(|entries| {
-                    entries.iter().flat_map(|entry| &entry.parts).for_each(|part| note(&mut self.published, part));
+                    entries.iter().flat_map(|entry| &entry.parts).for_each(|part| self.brought.note(part));
                     entries.back().cloned()
                 }),
             });
@@ -252,12 +252,4 @@ impl Repair<'_> {
         });
         Ok(())
     }
-}
-
-/// Remembers the last piece of each node.
-fn note(published: &mut BTreeMap<Publisher, Piece>, part: &Part) {
-    let Part::Samples { origin: Origin::Published { pipeline, node, piece }, .. } = part else { return };
-    let publisher = Publisher { pipeline: pipeline.clone(), node: node.clone(), worker: piece.worker };
-    let last = published.entry(publisher).or_insert(*piece);
-    *last = (*last).max(*piece);
 }

@@ -128,7 +128,7 @@ fn part() -> impl Strategy<Value = Part> {
     let published = Origin::Published {
         pipeline: "wells".into(),
         node: "means".into(),
-        piece: Piece { epoch: 7, number: 2, worker: 1 },
+        piece: Piece { epoch: 7, worker: 1, workers: 2 },
     };
     let source = Origin::Source { pipeline: "wells".into(), node: "file".into() };
     let origin = prop_oneof![3 => Just(Origin::Field), 1 => Just(published), 1 => Just(source)];
@@ -144,7 +144,7 @@ fn part() -> impl Strategy<Value = Part> {
         6 => (origin, samples()).prop_filter_map("rows", |(origin, samples)| {
             (!samples.is_empty()).then_some(Part::Samples { origin, samples })
         }),
-        1 => rows().prop_map(|rows| Part::Rows { origin: Origin::Dataset("means".into()), rows }),
+        1 => rows().prop_map(|rows| Part::Rows { origin: Origin::Dataset { name: "means".into(), epoch: 9 }, rows }),
         1 => (any::<u64>(), arguments, proptest::option::of(".{0,8}")).prop_map(|(id, arguments, reason)| {
             let reason = reason.map(Into::into);
             Part::Action(Arc::new(Action { id, verb: "acknowledge".into(), arguments, user: "ana".into(), reason }))
