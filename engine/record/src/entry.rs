@@ -50,7 +50,7 @@ pub enum Origin {
 
 /// Which of all that a node publishes. What comes of one epoch on one worker enters as one entry, so that this says
 /// what a journal holds already, and nothing is published twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Piece {
     /// The epoch that it comes of.
     pub epoch: Epoch,

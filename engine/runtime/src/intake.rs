@@ -51,6 +51,8 @@ pub struct SiteIntake {
     room: Condvar,
     deadlines: Mutex<Vec<Weak<AtomicI64>>>,
     stopped: AtomicBool,
+    /// What nodes publish is in the log already.
+    published: AtomicBool,
     /// What pipelines bring while they stop enters too, until this.
     ended: AtomicBool,
     dropped_rows: AtomicU64,
@@ -71,6 +73,7 @@ impl SiteIntake {
             room: Condvar::new(),
             deadlines: Mutex::default(),
             stopped: AtomicBool::new(false),
+            published: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             dropped_rows: AtomicU64::new(0),
             clock_steps: AtomicU64::new(0),
@@ -248,6 +251,9 @@ impl SiteIntake {
 
     /// What a node publishes of an epoch enters as one entry. Also while the site stops: it comes of what is done with.
     pub(crate) fn publish(&self, parts: Vec<Part>) -> Result<(), IntakeError> {
+        if self.published.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let waiting = self.lock();
         if self.is_ended() {
             return Err(IntakeError::Stopped);
@@ -261,6 +267,11 @@ impl SiteIntake {
         }
         self.push(waiting, parts);
         Ok(())
+    }
+
+    /// What nodes publish enters no more: it comes with the log that is read.
+    pub(crate) fn pass_over_published(&self) {
+        self.published.store(true, Ordering::Release);
     }
 
     fn is_ended(&self) -> bool {

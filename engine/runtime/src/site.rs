@@ -94,6 +94,19 @@ impl RunningSite {
     /// # Errors
     /// When a node cannot be built or a thread not started; what had started is stopped again.
     pub fn start(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
+        Self::begin(site, registry, options, false)
+    }
+
+    /// As [`RunningSite::start`], for input that is a log of before, appended entry by entry to [`RunningSite::log`]: what
+    /// nodes publish and datasets announce is in it already, and is not brought a second time.
+    ///
+    /// # Errors
+    /// As [`RunningSite::start`].
+    pub fn start_from_log(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
+        Self::begin(site, registry, options, true)
+    }
+
+    fn begin(site: &Arc<Site>, registry: &Registry, options: Options, from_log: bool) -> Result<Self, RuntimeError> {
         let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks, durable } = options;
         let memory = site.memory.bytes();
         let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
@@ -110,6 +123,9 @@ impl RunningSite {
             kept = Some((Resumes::new(checkpoint, brought.published, first, log.last_epoch()), checkpoints));
         }
         let intake = SiteIntake::new(mode, log.clone(), share(WAITING_SHARE));
+        if from_log {
+            intake.pass_over_published();
+        }
         let datasets_read: BTreeSet<String> = site
             .pipelines
             .iter()
@@ -120,6 +136,7 @@ impl RunningSite {
             })
             .flatten()
             .map(|name| name.value)
+            .filter(|_| !from_log)
             .collect();
         let reads_datasets = !datasets_read.is_empty();
         let brings = reads_datasets
@@ -384,6 +401,13 @@ impl RunningSite {
             }
         }
         result
+    }
+
+    /// Stops as a power cut does: nothing waits for the disk any more, and what is not on it is given up. For tests.
+    pub fn abandon(&mut self) {
+        self.log.give_up_journal();
+        // Whatever it could not bring to where it belongs is what is given up.
+        let _ = self.stop();
     }
 
     /// After [`RunningSite::stop`]: every pipeline as it was at its end, where its stores hold all that came of it.

@@ -15,7 +15,7 @@ use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
 use ducto_record::time::HOUR;
 use ducto_record::{Batch, Directory, Epoch, Micros, StreamType, ValueKind};
-use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Historian, Keep, StorageError};
+use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep, StorageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -29,6 +29,8 @@ pub(super) struct Journaled {
     written: u64,
     /// Nothing more enters.
     ended: bool,
+    /// Nobody waits for the disk any more.
+    given_up: bool,
 }
 
 impl Journaled {
@@ -66,6 +68,7 @@ impl SiteLog {
             forget: 0,
             written: 0,
             ended: false,
+            given_up: false,
         });
     }
 
@@ -84,7 +87,7 @@ impl SiteLog {
     /// Waits until an epoch is on disk, at most `timeout`. Answers whether it is.
     pub fn wait_durable(&self, epoch: Epoch, timeout: Duration) -> bool {
         let inner = self.lock();
-        let waits = |inner: &mut Inner| inner.journal.as_ref().is_some_and(|journal| journal.durable < epoch);
+        let waits = |inner: &mut Inner| inner.journal.as_ref().is_some_and(|journal| journal.durable < epoch && !journal.given_up);
         let (mut inner, _) =
             self.progress.wait_timeout_while(inner, timeout, waits).unwrap_or_else(PoisonError::into_inner);
         !waits(&mut inner)
@@ -182,6 +185,16 @@ impl SiteLog {
             journal.ended = true;
         }
         self.to_write.notify_all();
+    }
+
+    /// Nobody waits for the disk any more.
+    pub(crate) fn give_up_journal(&self) {
+        if let Some(journal) = &mut self.lock().journal {
+            journal.given_up = true;
+            journal.ended = true;
+        }
+        self.to_write.notify_all();
+        self.progress.notify_all();
     }
 
     pub(crate) fn is_ended(&self) -> bool {

@@ -325,13 +325,6 @@ impl Weights {
         }
     }
 
-    /// The same with slots given anew: `from[new]` is the slot of this one.
-    pub(super) fn permuted(&self, from: &[Option<Slot>], needs: WeightNeeds) -> Self {
-        let mut result = Self::default();
-        result.take(self, from, needs);
-        result
-    }
-
     /// Takes what `other` has of other slots: `from[here]` is the slot there.
     pub(super) fn take(&mut self, other: &Self, from: &[Option<Slot>], needs: WeightNeeds) {
         self.grow(from.len(), needs);
