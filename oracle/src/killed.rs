@@ -54,7 +54,7 @@ pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
         return Err(format!("the command ended by {status}").into());
     }
     archive.take(&data)?;
-    let seen = judge(&site, &registry, &data, &archive, 0)?;
+    let seen = judge(&site, &registry, &data, &archive, 0, true)?;
     Ok(Seen { faults: KILLS, ..seen })
 }
 

@@ -65,7 +65,9 @@ pub struct Seen {
 
 /// A round that did not hold.
 #[derive(Debug, Error)]
-#[error("a round of kind {kind} does not hold: {what}; replay it by `cargo xtask oracle --kind {kind} --rounds 1 --seed {seed}`")]
+#[error(
+    "a round of kind {kind} does not hold: {what}; replay it by `cargo xtask oracle --kind {kind} --rounds 1 --seed {seed}`"
+)]
 pub struct Failure {
     pub kind: Kind,
     pub seed: u64,

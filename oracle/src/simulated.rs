@@ -9,8 +9,8 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_operators::sinks::Historians;
 use ducto_runtime::{ClockMode, Durable, Options, RunningSite, SinkChoice};
+use ducto_storage::DataFolder;
 use ducto_storage::disk::{Cut, Disk, Fault as DiskFault, SimulatedStorage};
-use ducto_storage::{Checkpoints, DataFolder, Journal};
 use rustix::io::Errno;
 
 use crate::driver::{Device, Numbers};
@@ -58,7 +58,11 @@ pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
     let archive = Archive::new(folder.path().join("archive"))?;
     let mut world = World { site, registry, storage, disk, data: &data, numbers: Numbers::default() };
     let mut faults = 0;
+    let mut moved = false;
     for life in 0..LIVES {
+        // Every other round assets move between workers from life to life.
+        let workers = if round.seed.is_multiple_of(2) { 1 + chance.below(2) as usize } else { 1 };
+        moved |= workers > 1;
         let now = world.storage.operations();
         match round.kind {
             // In turn: each seed begins at the next operation.
@@ -77,7 +81,7 @@ pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
             }
         }
         // What a disk that fails at the start or at the stop makes of a life is its end.
-        let ended = world.live();
+        let ended = world.live(workers);
         let off = world.storage.is_off();
         faults += usize::from(off || ended.is_err());
         let cut = match (off, chance.below(CUTS)) {
@@ -89,38 +93,29 @@ pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
         world.storage.restart(if round.forgetful && off { Cut::Strict } else { cut })?;
         archive.take(&data)?;
     }
-    let mut last = world.live();
+    let mut last = world.live(1);
     for _ in 0..STARTS {
         if last.is_ok() {
             break;
         }
         archive.take(&data)?;
-        last = world.live();
+        last = world.live(1);
     }
     last?;
     archive.take(&data)?;
-    let seen = judge(&world.site, &world.registry, &data, &archive, world.numbers.acknowledged())?;
+    let seen = judge(&world.site, &world.registry, &data, &archive, world.numbers.acknowledged(), !moved)?;
     Ok(Seen { faults, ..seen })
 }
 
 impl World<'_> {
     /// From a start to a clean stop, or to whatever comes before.
-    fn live(&mut self) -> Result<(), Fault> {
+    fn live(&mut self, workers: usize) -> Result<(), Fault> {
+        let site = Arc::new(Site { workers, ..Site::clone(&self.site) });
         let folder = Arc::new(DataFolder::open_on(self.disk.clone(), self.data)?);
         let historians = Arc::new(Historians::open(folder.clone())?);
         let mut resources = Resources::default();
         resources.insert(historians.clone());
-        let journal = Journal::open(&self.disk, &self.data.join("journal"), &self.site.directory)?;
-        let checkpoints = Checkpoints::open(&self.disk, &self.data.join("checkpoints"))?;
-        if let Some(problem) = checkpoints.problems.first() {
-            return Err(format!("a checkpoint is damaged: {problem}").into());
-        }
-        let durable = Durable {
-            journal: journal.journal,
-            brought: journal.brought,
-            checkpoints: checkpoints.checkpoints,
-            checkpoint: checkpoints.newest,
-        };
+        let durable = Durable::open(&folder, &site.directory)?;
         let options = Options {
             mode: ClockMode::Wall,
             last_epoch: historians.last_epoch(),
@@ -129,7 +124,7 @@ impl World<'_> {
             sinks: SinkChoice::All,
             durable: Some(durable),
         };
-        let mut running = RunningSite::start(&self.site, &self.registry, options)?;
+        let mut running = RunningSite::start(&site, &self.registry, options)?;
         let tag = self.site.directory.tag_id(site::NUMBERS).ok_or("the tag of the driver is missing")?;
         let (numbers, intake) = (self.numbers.clone(), running.intake().clone());
         let sending = std::thread::spawn(move || numbers.send(&intake, tag));

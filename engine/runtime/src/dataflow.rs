@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ducto_graph::operator::{NodeError, Packet, Turn};
 use ducto_graph::pipeline::Edge;
@@ -77,6 +78,8 @@ struct Local {
     done: Vec<Cell<Epoch>>,
     deadlines: Vec<Cell<Option<Micros>>>,
     closes: Vec<Cell<Option<Micros>>>,
+    /// How long the nodes have taken over the snapshot of this epoch.
+    snapshot: Cell<(Epoch, Duration)>,
     /// What is opened behind this engine time need not close: the input has ended.
     opened_by: Cell<Micros>,
 }
@@ -84,6 +87,17 @@ struct Local {
 impl Local {
     fn all_done(&self) -> Epoch {
         self.done.iter().map(Cell::get).min().unwrap_or(Epoch::MAX)
+    }
+
+    /// Takes a node's state, and how long that kept it from its work.
+    fn leave(&self, epoch: Epoch, node: usize, transform: &TransformNode) {
+        let started = Instant::now();
+        let state = transform.transform.snapshot();
+        let (last, before) = self.snapshot.get();
+        let took = started.elapsed() + if last == epoch { before } else { Duration::ZERO };
+        self.snapshot.set((epoch, took));
+        self.instance.paused(took);
+        self.instance.leave(epoch, node, self.worker, state);
     }
 
     fn fail(&self, node: usize, epoch: Epoch, error: NodeError) {
@@ -106,6 +120,7 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
         done: (0..count).map(|_| Cell::new(position)).collect(),
         deadlines: (0..count).map(|_| Cell::new(None)).collect(),
         closes: (0..count).map(|_| Cell::new(None)).collect(),
+        snapshot: Cell::new((0, Duration::ZERO)),
         opened_by: Cell::new(Micros::MAX),
     });
     let guard = instance.guard();
@@ -448,7 +463,7 @@ fn build_node<'scope>(
                                 output.session(capability).give(Flow { stamp: emitted.stamp, batch: emitted.batch });
                             }
                             if snapshot {
-                                local.instance.leave(epoch, node, local.worker, transform.transform.snapshot());
+                                local.leave(epoch, node, transform);
                             }
                         }
                         emitted.clear();
@@ -483,8 +498,7 @@ fn build_node<'scope>(
             if ended {
                 // All was read that this pipeline is to read: whoever goes on from here takes the state with it.
                 if let Inner::Transform(transform) = &inner {
-                    let last = local.instance.stop_at();
-                    local.instance.leave(last, node, local.worker, transform.transform.snapshot());
+                    local.leave(local.instance.stop_at(), node, transform);
                 }
                 capabilities = None;
             }

@@ -90,6 +90,8 @@ pub struct PipelineStatus {
     /// Engine time at which the oldest entry came that is not processed yet.
     pub waiting_since: Option<Micros>,
     pub restarts: u64,
+    /// The longest that a worker has stood still for a snapshot.
+    pub longest_pause: Duration,
     /// Entries lost because the ring had moved on.
     pub lost_entries: u64,
     pub nodes: Vec<NodeStatus>,
@@ -243,12 +245,7 @@ impl Pipelines {
     }
 
     /// Builds every worker's nodes, restores them, and hands them to the workers.
-    fn launch(
-        &self,
-        running: &Running,
-        position: Epoch,
-        states: &Begin,
-    ) -> Result<(), RuntimeError> {
+    fn launch(&self, running: &Running, position: Epoch, states: &Begin) -> Result<(), RuntimeError> {
         let mut assemblies = Vec::new();
         for worker in 0..self.workers {
             let mut nodes = Vec::new();
@@ -488,6 +485,7 @@ impl Running {
             done,
             waiting_since: log.time_behind(done),
             restarts: self.restarts,
+            longest_pause: self.instance.longest_pause(),
             lost_entries: self.lost.load(Ordering::Relaxed),
             nodes: self
                 .nodes

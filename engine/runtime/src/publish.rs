@@ -93,8 +93,7 @@ impl Publisher {
     }
 
     fn is_new(&self, tag: TagId, epoch: Epoch) -> bool {
-        epoch > self.before.newest
-            || !self.before.has(self.directory.asset_of(tag).map(|asset| &*asset.name), epoch)
+        epoch > self.before.newest || !self.before.has(self.directory.asset_of(tag).map(|asset| &*asset.name), epoch)
     }
 }
 

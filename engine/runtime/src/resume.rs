@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use ducto_graph::operator::Partition;
 use ducto_graph::pipeline::Pipeline;
-use ducto_record::{Epoch, SavedState};
-use ducto_storage::{Brought, Checkpoint, Checkpoints, Journal, NodeState, PipelineState, Publisher};
+use ducto_record::{Directory, Epoch, SavedState};
+use ducto_storage::{
+    Brought, Checkpoint, Checkpoints, DataFolder, Journal, NodeState, PipelineState, Publisher, StorageError,
+};
 
 use crate::publish::Before;
 use crate::snapshots::Place;
@@ -19,6 +21,33 @@ pub struct Durable {
     pub checkpoints: Checkpoints,
     /// The newest that could be read.
     pub checkpoint: Option<Checkpoint>,
+}
+
+impl Durable {
+    /// Opens the journal and the checkpoints of a data folder; what is damaged in them is set aside and told.
+    ///
+    /// # Errors
+    /// When they cannot be read or written, and for a journal of a newer format.
+    pub fn open(folder: &DataFolder, directory: &Arc<Directory>) -> Result<Self, StorageError> {
+        let (disk, path) = (folder.disk(), folder.path());
+        let journal = Journal::open(disk, &path.join("journal"), directory)?;
+        let checkpoints = Checkpoints::open(disk, &path.join("checkpoints"))?;
+        for problem in journal.problems.iter().chain(&checkpoints.problems) {
+            tracing::error!("{problem}");
+        }
+        if checkpoints.newest.is_none() && !checkpoints.problems.is_empty() {
+            tracing::error!(
+                "no checkpoint can be read: the states of nodes, such as open windows and acknowledgements, begin empty where \
+                 the journal begins"
+            );
+        }
+        Ok(Self {
+            journal: journal.journal,
+            brought: journal.brought,
+            checkpoints: checkpoints.checkpoints,
+            checkpoint: checkpoints.newest,
+        })
+    }
 }
 
 /// From where every pipeline of a site goes on.

@@ -9,7 +9,7 @@ use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
 use ducto_runtime::{ClockMode, Durable, Options, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
-use ducto_storage::{Checkpoints, DataFolder, Historian, Journal, StorageError, tags_table, write_catalog};
+use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
 
 use crate::error::SiteError;
 use crate::lookers::Lookers;
@@ -101,22 +101,6 @@ fn close_at_the_end(shared: &Shared) {
     }
 }
 
-/// The journal and the checkpoints of a data folder; what is damaged in them is set aside and told.
-fn durable(folder: &DataFolder, site: &Site) -> Result<Durable, StorageError> {
-    let (disk, path) = (folder.disk(), folder.path());
-    let journal = Journal::open(disk, &path.join("journal"), &site.directory)?;
-    let checkpoints = Checkpoints::open(disk, &path.join("checkpoints"))?;
-    for problem in journal.problems.iter().chain(&checkpoints.problems) {
-        tracing::error!("{problem}");
-    }
-    Ok(Durable {
-        journal: journal.journal,
-        brought: journal.brought,
-        checkpoints: checkpoints.checkpoints,
-        checkpoint: checkpoints.newest,
-    })
-}
-
 /// A site that runs by the wall clock, or by that of the recordings that it reads.
 pub struct LiveSite {
     shared: Arc<Shared>,
@@ -145,7 +129,7 @@ impl LiveSite {
         let session = Session::new(tables.clone(), memory)?;
         let mode = clock_of(site);
         let durable = match mode {
-            ClockMode::Wall => Some(durable(&folder, site)?),
+            ClockMode::Wall => Some(Durable::open(&folder, &site.directory)?),
             // A recording can be read again.
             ClockMode::Virtual => None,
         };

@@ -8,8 +8,7 @@ use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostic;
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Sink, SinkConfig, SiteServices,
-    Store,
+    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Sink, SinkConfig, SiteServices, Store,
 };
 use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
@@ -19,8 +18,8 @@ use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep, S
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::dataset_name::{KINDS_BESIDE, dataset_of_kind, name_fault, of_kind};
 use super::announcer::Announcing;
+use super::dataset_name::{KINDS_BESIDE, dataset_of_kind, name_fault, of_kind};
 use super::historians::Historians;
 
 /// Stores samples or rows as Parquet in the data folder, by date and hour, sorted by tag and time, where DuckDB,

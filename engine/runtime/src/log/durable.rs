@@ -87,7 +87,9 @@ impl SiteLog {
     /// Waits until an epoch is on disk, at most `timeout`. Answers whether it is.
     pub fn wait_durable(&self, epoch: Epoch, timeout: Duration) -> bool {
         let inner = self.lock();
-        let waits = |inner: &mut Inner| inner.journal.as_ref().is_some_and(|journal| journal.durable < epoch && !journal.given_up);
+        let waits = |inner: &mut Inner| {
+            inner.journal.as_ref().is_some_and(|journal| journal.durable < epoch && !journal.given_up)
+        };
         let (mut inner, _) =
             self.progress.wait_timeout_while(inner, timeout, waits).unwrap_or_else(PoisonError::into_inner);
         !waits(&mut inner)
