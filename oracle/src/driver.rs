@@ -87,7 +87,7 @@ impl Numbers {
             let number = self.acknowledged() + 1;
             let time = ducto_graph::operator::Intake::now(intake);
             let value = Value::Float64(number as f64);
-            let samples = Samples::single(tag, time, &value, ValueKind::Float64, Quality::GOOD);
+            let samples = Samples::single(time, tag, &value, ValueKind::Float64, Quality::GOOD);
             match intake.accept(vec![Part::Samples { origin: Origin::Field, samples }]) {
                 Ok(_) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = number,
                 Err(_) => return,
