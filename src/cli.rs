@@ -12,7 +12,8 @@ use ducto_graph::scalar::TimeZone;
 use ducto_operators::sources::replay::{Decimal, Pace, TimeFormat};
 
 pub use bench::{
-    Bench, BenchArgs, BenchValues, DevicesArgs, IdleArgs, LatencyArgs, ModbusArgs, ScenarioArgs, ViewsArgs, W1Args,
+    Bench, BenchArgs, BenchValues, DevicesArgs, IdleArgs, LatencyArgs, ModbusArgs, RecoverArgs, ScenarioArgs,
+    ViewsArgs, W1Args,
 };
 pub use devices::{ConnectArgs, ImportArgs, ImportTagsArgs, Imported, ListedBy, ReadArgs, Units};
 pub use views::{ActArgs, AlarmCommand, AlarmsArgs, TapArgs, TapFormat, TopArgs};

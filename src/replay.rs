@@ -105,7 +105,14 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
     let mut tags = vec![false; site.tags.len()];
     let mut resources = Resources::default();
     resources.insert(Arc::new(historians));
-    let options = Options { mode: ClockMode::Virtual, last_epoch, resources, feeders: false, sinks: SinkChoice::All };
+    let options = Options {
+        mode: ClockMode::Virtual,
+        last_epoch,
+        resources,
+        feeders: false,
+        sinks: SinkChoice::All,
+        durable: None,
+    };
     let mut running = RunningSite::start(&site, &loading.registry, options).map_err(|error| data(&error))?;
     let every_tag = site.tags.iter().map(|tag| tag.name.to_string()).collect();
     let replaying = recording.span().map(|span| replays.begin(&pipeline, span, every_tag)).transpose();

@@ -120,8 +120,14 @@ sinks:
     let site = site.unwrap_or_else(|| panic!("{}", diagnostics.render(&sources, false)));
     let mut resources = Resources::default();
     resources.insert(Arc::new(Historians::open(Arc::new(DataFolder::open(&folder.join("data")).unwrap())).unwrap()));
-    let options =
-        Options { mode: ClockMode::Virtual, last_epoch: 0, resources, feeders: false, sinks: SinkChoice::All };
+    let options = Options {
+        mode: ClockMode::Virtual,
+        last_epoch: 0,
+        resources,
+        feeders: false,
+        sinks: SinkChoice::All,
+        durable: None,
+    };
     let recording = Recording::open(files, form, &site.directory).unwrap();
     let mut running = RunningSite::start(&site, &registry, options).unwrap();
     for entry in recording {

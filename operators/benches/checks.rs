@@ -202,6 +202,7 @@ impl Field {
             display_units: BTreeMap::new(),
             memory: ByteSize::from_bytes(256_000_000),
             workers: 1,
+            checkpoint_every: Site::CHECKPOINT_EVERY,
             sections: BTreeMap::new(),
             assets: Vec::new(),
             tags: settings,

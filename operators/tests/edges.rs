@@ -42,7 +42,7 @@ fn start(site: &Arc<Site>, data: &Path, mode: ClockMode) -> Run {
     let mut resources = Resources::default();
     resources.insert(folder);
     resources.insert(historians.clone());
-    let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
+    let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All, durable: None };
     let site = RunningSite::start(site, &ducto_operators::registry(), options).unwrap();
     Run { site, historians }
 }

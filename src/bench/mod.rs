@@ -6,6 +6,7 @@ mod input;
 mod latency;
 mod measure;
 mod modbus;
+mod recover;
 mod reference;
 mod scenario;
 mod site;
@@ -23,6 +24,7 @@ pub(crate) fn run(args: &BenchArgs, output: &Output) -> Result<Exit, Failure> {
         Bench::Scenario(args) => scenario::run(args, output),
         Bench::Modbus(args) => modbus::run(args, output),
         Bench::Devices(args) => modbus::devices(args),
+        Bench::Recover(args) => recover::run(args, output),
         Bench::Views(args) => views::run(args, output),
     }
 }

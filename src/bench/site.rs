@@ -11,7 +11,7 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_graph::source::Sources;
 use ducto_operators::sinks::Historians;
-use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
+use ducto_runtime::{ClockMode, Durable, Options, RunningSite, SinkChoice};
 use ducto_storage::DataFolder;
 
 use crate::output::{Exit, Failure};
@@ -116,12 +116,37 @@ pub(super) fn start(
     feeders: bool,
     sinks: SinkChoice,
 ) -> Result<RunningSite, Failure> {
+    begin(site, registry, data, mode, feeders, sinks, false)
+}
+
+/// As [`start`], with a journal and checkpoints.
+pub(super) fn start_durable(
+    site: &Arc<Site>,
+    registry: &Registry,
+    data: &Path,
+    mode: ClockMode,
+    sinks: SinkChoice,
+) -> Result<RunningSite, Failure> {
+    begin(site, registry, data, mode, false, sinks, true)
+}
+
+fn begin(
+    site: &Arc<Site>,
+    registry: &Registry,
+    data: &Path,
+    mode: ClockMode,
+    feeders: bool,
+    sinks: SinkChoice,
+    durable: bool,
+) -> Result<RunningSite, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
     let folder = DataFolder::open(data).map_err(|error| failed(&error))?;
+    let durable =
+        if durable { Some(Durable::open(&folder, &site.directory).map_err(|error| failed(&error))?) } else { None };
     let historians = Historians::open(Arc::new(folder)).map_err(|error| failed(&error))?;
     let last_epoch = historians.last_epoch();
     let mut resources = Resources::default();
     resources.insert(Arc::new(historians));
-    let options = Options { mode, last_epoch, resources, feeders, sinks };
+    let options = Options { mode, last_epoch, resources, feeders, sinks, durable };
     RunningSite::start(site, registry, options).map_err(|error| failed(&error))
 }

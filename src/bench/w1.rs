@@ -37,7 +37,10 @@ pub(super) fn run(args: &W1Args, output: &Output) -> Result<Exit, Failure> {
 
     let sinks = if args.no_historian { SinkChoice::DatasetsRead } else { SinkChoice::All };
     let data = folder.data();
-    let mut running = site::start(&loaded, &registry, &data, ClockMode::Virtual, false, sinks)?;
+    let mut running = match args.durable {
+        true => site::start_durable(&loaded, &registry, &data, ClockMode::Virtual, sinks)?,
+        false => site::start(&loaded, &registry, &data, ClockMode::Virtual, false, sinks)?,
+    };
     let (wall, cpu) = (Instant::now(), measure::process_cpu());
     let fed = feed(running.intake().clone(), input.clone(), layout, rows, args.seconds)?;
     running.end_of_input();
@@ -55,6 +58,7 @@ pub(super) fn run(args: &W1Args, output: &Output) -> Result<Exit, Failure> {
         "seconds": args.seconds,
         "values": format!("{:?}", args.values).to_lowercase(),
         "workers": args.workers,
+        "durable": args.durable,
         "shuffled": args.shuffle,
         "missing_percent": args.missing,
         "samples": fed.samples,
@@ -64,6 +68,7 @@ pub(super) fn run(args: &W1Args, output: &Output) -> Result<Exit, Failure> {
         "samples_per_second": samples / wall,
         "peak_rss_bytes": peak,
         "load_seconds": load_seconds,
+        "longest_pause_ms": status.iter().map(|pipeline| pipeline.longest_pause.as_secs_f64() * 1e3).fold(0.0, f64::max),
         "nodes": status.iter().flat_map(|pipeline| &pipeline.nodes).map(|node| json!({
             "node": &*node.id,
             "operator": node.operator,
@@ -93,14 +98,14 @@ fn add(result: &mut serde_json::Value, figures: &Figures) {
     }
 }
 
-struct Fed {
-    samples: u64,
+pub(super) struct Fed {
+    pub(super) samples: u64,
     cpu: f64,
 }
 
 /// Gives the input second by second from a thread of its own, as a connection would; its CPU time is left out of the
 /// engine's.
-fn feed(
+pub(super) fn feed(
     intake: Arc<dyn Intake>,
     input: Input,
     layout: Arc<Layout>,

@@ -25,6 +25,8 @@ pub enum Bench {
     /// The devices of `modbus`, until standard input ends; prints their ports.
     #[command(hide = true)]
     Devices(DevicesArgs),
+    /// A start behind a journal that no checkpoint covers.
+    Recover(RecoverArgs),
     /// What `tap` and `top` cost the site that they look at.
     Views(ViewsArgs),
 }
@@ -55,9 +57,22 @@ pub struct W1Args {
     /// Leave the historian away.
     #[arg(long)]
     pub no_historian: bool,
+    /// Keep a journal and checkpoints, as a site that runs does.
+    #[arg(long)]
+    pub durable: bool,
     /// Data folder; a temporary one by default.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Number of tags.
+    #[arg(long, default_value_t = 10_000)]
+    pub tags: usize,
+    /// Seconds of data in the journal, one sample a second of each tag.
+    #[arg(long, default_value_t = 600)]
+    pub seconds: u64,
 }
 
 /// Resolution of a bench's values.

@@ -131,7 +131,14 @@ fn start(folder: &Path) -> RunningSite {
     let data = DataFolder::open(&folder.join("data")).unwrap();
     let mut resources = Resources::default();
     resources.insert(Arc::new(Historians::open(Arc::new(data)).unwrap()));
-    let options = Options { mode: ClockMode::Wall, last_epoch: 0, resources, feeders: true, sinks: SinkChoice::All };
+    let options = Options {
+        mode: ClockMode::Wall,
+        last_epoch: 0,
+        resources,
+        feeders: true,
+        sinks: SinkChoice::All,
+        durable: None,
+    };
     RunningSite::start(&site, &registry, options).unwrap()
 }
 

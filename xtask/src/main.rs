@@ -1,6 +1,7 @@
 //! What developers run beside cargo itself: `cargo xtask generate`.
 
 mod generate;
+mod oracle;
 
 use std::process::ExitCode;
 
@@ -21,10 +22,25 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Kill a site, cut its power and let its disk fail, and compare what it kept with one pass over its log.
+    Oracle {
+        /// Rounds of each kind.
+        #[arg(long, default_value_t = 200)]
+        rounds: u64,
+        /// The first seed; every round has the next one.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Rounds of one kind: `kill`, `errors` or `cut`.
+        #[arg(long)]
+        kind: Option<oracle::KindArg>,
+    },
 }
 
 fn main() -> ExitCode {
-    let Task::Generate { check } = Tasks::parse().task;
+    let check = match Tasks::parse().task {
+        Task::Generate { check } => check,
+        Task::Oracle { rounds, seed, kind } => return oracle::run(rounds, seed, kind),
+    };
     let root = generate::workspace();
     let done = if check { generate::check(&root) } else { generate::write(&root) };
     match done {

@@ -35,6 +35,8 @@ pub struct Site {
     pub memory: ByteSize,
     /// Workers of each pipeline.
     pub workers: usize,
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
     pub sections: BTreeMap<&'static str, SectionValue>,
     pub assets: Vec<AssetSettings>,
     /// In the order of numbers: `tags[id]` is the tag `id` of the directory. Tags that only nodes publish stand
@@ -135,6 +137,9 @@ impl Site {
     /// The memory budget where a site gives none.
     pub const DEFAULT_MEMORY: ByteSize = ByteSize::from_bytes(256_000_000);
 
+    /// The time between checkpoints where a site gives none.
+    pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
+
     /// A site without tags and pipelines, everything else as where its file does not say it.
     pub fn empty(name: &str) -> Self {
         Self {
@@ -148,6 +153,7 @@ impl Site {
             display_units: BTreeMap::new(),
             memory: Self::DEFAULT_MEMORY,
             workers: 1,
+            checkpoint_every: Self::CHECKPOINT_EVERY,
             sections: BTreeMap::new(),
             assets: Vec::new(),
             tags: Vec::new(),

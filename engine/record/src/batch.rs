@@ -116,6 +116,17 @@ impl Samples {
         Ok(Self { layout: None, times, tags, values, quality, checks })
     }
 
+    /// The same rows as a scan of `layout`, whose tags they are.
+    ///
+    /// # Errors
+    /// When the tags are not the layout's own buffer.
+    pub fn with_layout(self, layout: &Arc<Layout>) -> Result<Self, String> {
+        if !self.tags.ptr_eq(&layout.tags) {
+            return Err("the rows of a scan are not those of its layout".to_owned());
+        }
+        Ok(Self { layout: Some(layout.clone()), ..self })
+    }
+
     /// One scan: every tag of a layout at one time. `quality: None` is all Good.
     ///
     /// # Errors

@@ -41,11 +41,22 @@ pub enum Origin {
     /// Samples of the site's tags: connections, and tests and benches in their place.
     Field,
     /// What a node of a pipeline published as tags.
-    Published { pipeline: Arc<str>, node: Arc<str> },
+    Published { pipeline: Arc<str>, node: Arc<str>, piece: Piece },
     /// A source node that brings its own input: `replay`.
     Source { pipeline: Arc<str>, node: Arc<str> },
-    /// A commit of a dataset.
-    Dataset(Arc<str>),
+    /// A dataset: rows that it has committed, of one epoch of the log. All of one epoch and kind are in one entry.
+    Dataset { name: Arc<str>, epoch: Epoch },
+}
+
+/// Which of all that a node publishes. What comes of one epoch on one worker enters as one entry, so that this says
+/// what a journal holds already, and nothing is published twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Piece {
+    /// The epoch that it comes of.
+    pub epoch: Epoch,
+    /// The share of the assets that it comes of: those of one worker among so many.
+    pub worker: u32,
+    pub workers: u32,
 }
 
 /// What a person or another program wants of the nodes: acknowledge an alarm, reset a latch.

@@ -18,7 +18,7 @@ pub use batch::{
 };
 pub use dense::{CHUNK, Dense};
 pub use directory::{Asset, AssetId, Directory, DirectoryBuilder, Tag, TagId};
-pub use entry::{Action, Entry, Epoch, Origin, Part};
+pub use entry::{Action, Entry, Epoch, Origin, Part, Piece};
 pub use quality::{Checks, Quality, QualityClass};
 pub use saved::{SavedState, StateError};
 pub use time::Micros;

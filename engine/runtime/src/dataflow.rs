@@ -8,10 +8,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ducto_graph::operator::{NodeError, Packet, Turn};
 use ducto_graph::pipeline::Edge;
-use ducto_record::{Action, Epoch, Micros, Part};
+use ducto_record::{Action, Entry, Epoch, Micros, Part};
+use ducto_storage::JournalReader;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -36,9 +38,6 @@ const IN_FLIGHT_SMALL: usize = 32;
 /// Rows that count as small, all together.
 const SMALL_ROWS: usize = 8_192;
 
-/// Engine time between snapshots.
-const SNAPSHOT_EVERY: Micros = 10 * ducto_record::time::SECOND;
-
 /// A node built for one worker.
 pub(crate) enum Built {
     Source(SourceNode),
@@ -55,6 +54,8 @@ pub(crate) struct Assembly {
     pub(crate) deadline: Deadline,
     /// Read from behind here.
     pub(crate) position: Epoch,
+    /// Engine time between snapshots.
+    pub(crate) snapshot_every: Micros,
 }
 
 /// What a worker remembers of an epoch that is on its way.
@@ -77,6 +78,8 @@ struct Local {
     done: Vec<Cell<Epoch>>,
     deadlines: Vec<Cell<Option<Micros>>>,
     closes: Vec<Cell<Option<Micros>>>,
+    /// How long the nodes have taken over the snapshot of this epoch.
+    snapshot: Cell<(Epoch, Duration)>,
     /// What is opened behind this engine time need not close: the input has ended.
     opened_by: Cell<Micros>,
 }
@@ -84,6 +87,17 @@ struct Local {
 impl Local {
     fn all_done(&self) -> Epoch {
         self.done.iter().map(Cell::get).min().unwrap_or(Epoch::MAX)
+    }
+
+    /// Takes a node's state, and how long that kept it from its work.
+    fn leave(&self, epoch: Epoch, node: usize, transform: &TransformNode) {
+        let started = Instant::now();
+        let state = transform.transform.snapshot();
+        let (last, before) = self.snapshot.get();
+        let took = started.elapsed() + if last == epoch { before } else { Duration::ZERO };
+        self.snapshot.set((epoch, took));
+        self.instance.paused(took);
+        self.instance.leave(epoch, node, self.worker, state);
     }
 
     fn fail(&self, node: usize, epoch: Epoch, error: NodeError) {
@@ -97,7 +111,7 @@ type FlowOutput = OutputBuilder<u64, CapacityContainerBuilder<Vec<Flow>>>;
 /// Builds the dataflow on this worker. All workers build the same, in the same order.
 pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
     let index = worker.index();
-    let Assembly { instance, nodes, share, deadline, position } = assembly;
+    let Assembly { instance, nodes, share, deadline, position, snapshot_every } = assembly;
     let count = nodes.len();
     let local = Rc::new(Local {
         instance: instance.clone(),
@@ -106,6 +120,7 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
         done: (0..count).map(|_| Cell::new(position)).collect(),
         deadlines: (0..count).map(|_| Cell::new(None)).collect(),
         closes: (0..count).map(|_| Cell::new(None)).collect(),
+        snapshot: Cell::new((0, Duration::ZERO)),
         opened_by: Cell::new(Micros::MAX),
     });
     let guard = instance.guard();
@@ -121,8 +136,16 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
             }
         }
         let mut streams: BTreeMap<(usize, usize), FlowStream<'_>> = BTreeMap::new();
-        let reader =
-            Reader { local: local.clone(), share, deadline, position, last_snapshot: None, actions_seen: Arc::new([]) };
+        let reader = Reader {
+            local: local.clone(),
+            journal: None,
+            share,
+            deadline,
+            position,
+            snapshot_every,
+            last_snapshot: None,
+            actions_seen: Arc::new([]),
+        };
         let address = build_reader(scope, reader, sources, &mut streams);
         let wake: Rc<[usize]> = address.clone().into();
         for (node, inner, edges, ports) in others {
@@ -142,9 +165,12 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
 
 struct Reader {
     local: Rc<Local>,
+    /// Open while the position is behind the ring.
+    journal: Option<JournalReader>,
     share: Share,
     deadline: Deadline,
     position: Epoch,
+    snapshot_every: Micros,
     last_snapshot: Option<Micros>,
     actions_seen: Arc<[Arc<Action>]>,
 }
@@ -207,15 +233,7 @@ impl Reader {
             if self.is_full() {
                 return false;
             }
-            let entry = match instance.log.read(self.position) {
-                Read::Empty => return false,
-                Read::Lost { first, last } => {
-                    instance.lost(local.worker, first, last);
-                    self.position = last;
-                    continue;
-                }
-                Read::Entry(entry) => entry,
-            };
+            let Some(entry) = self.next_entry() else { return false };
             let epoch = entry.epoch;
             for capability in capabilities.iter_mut() {
                 capability.downgrade(&epoch);
@@ -238,6 +256,40 @@ impl Reader {
         true
     }
 
+    /// The entry behind the position: from the ring, or from the journal where the ring has moved on.
+    fn next_entry(&mut self) -> Option<Arc<Entry>> {
+        let instance = self.local.instance.clone();
+        loop {
+            let (first, last) = match instance.log.read(self.position) {
+                Read::Empty => return None,
+                Read::Entry(entry) => {
+                    self.journal = None;
+                    return Some(entry);
+                }
+                Read::Gone { first, last } => (first, last),
+            };
+            if self.journal.is_none() {
+                self.journal = instance.log.journal(self.position);
+            }
+            match self.journal.as_mut().map(JournalReader::next) {
+                Some(Ok(Some(entry))) => {
+                    if entry.epoch > first {
+                        instance.lost(self.local.worker, first, entry.epoch - 1);
+                    }
+                    return Some(Arc::new(entry));
+                }
+                Some(Err(error)) => {
+                    tracing::error!(pipeline = &*instance.pipeline, %error, "the journal cannot be read on");
+                }
+                // The journal is always ahead of what the ring lets go.
+                Some(Ok(None)) | None => {}
+            }
+            self.journal = None;
+            instance.lost(self.local.worker, first, last);
+            self.position = last;
+        }
+    }
+
     fn is_full(&self) -> bool {
         let epochs = self.passing();
         let rows = || self.local.passing.borrow().iter().map(|passing| passing.rows).sum::<usize>();
@@ -256,8 +308,8 @@ impl Reader {
 
     /// Notes an epoch for the nodes, and decides whether it is one for a snapshot: by engine time alone, so that
     /// every worker decides alike.
-    fn pass(&mut self, entry: &ducto_record::Entry) {
-        let period = entry.time.div_euclid(SNAPSHOT_EVERY);
+    fn pass(&mut self, entry: &Entry) {
+        let period = entry.time.div_euclid(self.snapshot_every);
         let snapshot = self.last_snapshot.is_some_and(|last| last != period);
         self.last_snapshot = Some(period);
         let actions: Arc<[Arc<Action>]> = if entry.parts.iter().any(|part| matches!(part, Part::Action(_))) {
@@ -287,7 +339,7 @@ impl Reader {
     fn give(
         &mut self,
         source: &mut SourceNode,
-        entry: &ducto_record::Entry,
+        entry: &Entry,
         ports: usize,
         capabilities: &[Capability<u64>],
         outputs: &mut [FlowOutput],
@@ -411,7 +463,7 @@ fn build_node<'scope>(
                                 output.session(capability).give(Flow { stamp: emitted.stamp, batch: emitted.batch });
                             }
                             if snapshot {
-                                local.instance.leave(epoch, node, local.worker, transform.transform.snapshot());
+                                local.leave(epoch, node, transform);
                             }
                         }
                         emitted.clear();
@@ -444,6 +496,10 @@ fn build_node<'scope>(
                 transform.shared.stats.queued.store(waiting as u64, std::sync::atomic::Ordering::Relaxed);
             }
             if ended {
+                // All was read that this pipeline is to read: whoever goes on from here takes the state with it.
+                if let Inner::Transform(transform) = &inner {
+                    local.leave(local.instance.stop_at(), node, transform);
+                }
                 capabilities = None;
             }
             if moved {

@@ -1,6 +1,6 @@
 //! The host: worker threads, and what is asked of the pipelines on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use ducto_graph::operator::{BuildContext, NodeError, Sink, SinkConfig};
 use ducto_graph::pipeline::Pipeline;
 use ducto_record::{Batch, Epoch, Micros};
+use ducto_storage::PipelineState;
 use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
 
@@ -18,7 +19,8 @@ use crate::error::RuntimeError;
 use crate::instance::Event;
 use crate::intake::SiteIntake;
 use crate::log::SiteLog;
-use crate::pipelines::{Command, PipelineStatus, Pipelines};
+use crate::pipelines::{Command, Ended, PipelineStatus, Pipelines};
+use crate::resume::Resume;
 use crate::taps::TapReader;
 use crate::views::View;
 
@@ -119,7 +121,21 @@ impl Host {
     /// # Errors
     /// When a node cannot be built; nothing has started then.
     pub fn add(&self, pipeline: &Arc<Pipeline>, context: &BuildContext) -> Result<(), RuntimeError> {
-        self.shared.add(pipeline, context)
+        self.shared.add(pipeline, context, None)
+    }
+
+    /// As [`Host::add`], for a pipeline that a process before has run.
+    pub(crate) fn resume(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        context: &BuildContext,
+        from: &Resume,
+    ) -> Result<(), RuntimeError> {
+        self.shared.add(pipeline, context, Some(from))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Pipelines> {
+        &self.shared
     }
 
     /// Ends a pipeline once it has processed everything that is in the log now; its sinks finish.
@@ -127,7 +143,7 @@ impl Host {
     /// # Errors
     /// When there is none of this id, or a sink cannot finish.
     pub fn remove(&self, id: &str) -> Result<(), RuntimeError> {
-        self.shared.remove(id)
+        self.shared.remove(id).1
     }
 
     /// Ids of the pipelines.
@@ -215,17 +231,20 @@ impl Host {
         sinks.iter().filter(|sink| sink.flush()).count() > 0
     }
 
-    /// Ends every pipeline, then the workers.
-    ///
-    /// # Errors
-    /// The first sink that could not finish; the others are finished all the same.
-    pub fn stop(mut self) -> Result<(), RuntimeError> {
+    /// Ends every pipeline, then the workers. Answers the state of each at its end, where its stores hold all that came
+    /// of it, and the first sink that could not finish; the others are finished all the same.
+    pub(crate) fn stop(mut self) -> (BTreeMap<Arc<str>, PipelineState>, Result<(), RuntimeError>) {
         let mut result = Ok(());
+        let mut all = Vec::new();
         for id in self.pipelines() {
-            result = result.and(self.shared.remove(&id));
+            let (ended, finished) = self.shared.remove(&id);
+            all.extend(ended);
+            result = result.and(finished);
         }
         self.end();
-        result
+        // Only now: one that shares a store with others waits for them.
+        let stored = all.into_iter().filter(Ended::is_stored).map(|ended| (ended.pipeline, ended.state)).collect();
+        (stored, result)
     }
 
     fn end(&mut self) {

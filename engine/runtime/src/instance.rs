@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ducto_graph::operator::{Reply, Snapshot};
 use ducto_record::{Epoch, Micros};
@@ -46,6 +47,7 @@ pub(crate) struct Instance {
     alive: AtomicUsize,
     done: Vec<AtomicU64>,
     closes: Vec<AtomicI64>,
+    longest_pause: AtomicU64,
     wakers: Mutex<Vec<Option<Waker>>>,
 }
 
@@ -85,6 +87,7 @@ impl Instance {
             alive: AtomicUsize::new(workers),
             done: (0..workers).map(|_| AtomicU64::new(start)).collect(),
             closes: (0..workers).map(|_| AtomicI64::new(Micros::MIN)).collect(),
+            longest_pause: AtomicU64::new(0),
             wakers: Mutex::new((0..workers).map(|_| None).collect()),
         })
     }
@@ -126,12 +129,22 @@ impl Instance {
             first,
             last,
             entries = last - first + 1,
-            "the pipeline fell behind the ring and lost its oldest entries; raise `memory:` or give it less to do"
+            "entries that the pipeline had still to read are gone: the ring has moved on, and no journal has them; raise \
+             `memory:` or give the pipeline less to do"
         );
     }
 
     pub(crate) fn note_snapshot(&self, epoch: Epoch) {
         self.snapshots.begin(epoch);
+    }
+
+    /// All nodes of a worker have taken so long over a snapshot.
+    pub(crate) fn paused(&self, time: Duration) {
+        self.longest_pause.fetch_max(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn longest_pause(&self) -> Duration {
+        Duration::from_nanos(self.longest_pause.load(Ordering::Relaxed))
     }
 
     pub(crate) fn leave(&self, epoch: Epoch, node: usize, worker: usize, state: Option<Snapshot>) {

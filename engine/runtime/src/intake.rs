@@ -51,6 +51,10 @@ pub struct SiteIntake {
     room: Condvar,
     deadlines: Mutex<Vec<Weak<AtomicI64>>>,
     stopped: AtomicBool,
+    /// What nodes publish is in the log already.
+    published: AtomicBool,
+    /// What pipelines bring while they stop enters too, until this.
+    ended: AtomicBool,
     dropped_rows: AtomicU64,
     clock_steps: AtomicU64,
     /// On a virtual clock: called between entries until nothing waits. Set where nodes publish or datasets are read.
@@ -69,6 +73,8 @@ impl SiteIntake {
             room: Condvar::new(),
             deadlines: Mutex::default(),
             stopped: AtomicBool::new(false),
+            published: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             dropped_rows: AtomicU64::new(0),
             clock_steps: AtomicU64::new(0),
             settle: Mutex::new(None),
@@ -191,9 +197,11 @@ impl SiteIntake {
         self.room.notify_all();
     }
 
-    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, part: Part) -> u64 {
-        waiting.bytes += part.bytes();
-        waiting.parts.push(part);
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, parts: impl IntoIterator<Item = Part>) -> u64 {
+        for part in parts {
+            waiting.bytes += part.bytes();
+            waiting.parts.push(part);
+        }
         waiting.offered += 1;
         let number = waiting.offered;
         drop(waiting);
@@ -201,7 +209,7 @@ impl SiteIntake {
         number
     }
 
-    /// Offers an action and answers the epoch it was sealed into, once it is.
+    /// Offers an action and answers the epoch it was sealed into, once it is on disk, where there is a journal.
     ///
     /// # Errors
     /// [`IntakeError::Stopped`].
@@ -211,10 +219,19 @@ impl SiteIntake {
             self.enter_at(time, vec![Part::Action(action)])?;
             return Ok(self.log.last_epoch());
         }
+        self.accept(vec![Part::Action(action)])
+    }
+
+    /// For input that is acknowledged where it comes from: offers parts together and answers the epoch they were sealed
+    /// into, once it is on disk, where there is a journal.
+    ///
+    /// # Errors
+    /// [`IntakeError::Stopped`]: whether they are on disk nobody knows.
+    pub fn accept(&self, parts: Vec<Part>) -> Result<Epoch, IntakeError> {
         if self.is_stopped() {
             return Err(IntakeError::Stopped);
         }
-        let number = self.push(self.lock(), Part::Action(action));
+        let number = self.push(self.lock(), parts);
         let mut waiting = self.lock();
         while waiting.sealed_offers < number {
             if self.is_stopped() {
@@ -222,10 +239,56 @@ impl SiteIntake {
             }
             waiting = self.room.wait_timeout(waiting, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Ok(waiting.sealed)
+        let epoch = waiting.sealed;
+        drop(waiting);
+        while !self.log.wait_durable(epoch, LOOK) {
+            if self.is_stopped() {
+                return Err(IntakeError::Stopped);
+            }
+        }
+        Ok(epoch)
     }
 
-    /// No more parts; what waits is sealed first.
+    /// What a node publishes of an epoch enters as one entry. Also while the site stops: it comes of what is done with.
+    pub(crate) fn publish(&self, parts: Vec<Part>) -> Result<(), IntakeError> {
+        if self.published.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let waiting = self.lock();
+        if self.is_ended() {
+            return Err(IntakeError::Stopped);
+        }
+        let bytes: usize = parts.iter().map(Part::bytes).sum();
+        let full = waiting.bytes + bytes > self.capacity && !waiting.parts.is_empty();
+        if !self.is_stopped() && (full || self.log.is_full()) {
+            let rows = parts.iter().map(Part::num_rows).sum();
+            self.dropped_rows.fetch_add(rows as u64, Ordering::Relaxed);
+            return Err(IntakeError::Full { rows });
+        }
+        self.push(waiting, parts);
+        Ok(())
+    }
+
+    /// What nodes publish enters no more: it comes with the log that is read.
+    pub(crate) fn pass_over_published(&self) {
+        self.published.store(true, Ordering::Release);
+    }
+
+    fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire) || (self.mode == ClockMode::Virtual && self.is_stopped())
+    }
+
+    /// The pipelines have ended: what they brought while they stopped is sealed, to be read by the next process. Nothing
+    /// enters behind it.
+    pub(crate) fn end(&self) {
+        let waiting = self.lock();
+        self.ended.store(true, Ordering::Release);
+        if self.mode == ClockMode::Wall && !waiting.parts.is_empty() {
+            self.seal(waiting, self.clock.now());
+        }
+    }
+
+    /// No more parts of others; what waits is sealed first.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         drop(self.lock());
@@ -234,11 +297,11 @@ impl SiteIntake {
         self.log.notify();
     }
 
-    /// Waits, at most `timeout`, until what was offered so far is in the log.
-    pub(crate) fn wait_sealed(&self, timeout: Duration) {
+    /// Waits, at most `timeout`, until what was offered so far is in the log; answers whether it is.
+    pub(crate) fn wait_sealed(&self, timeout: Duration) -> bool {
         if self.mode == ClockMode::Virtual {
             self.settle(self.now());
-            return;
+            return true;
         }
         let end = Instant::now() + timeout;
         let mut waiting = self.lock();
@@ -246,10 +309,11 @@ impl SiteIntake {
         while waiting.sealed_offers < offered && !self.is_stopped() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return false;
             }
             waiting = self.room.wait_timeout(waiting, left.min(LOOK)).unwrap_or_else(PoisonError::into_inner).0;
         }
+        waiting.sealed_offers >= offered
     }
 
     /// On a virtual clock: moves engine time through a hole that ends at `time`, one entry after the other. Each is
@@ -300,30 +364,39 @@ impl Intake for SiteIntake {
             return Err(IntakeError::Stopped);
         }
         let waiting = self.lock();
-        if waiting.bytes + part.bytes() > self.capacity && !waiting.parts.is_empty() {
+        let full = waiting.bytes + part.bytes() > self.capacity && !waiting.parts.is_empty();
+        if full || self.log.is_full() {
             let rows = part.num_rows();
             self.dropped_rows.fetch_add(rows as u64, Ordering::Relaxed);
             return Err(IntakeError::Full { rows });
         }
-        self.push(waiting, part);
+        self.push(waiting, [part]);
         Ok(())
     }
 
     fn offer_waiting(&self, part: Part) -> Result<(), IntakeError> {
+        if self.is_stopped() {
+            return Err(IntakeError::Stopped);
+        }
+        self.offer_together(vec![part])
+    }
+
+    fn offer_together(&self, parts: Vec<Part>) -> Result<(), IntakeError> {
+        let bytes: usize = parts.iter().map(Part::bytes).sum();
         let mut waiting = self.lock();
         // On a virtual clock what is offered is sealed between entries, by the thread that enters them.
         while self.mode == ClockMode::Wall
-            && (waiting.bytes + part.bytes() > self.capacity
+            && ((waiting.bytes + bytes > self.capacity && !waiting.parts.is_empty())
                 || self.log.last_epoch().saturating_sub(self.log.done()) > AHEAD
                 || self.log.is_backed_up())
             && !self.is_stopped()
         {
             waiting = self.room.wait_timeout(waiting, GATHER).unwrap_or_else(PoisonError::into_inner).0;
         }
-        if self.is_stopped() {
+        if self.is_ended() {
             return Err(IntakeError::Stopped);
         }
-        self.push(waiting, part);
+        self.push(waiting, parts);
         Ok(())
     }
 

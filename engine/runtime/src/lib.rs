@@ -2,6 +2,7 @@
 //!
 //! The crate knows no operator by name. Only `dataflow.rs` and `host.rs` name timely.
 
+mod checkpoints;
 mod clock;
 mod counted;
 mod dataflow;
@@ -10,12 +11,14 @@ mod feeders;
 mod host;
 mod instance;
 mod intake;
+mod journal;
 mod log;
 mod node;
 mod partition;
 mod pipelines;
 mod publish;
 mod replies;
+mod resume;
 pub mod scenario;
 mod service;
 mod sinks;
@@ -27,13 +30,16 @@ mod trouble;
 mod turns;
 mod views;
 
+pub use checkpoints::CheckpointStatus;
 pub use clock::{ClockMode, EngineClock};
 pub use error::RuntimeError;
 pub use feeders::FeederStatus;
 pub use host::{Host, Sinks};
 pub use intake::SiteIntake;
+pub use journal::JournalStatus;
 pub use log::{LogState, SiteLog};
 pub use pipelines::{NodeStatus, PipelineStatus};
+pub use resume::Durable;
 pub use site::{Options, RunningSite, SinkChoice, clock_of};
 pub use stats::{NodeCounts, NodeStats};
 pub use taps::{TapReader, Tapped};

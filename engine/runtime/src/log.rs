@@ -1,5 +1,7 @@
-//! The site log: numbered entries, read by each pipeline from its own position. For now a ring in memory; a journal on
-//! disk will stand behind the same interface.
+//! The site log: numbered entries, read by each pipeline from its own position. A ring in memory, and the journal on
+//! disk behind it where there is one.
+
+mod durable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,14 +12,16 @@ use ducto_record::{Batch, Entry, Epoch, Micros, Part};
 
 use crate::taps::{Tap, TapReader};
 
+use durable::Journaled;
+
 /// What a reader finds behind its position.
 #[derive(Clone, Debug)]
 pub(crate) enum Read {
     Entry(Arc<Entry>),
     /// Nothing yet.
     Empty,
-    /// The ring has moved on: these epochs are gone for this reader.
-    Lost {
+    /// The ring has moved on: these epochs are in the journal, where there is one, or gone for this reader.
+    Gone {
         first: Epoch,
         last: Epoch,
     },
@@ -84,13 +88,17 @@ struct Inner {
     input_end: Option<InputEnd>,
     next_reader: u64,
     readers: BTreeMap<ReaderId, Reader>,
+    journal: Option<Journaled>,
 }
 
-/// The ring. It keeps what a reader may still need, up to `capacity` bytes of buffers; then the oldest entries go.
+/// The ring, and the journal behind it. The ring keeps what a reader may still need, up to `capacity` bytes of buffers;
+/// then the oldest entries go.
 pub struct SiteLog {
     capacity: usize,
     inner: Mutex<Inner>,
     progress: Condvar,
+    /// The journal's thread waits here.
+    to_write: Condvar,
     /// Of the samples that enter.
     tap: Tap,
 }
@@ -122,8 +130,10 @@ impl SiteLog {
                 input_end: None,
                 next_reader: 0,
                 readers: BTreeMap::new(),
+                journal: None,
             }),
             progress: Condvar::new(),
+            to_write: Condvar::new(),
             tap: Tap::default(),
         }
     }
@@ -140,12 +150,16 @@ impl SiteLog {
         inner.last_time = time;
         let entry = Arc::new(Entry { epoch, time, parts });
         let bytes = entry.bytes();
+        let writes = inner.journal.as_mut().is_some_and(|journal| journal.note(&entry, bytes));
         inner.rows += entry.parts.iter().map(|part| part.num_rows() as u64).sum::<u64>();
         inner.entries.push_back((entry.clone(), bytes));
         inner.bytes += bytes;
         inner.trim(self.capacity);
         let wakers: Vec<_> = inner.readers.values().map(|reader| reader.wakers.clone()).collect();
         drop(inner);
+        if writes {
+            self.to_write.notify_one();
+        }
         for waker in wakers.iter().flat_map(|wakers| wakers.iter()) {
             waker();
         }
@@ -187,7 +201,7 @@ impl SiteLog {
     pub(crate) fn read(&self, position: Epoch) -> Read {
         let inner = self.lock();
         if position < inner.before_first {
-            return Read::Lost { first: position + 1, last: inner.before_first };
+            return Read::Gone { first: position + 1, last: inner.before_first };
         }
         match inner.entries.get((position - inner.before_first) as usize) {
             Some((entry, _)) => Read::Entry(entry.clone()),
@@ -312,10 +326,15 @@ impl Inner {
         first.map_or(self.done(), |first| self.done().min(first.saturating_sub(1)))
     }
 
-    /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays.
+    /// Frees what no reader needs, then what exceeds the capacity, oldest first; the newest entry stays, and so does
+    /// what the journal has yet to write.
     fn trim(&mut self, capacity: usize) {
         let needed_from = self.readers.values().map(|reader| reader.kept_from).min().unwrap_or(Epoch::MAX);
-        while self.entries.len() > 1 && (self.before_first < needed_from || self.bytes > capacity) {
+        let durable = self.journal.as_ref().map_or(Epoch::MAX, |journal| journal.durable);
+        while self.entries.len() > 1
+            && self.before_first < durable
+            && (self.before_first < needed_from || self.bytes > capacity)
+        {
             if let Some((_, bytes)) = self.entries.pop_front() {
                 self.bytes -= bytes;
                 self.before_first += 1;
@@ -335,7 +354,7 @@ mod tests {
         for time in 0..5 {
             log.append(time, Vec::new());
         }
-        assert!(matches!(log.read(7), Read::Lost { first: 8, last: 11 }));
+        assert!(matches!(log.read(7), Read::Gone { first: 8, last: 11 }));
         assert!(matches!(log.read(11), Read::Entry(entry) if entry.epoch == 12));
         assert!(matches!(log.read(12), Read::Empty));
         assert_eq!(log.done(), 7);
@@ -368,6 +387,6 @@ mod tests {
         }
         log.advance(reader, 3, 1);
         assert!(matches!(log.read(1), Read::Entry(entry) if entry.epoch == 2 && entry.time == 10));
-        assert!(matches!(log.read(0), Read::Lost { .. }));
+        assert!(matches!(log.read(0), Read::Gone { .. }));
     }
 }

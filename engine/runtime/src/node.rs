@@ -118,13 +118,13 @@ impl TransformNode {
         result?;
         for emitted in emitted.iter() {
             self.shared.left(epoch, emitted.stamp, emitted.port, &emitted.batch)?;
-            if let (Some(publisher), 0, Batch::Rows(rows)) = (&self.publisher, emitted.port, &emitted.batch) {
-                let refused = publisher.publish(epoch, rows)?;
-                stats.drop_rows("publish_full", refused as u64);
-            }
         }
         if let Some(publisher) = &self.publisher {
-            publisher.end_epoch(epoch);
+            let rows = emitted.iter().filter_map(|emitted| match (emitted.port, &emitted.batch) {
+                (0, Batch::Rows(rows)) => Some(rows),
+                _ => None,
+            });
+            stats.drop_rows("publish_full", publisher.publish(epoch, rows)? as u64);
         }
         Ok(())
     }

@@ -34,24 +34,22 @@ const LAYOUTS: usize = 4_096;
 
 impl Share {
     pub(crate) fn new(partition: Partition, directory: &Directory) -> Self {
-        let Partition { worker, workers } = partition;
-        let whole = workers <= 1;
-        let mine = |name: &str| hash(name) % workers.max(1) as u64 == worker as u64;
+        let whole = partition.workers <= 1;
         let (assets, tags) = if whole {
             (Vec::new(), Vec::new())
         } else {
-            let assets: Vec<bool> = directory.assets().iter().map(|asset| mine(&asset.name)).collect();
+            let assets: Vec<bool> = directory.assets().iter().map(|asset| partition.has(Some(&asset.name))).collect();
             let tags = directory
                 .tags()
                 .iter()
                 .map(|tag| match tag.asset {
                     Some(asset) => assets.get(asset as usize).copied().unwrap_or(false),
-                    None => worker == 0,
+                    None => partition.has(None),
                 })
                 .collect();
             (assets, tags)
         };
-        Self { whole, first: worker == 0, tags, assets, scans: HashMap::new() }
+        Self { whole, first: partition.has(None), tags, assets, scans: HashMap::new() }
     }
 
     /// This worker's rows of a batch; `None` for none.
@@ -119,9 +117,4 @@ impl Share {
             .collect();
         if indices.is_empty() { Ok(None) } else { take_record_batch(rows, &indices).map(Some) }
     }
-}
-
-/// FNV-1a: the same on every machine and in every version, since shares decide which worker holds which state.
-fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -7,9 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use ducto_graph::operator::{BuildContext, Intake, Partition, Sink};
+use ducto_graph::operator::{BuildContext, Partition, Sink};
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
-use ducto_record::{Epoch, Micros, Origin, SavedState};
+use ducto_record::{Epoch, Micros, StateError};
+use ducto_storage::{NodeState, PipelineState};
 
 use crate::clock::ClockMode;
 use crate::dataflow::{Assembly, Built};
@@ -20,8 +21,9 @@ use crate::intake::SiteIntake;
 use crate::log::{ReaderId, SiteLog};
 use crate::node::{Aside, NodeShared, SourceNode, TransformNode};
 use crate::partition::Share;
-use crate::publish::Publisher;
+use crate::publish::{Publisher, PublisherOf};
 use crate::replies::Replies;
+use crate::resume::{Begin, Resume};
 use crate::sinks::{SinkHost, SinkParts};
 use crate::snapshots::{Place, Snapshots};
 use crate::stats::{NodeCounts, NodeStats};
@@ -29,6 +31,9 @@ use crate::trouble::{PATIENCE, Trouble, TroubleKind};
 
 /// Share of the site's memory budget for what waits for its sinks.
 const WAITING_SHARE: u64 = 8;
+
+/// Engine time between snapshots, where checkpoints are not nearer to each other than two of them.
+const SNAPSHOT_EVERY: Micros = 10 * ducto_record::time::SECOND;
 
 /// What a worker is told.
 pub(crate) enum Command {
@@ -46,6 +51,8 @@ pub(crate) struct Running {
     /// By node and worker.
     publishers: BTreeMap<Place, Arc<Publisher>>,
     snapshots: Arc<Snapshots>,
+    /// What its nodes began with, until there is a snapshot.
+    begun: Arc<Begin>,
     lost: Arc<AtomicU64>,
     restarts: u64,
     failures: BTreeMap<(usize, Epoch), u32>,
@@ -55,6 +62,23 @@ pub(crate) struct Running {
     /// Set while the old instance is on its way out and the next one waits for that.
     restarting: bool,
     pub(crate) ended: bool,
+    /// It could not be restarted.
+    down: bool,
+}
+
+/// A pipeline that has ended.
+pub(crate) struct Ended {
+    pub(crate) pipeline: Arc<str>,
+    /// As it was at its end.
+    pub(crate) state: PipelineState,
+    sinks: Vec<Arc<SinkHost>>,
+}
+
+impl Ended {
+    /// Whether its stores hold all that came of it.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.sinks.iter().filter_map(|sink| sink.stored()).all(|stored| stored >= self.state.epoch)
+    }
 }
 
 /// What is known of a pipeline from outside.
@@ -66,6 +90,8 @@ pub struct PipelineStatus {
     /// Engine time at which the oldest entry came that is not processed yet.
     pub waiting_since: Option<Micros>,
     pub restarts: u64,
+    /// The longest that a worker has stood still for a snapshot.
+    pub longest_pause: Duration,
     /// Entries lost because the ring had moved on.
     pub lost_entries: u64,
     pub nodes: Vec<NodeStatus>,
@@ -100,12 +126,19 @@ impl Pipelines {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, pipeline: &Arc<Pipeline>, context: &BuildContext) -> Result<(), RuntimeError> {
+    /// Adds a pipeline, which goes on from where `resume` says, or else begins behind the present end of the log.
+    pub(crate) fn add(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        context: &BuildContext,
+        resume: Option<&Resume>,
+    ) -> Result<(), RuntimeError> {
         let mut pipelines = self.lock();
         if pipelines.contains_key(&pipeline.id) {
             return Err(RuntimeError::Duplicate(pipeline.id.clone()));
         }
-        let position = self.log.last_epoch();
+        let position = resume.map_or_else(|| self.log.last_epoch(), |resume| resume.position);
+        let begun = Arc::new(resume.map(|resume| resume.states(pipeline, self.workers)).unwrap_or_default());
         let nodes: Vec<_> = pipeline.nodes.iter().map(|node| Arc::new(NodeShared::of(node))).collect();
         let mut sinks = BTreeMap::new();
         let mut publishers = BTreeMap::new();
@@ -134,9 +167,15 @@ impl Pipelines {
             }
             if !node.publish.is_empty() {
                 for worker in 0..self.workers {
-                    let origin = Origin::Published { pipeline: pipeline.id.clone(), node: node.id.clone() };
-                    let intake: Arc<dyn Intake> = self.intake.clone();
-                    publishers.insert((index, worker), Arc::new(Publisher::new(node.publish.clone(), origin, intake)));
+                    let of = PublisherOf {
+                        pipeline: pipeline.id.clone(),
+                        node: node.id.clone(),
+                        partition: Partition { worker, workers: self.workers },
+                        directory: context.directory.clone(),
+                    };
+                    let before = resume.map(|resume| resume.published(&node.id)).unwrap_or_default();
+                    let publisher = Publisher::new(node.publish.clone(), of, before, self.intake.clone());
+                    publishers.insert((index, worker), Arc::new(publisher));
                 }
             }
         }
@@ -152,6 +191,7 @@ impl Pipelines {
             sinks,
             publishers,
             snapshots,
+            begun: begun.clone(),
             lost,
             restarts: 0,
             failures: BTreeMap::new(),
@@ -159,8 +199,9 @@ impl Pipelines {
             instance,
             restarting: false,
             ended: false,
+            down: false,
         };
-        match self.launch(&running, position, &BTreeMap::new()) {
+        match self.launch(&running, position, &begun) {
             Ok(()) => {
                 pipelines.insert(pipeline.id.clone(), running);
                 Ok(())
@@ -204,12 +245,7 @@ impl Pipelines {
     }
 
     /// Builds every worker's nodes, restores them, and hands them to the workers.
-    fn launch(
-        &self,
-        running: &Running,
-        position: Epoch,
-        states: &BTreeMap<Place, SavedState>,
-    ) -> Result<(), RuntimeError> {
+    fn launch(&self, running: &Running, position: Epoch, states: &Begin) -> Result<(), RuntimeError> {
         let mut assemblies = Vec::new();
         for worker in 0..self.workers {
             let mut nodes = Vec::new();
@@ -225,10 +261,19 @@ impl Pipelines {
                             Box::new(Aside)
                         } else {
                             let mut transform = config.build(&context)?;
-                            if let Some(state) = states.get(&(index, worker)) {
-                                transform.restore(state).map_err(|error| context.error(error.to_string()))?;
+                            let saved = states.get(&(index, worker)).map_or(&[][..], Vec::as_slice);
+                            match saved.iter().try_for_each(|state| transform.restore(state)) {
+                                Ok(()) => transform,
+                                Err(error) => {
+                                    tracing::error!(
+                                        pipeline = &*context.pipeline,
+                                        node = &*context.node,
+                                        %error,
+                                        "the state of a node cannot be used, and is dropped: the node begins anew"
+                                    );
+                                    config.build(&context)?
+                                }
                             }
-                            transform
                         };
                         let publisher = running.publishers.get(&(index, worker)).cloned();
                         Built::Transform(TransformNode::new(transform, shared, publisher))
@@ -246,6 +291,7 @@ impl Pipelines {
                 share: Share::new(Partition { worker, workers: self.workers }, &running.context.directory),
                 deadline: self.intake.deadline(),
                 position,
+                snapshot_every: SNAPSHOT_EVERY.min(running.context.site.checkpoint_every.micros() / 2).max(1),
             });
         }
         for sink in running.sinks.values() {
@@ -262,10 +308,46 @@ impl Pipelines {
         Ok(())
     }
 
-    pub(crate) fn remove(&self, id: &str) -> Result<(), RuntimeError> {
+    /// Every pipeline at its newest snapshot.
+    pub(crate) fn states(&self) -> Result<BTreeMap<Arc<str>, PipelineState>, StateError> {
+        let running: Vec<_> =
+            self.lock().values().map(|running| (running.pipeline.clone(), running.snapshots.clone())).collect();
+        let mut states = BTreeMap::new();
+        for (pipeline, snapshots) in running {
+            // One that has come nowhere yet is where it was when it was started.
+            if let Some(state) = self.state(&pipeline, &snapshots)? {
+                if let Some(running) = self.lock().get_mut(&pipeline.id) {
+                    running.begun = Arc::default();
+                }
+                states.insert(pipeline.id.clone(), state);
+            }
+        }
+        Ok(states)
+    }
+
+    fn state(&self, pipeline: &Pipeline, snapshots: &Snapshots) -> Result<Option<PipelineState>, StateError> {
+        let Some((epoch, found)) = snapshots.newest()? else { return Ok(None) };
+        let node = |((node, worker), state)| {
+            Some(NodeState { node: pipeline.nodes.get::<usize>(node)?.id.clone(), worker, state })
+        };
+        let nodes = found.into_iter().filter_map(node).collect();
+        Ok(Some(PipelineState { epoch, workers: self.workers, nodes }))
+    }
+
+    /// Whether every store of a pipeline holds everything up to this epoch.
+    pub(crate) fn is_stored(&self, pipeline: &str, epoch: Epoch) -> bool {
+        let sinks: Vec<_> = match self.lock().get(pipeline) {
+            Some(running) => running.sinks.values().cloned().collect(),
+            None => return true,
+        };
+        sinks.iter().filter_map(|sink| sink.stored()).all(|stored| stored >= epoch)
+    }
+
+    /// Ends a pipeline once it has processed everything that is in the log now; its sinks finish.
+    pub(crate) fn remove(&self, id: &str) -> (Option<Ended>, Result<(), RuntimeError>) {
         let mut pipelines = self.lock();
         if !pipelines.contains_key(id) {
-            return Err(RuntimeError::NoPipeline(id.into()));
+            return (None, Err(RuntimeError::NoPipeline(id.into())));
         }
         let until = self.log.last_epoch();
         // A pipeline that fails on its way out comes back and goes on until it is there.
@@ -277,7 +359,7 @@ impl Pipelines {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let Some(running) = pipelines.remove(id) else { return Ok(()) };
+        let Some(running) = pipelines.remove(id) else { return (None, Ok(())) };
         drop(pipelines);
         self.log.unregister(running.reader);
         let mut result = Ok(());
@@ -290,7 +372,20 @@ impl Pipelines {
                 }));
             }
         }
-        result
+        if running.down {
+            // It stands where it could not be restarted.
+            return (None, result);
+        }
+        running.snapshots.end(until);
+        let state = match self.state(&running.pipeline, &running.snapshots) {
+            Ok(state) => state,
+            Err(error) => {
+                tracing::error!(pipeline = id, %error, "the last state of a pipeline cannot be kept");
+                None
+            }
+        };
+        let sinks = running.sinks.values().cloned().collect();
+        (state.map(|state| Ended { pipeline: running.pipeline.id.clone(), state, sinks }), result)
     }
 
     /// The controller's thread: restarts what failed.
@@ -326,12 +421,15 @@ impl Pipelines {
     fn restart(&self, running: &mut Running) {
         running.restarting = false;
         running.restarts += 1;
+        running.snapshots.forget_open();
         let (position, states) = match running.snapshots.newest() {
-            Ok(Some((epoch, states))) => (epoch, states),
-            Ok(None) => (running.instance.start(), BTreeMap::new()),
+            Ok(Some((epoch, states))) => {
+                (epoch, Arc::new(states.into_iter().map(|(place, state)| (place, vec![state])).collect()))
+            }
+            Ok(None) => (running.instance.start(), running.begun.clone()),
             Err(error) => {
                 tracing::error!(pipeline = &*running.pipeline.id, %error, "the snapshot cannot be read; the pipeline starts from empty state");
-                (running.instance.all_done(), BTreeMap::new())
+                (running.instance.all_done(), Arc::default())
             }
         };
         let stop_at = running.instance.stop_at();
@@ -342,6 +440,7 @@ impl Pipelines {
             Err(error) => {
                 tracing::error!(pipeline = &*running.pipeline.id, %error, "the pipeline cannot be restarted and stays down; the others go on");
                 running.ended = true;
+                running.down = true;
                 self.log.unregister(running.reader);
             }
         }
@@ -386,6 +485,7 @@ impl Running {
             done,
             waiting_since: log.time_behind(done),
             restarts: self.restarts,
+            longest_pause: self.instance.longest_pause(),
             lost_entries: self.lost.load(Ordering::Relaxed),
             nodes: self
                 .nodes

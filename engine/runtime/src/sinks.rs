@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ducto_graph::operator::{NodeError, Packet, Sink};
+use ducto_graph::operator::{NodeError, Packet, Sink, Store};
 use ducto_record::{Epoch, Micros};
 
 use crate::error::panic_text;
@@ -27,6 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// fast as it can is held back.
 const SPEAK: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for a journal that the disk does not take.
+const AT_THE_END: Duration = Duration::from_secs(10);
 
 /// Memory that an epoch takes beside the buffers of its batches, about.
 const EPOCH_BYTES: usize = 256;
@@ -58,6 +61,8 @@ struct Shared {
     log: Arc<SiteLog>,
     room: Option<usize>,
     queue: Mutex<Queue>,
+    /// Tells what the sink has on disk.
+    store: Option<Store>,
     /// The sink's thread waits here.
     work: Condvar,
     backlog: Arc<Backlog>,
@@ -119,6 +124,7 @@ impl SinkHost {
     /// When its thread cannot be started.
     pub(crate) fn new(parts: SinkParts) -> std::io::Result<Self> {
         let SinkParts { sink, pipeline, node, stats, log, position, room } = parts;
+        let store = sink.store();
         let shared = Arc::new(Shared {
             pipeline,
             node,
@@ -137,6 +143,7 @@ impl SinkHost {
                 ended: false,
                 abandoned: false,
             }),
+            store,
             work: Condvar::new(),
             backlog: Arc::default(),
             sink: Mutex::new(Some(sink)),
@@ -158,6 +165,23 @@ impl SinkHost {
         queue.instance = instance;
         queue.pending.clear();
         queue.delivered = vec![position; workers];
+    }
+
+    /// Everything up to this epoch that came for the sink is on disk; `None` where nothing waits for that: the sink is no
+    /// store, or is set aside.
+    pub(crate) fn stored(&self) -> Option<Epoch> {
+        let store = self.shared.store.as_ref()?;
+        let aside = self.shared.trouble().as_ref().is_some_and(|trouble| trouble.kind == TroubleKind::SetAside);
+        if aside {
+            return None;
+        }
+        // First what was given, then what is on disk: in between more can be given, and that is behind.
+        let given = {
+            let queue = self.shared.queue();
+            let first = queue.giving.or_else(|| queue.epochs.front().map(|whole| whole.epoch));
+            first.map_or(queue.taken, |first| first.saturating_sub(1))
+        };
+        Some(given.min(store()))
     }
 
     /// What waits for the sink, for the log.
@@ -322,6 +346,7 @@ impl Shared {
             queue.giving = Some(whole.epoch);
             self.note(&queue);
             drop(queue);
+            self.wait_for_journal(whole.epoch);
             self.give(&mut sink, &whole);
             let mut queue = self.queue();
             queue.giving = None;
@@ -330,6 +355,24 @@ impl Shared {
             drop(queue);
             if idle && self.room.is_some() {
                 self.log.notify();
+            }
+        }
+    }
+
+    /// A store holds nothing that a power cut could take out of the log: an epoch comes to it once it is on disk.
+    fn wait_for_journal(&self, epoch: Epoch) {
+        if self.store.is_none() {
+            return;
+        }
+        let mut ends = None;
+        while !self.log.wait_durable(epoch, PAUSE * 10) {
+            let queue = self.queue();
+            let patience = *ends.get_or_insert_with(|| Instant::now() + AT_THE_END);
+            if queue.abandoned || (queue.ended && Instant::now() > patience) {
+                return;
+            }
+            if !queue.ended {
+                ends = None;
             }
         }
     }

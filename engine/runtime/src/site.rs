@@ -12,15 +12,19 @@ use ducto_graph::operator::{
 use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
-use ducto_record::{Action, Epoch, Micros, Value};
+use ducto_record::{Action, Epoch, Micros, Value, time};
+use ducto_storage::PipelineState;
 
+use crate::checkpoints::{CheckpointStatus, Checkpointing};
 use crate::clock::ClockMode;
 use crate::error::RuntimeError;
 use crate::feeders::{FeederStatus, Feeders};
 use crate::host::{Host, Sinks};
 use crate::intake::SiteIntake;
+use crate::journal::{JournalStatus, Journaling};
 use crate::log::SiteLog;
 use crate::pipelines::{PipelineStatus, node_context};
+use crate::resume::{Durable, Resumes};
 use crate::service;
 use crate::taps::TapReader;
 use crate::turns::Turned;
@@ -47,6 +51,8 @@ pub struct Options {
     /// Whether connections and sources with input of their own run. Off where a caller enters everything itself.
     pub feeders: bool,
     pub sinks: SinkChoice,
+    /// Where entries are kept until every store has what came of them. None where the input is there to be read again.
+    pub durable: Option<Durable>,
 }
 
 /// Which sinks of the pipelines run.
@@ -77,6 +83,9 @@ pub struct RunningSite {
     next_action: AtomicU64,
     /// Some pipeline reads what another stores.
     reads_datasets: bool,
+    journaling: Option<Journaling>,
+    checkpointing: Option<Checkpointing>,
+    last_states: BTreeMap<Arc<str>, PipelineState>,
 }
 
 impl RunningSite {
@@ -85,11 +94,38 @@ impl RunningSite {
     /// # Errors
     /// When a node cannot be built or a thread not started; what had started is stopped again.
     pub fn start(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
-        let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks } = options;
+        Self::begin(site, registry, options, false)
+    }
+
+    /// As [`RunningSite::start`], for input that is a log of before, appended entry by entry to [`RunningSite::log`]: what
+    /// nodes publish and datasets announce is in it already, and is not brought a second time.
+    ///
+    /// # Errors
+    /// As [`RunningSite::start`].
+    pub fn start_from_log(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
+        Self::begin(site, registry, options, true)
+    }
+
+    fn begin(site: &Arc<Site>, registry: &Registry, options: Options, from_log: bool) -> Result<Self, RuntimeError> {
+        let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks, durable } = options;
         let memory = site.memory.bytes();
         let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
-        let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch));
+        let seen = durable.as_ref().and_then(|durable| durable.checkpoint.as_ref()?.last()).unwrap_or_default();
+        let log = Arc::new(SiteLog::new(share(RING_SHARE), last_epoch.max(seen)));
+        let mut journaling = None;
+        let mut kept = None;
+        let mut announced = BTreeMap::new();
+        if let Some(Durable { journal, brought, checkpoints, checkpoint }) = durable {
+            let first = journal.first();
+            let time = checkpoint.as_ref().map_or(Micros::MIN, |checkpoint| checkpoint.time);
+            journaling = Some(Journaling::start(&log, journal, time)?);
+            announced = brought.announced;
+            kept = Some((Resumes::new(checkpoint, brought.published, first, log.last_epoch()), checkpoints));
+        }
         let intake = SiteIntake::new(mode, log.clone(), share(WAITING_SHARE));
+        if from_log {
+            intake.pass_over_published();
+        }
         let datasets_read: BTreeSet<String> = site
             .pipelines
             .iter()
@@ -100,6 +136,7 @@ impl RunningSite {
             })
             .flatten()
             .map(|name| name.value)
+            .filter(|_| !from_log)
             .collect();
         let reads_datasets = !datasets_read.is_empty();
         let brings = reads_datasets
@@ -108,7 +145,7 @@ impl RunningSite {
             SinkChoice::All => Sinks::All,
             SinkChoice::DatasetsRead => Sinks::Storing(datasets_read.clone()),
         };
-        resources.insert(Arc::new(SiteServices { intake: intake.clone(), datasets_read }));
+        resources.insert(Arc::new(SiteServices { intake: intake.clone(), datasets_read, announced }));
         let context = BuildContext {
             site: site.clone(),
             directory: site.directory.clone(),
@@ -124,7 +161,10 @@ impl RunningSite {
         let mut feeders = Vec::new();
         let host = Host::start(site.workers, sinks, log.clone(), intake.clone())?;
         for pipeline in &site.pipelines {
-            host.add(pipeline, &context)?;
+            match &kept {
+                Some((resumes, _)) => host.resume(pipeline, &context, &resumes.of(&pipeline.id))?,
+                None => host.add(pipeline, &context)?,
+            }
             if with_feeders {
                 for (index, node) in pipeline.nodes.iter().enumerate() {
                     if let NodeConfig::Source(config) = &node.config {
@@ -132,6 +172,15 @@ impl RunningSite {
                     }
                 }
             }
+        }
+        let mut checkpointing = None;
+        if let Some((resumes, mut checkpoints)) = kept {
+            let (first, differs) = resumes.first_checkpoint(&site.pipelines, site.workers.max(1));
+            if differs {
+                checkpoints.save(&first).map_err(|error| std::io::Error::other(error.to_string()))?;
+            }
+            let every = site.checkpoint_every.to_std();
+            checkpointing = Some(Checkpointing::start(host.shared().clone(), checkpoints, first, every)?);
         }
         if brings && mode == ClockMode::Virtual {
             intake.set_settle(Some(host.settler()));
@@ -150,8 +199,12 @@ impl RunningSite {
             host: Some(host),
             feeders: Mutex::default(),
             sealer,
-            next_action: AtomicU64::new(1),
+            // Actions of processes before may be read again, and answers to them are not for those who ask now.
+            next_action: AtomicU64::new(time::now().unsigned_abs()),
             reads_datasets,
+            journaling,
+            checkpointing,
+            last_states: BTreeMap::new(),
         };
         if with_feeders {
             service::announce(site, running.intake.now(), &*running.intake);
@@ -273,7 +326,7 @@ impl RunningSite {
     fn flush(&self) -> bool {
         let any = self.reads_datasets && self.host().is_ok_and(Host::flush);
         if any {
-            self.intake.wait_sealed(Duration::from_secs(1));
+            let _ = self.intake.wait_sealed(Duration::from_secs(1));
         }
         any
     }
@@ -303,6 +356,16 @@ impl RunningSite {
         tracing::warn!("the pipelines are behind; those that read a dataset may not have seen its last rows");
     }
 
+    /// What the journal does; `None` where there is none.
+    pub fn journal(&self) -> Option<JournalStatus> {
+        self.journaling.as_ref().map(Journaling::status)
+    }
+
+    /// What is known of checkpoints; `None` where there are none.
+    pub fn checkpoints(&self) -> Option<CheckpointStatus> {
+        self.checkpointing.as_ref().map(Checkpointing::status)
+    }
+
     /// Engine time now.
     pub fn now(&self) -> Micros {
         self.intake.now()
@@ -320,12 +383,36 @@ impl RunningSite {
         if let Some(sealer) = self.sealer.take() {
             let _ = sealer.join();
         }
-        let result = match self.host.take() {
-            Some(host) => host.stop(),
-            None => Ok(()),
-        };
+        let taker = self.checkpointing.take().and_then(|mut checkpointing| checkpointing.stop());
+        let mut result = Ok(());
+        if let Some(host) = self.host.take() {
+            (self.last_states, result) = host.stop();
+        }
         self.intake.set_settle(None);
+        // What pipelines and datasets brought while they stopped is for the next process.
+        self.intake.end();
+        if let Some(mut journaling) = self.journaling.take() {
+            let journal = journaling.stop();
+            if let (Some(taker), Some(mut journal)) = (taker, journal)
+                && let Some(epoch) = taker.finish(self.last_states.clone())
+                && let Err(error) = journal.forget(epoch)
+            {
+                tracing::warn!(%error, "a part of the journal that is not needed any more stays for now");
+            }
+        }
         result
+    }
+
+    /// Stops as a power cut does: nothing waits for the disk any more, and what is not on it is given up. For tests.
+    pub fn abandon(&mut self) {
+        self.log.give_up_journal();
+        // Whatever it could not bring to where it belongs is what is given up.
+        let _ = self.stop();
+    }
+
+    /// After [`RunningSite::stop`]: every pipeline as it was at its end, where its stores hold all that came of it.
+    pub fn last_states(&self) -> &BTreeMap<Arc<str>, PipelineState> {
+        &self.last_states
     }
 }
 

@@ -8,7 +8,7 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
-use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
+use ducto_runtime::{ClockMode, Durable, Options, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
 use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
 
 use crate::error::SiteError;
@@ -128,7 +128,12 @@ impl LiveSite {
         let memory = usize::try_from(site.memory.bytes() / QUERY_SHARE).unwrap_or(usize::MAX);
         let session = Session::new(tables.clone(), memory)?;
         let mode = clock_of(site);
-        let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All };
+        let durable = match mode {
+            ClockMode::Wall => Some(Durable::open(&folder, &site.directory)?),
+            // A recording can be read again.
+            ClockMode::Virtual => None,
+        };
+        let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All, durable };
         let running = RunningSite::start(site, registry, options)?;
         let shared = Arc::new(Shared {
             site: site.clone(),

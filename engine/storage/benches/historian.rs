@@ -1,11 +1,10 @@
 //! What the historian costs on scans: CPU per sample of its thread and the caller's, bytes per sample, memory.
 //!
 //! `cargo bench -p ducto-storage --profile fast -- [tags] [seconds] [full|cent|adc]`
-//!
-//! The samples are those of a field day: a sine per tag with noise, now and then a bad one, either in full noise,
-//! rounded to a cent, or in steps of a 12-bit converter.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod field_day;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,42 +12,8 @@ use std::time::Duration;
 use ducto_record::time::{HOUR, SECOND};
 use ducto_record::{Batch, Directory, Layout, Samples, Tag, ValueKind, Values};
 use ducto_storage::{AppendError, DataFolder, DatasetConfig, DatasetSchema, Historian};
-use rustix::time::{ClockId, clock_gettime};
-
-fn cpu(clock: ClockId) -> Duration {
-    let time = clock_gettime(clock);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn mix(x: u64) -> u64 {
-    let mut z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// Values and quality of all tags at second `s`.
-fn second(tags: u64, s: u64, form: &str) -> (Vec<f64>, Vec<u16>) {
-    let mut quality = vec![192; tags as usize];
-    let values = (0..tags).map(|i| {
-        let hash = mix(i << 32 | s);
-        let noise = (hash >> 11) as f64 * 2_f64.powi(-53) * 2.0 - 1.0;
-        let phase = ((s + i) % 600) as f64 / 600.0;
-        let mut value = 100.0 + (i % 50) as f64 + 10.0 * (std::f64::consts::TAU * phase).sin() + noise;
-        if hash.is_multiple_of(10_007) {
-            value += 500.0;
-        }
-        if hash % 5003 == 2 {
-            quality[i as usize] = 0;
-        }
-        match form {
-            "cent" => (value * 100.0).round() / 100.0,
-            "adc" => (value * 4096.0 / 500.0).round() * 500.0 / 4096.0,
-            _ => value,
-        }
-    });
-    (values.collect(), quality)
-}
+use field_day::{cpu, second};
+use rustix::time::ClockId;
 
 fn resident() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -12,8 +12,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::dataset::REVISION;
+use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::files;
 use crate::folder::{DataFolder, dataset_names};
 use crate::manifest::Manifest;
 
@@ -94,12 +94,12 @@ pub fn write_catalog(
         writer.into_inner()
     };
     let bytes = encode().map_err(|source| StorageError::Encode { path: path.clone(), source })?;
-    files::replace(&path, &bytes)?;
-    write_views(folder.path())
+    folder.disk().replace(&path, &bytes)?;
+    write_views(folder.disk(), folder.path())
 }
 
 /// Writes `views.sql` for the datasets that have files.
-pub(crate) fn write_views(data: &Path) -> Result<(), StorageError> {
+pub(crate) fn write_views(disk: &Disk, data: &Path) -> Result<(), StorageError> {
     // The writers of several datasets may have their first commit at once.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +110,7 @@ pub(crate) fn write_views(data: &Path) -> Result<(), StorageError> {
         }
     }
     let text = views(manifests.values(), data.join("tags.parquet").exists());
-    Ok(files::replace(&data.join("views.sql"), text.as_bytes())?)
+    Ok(disk.replace(&data.join("views.sql"), text.as_bytes())?)
 }
 
 fn views<'a>(manifests: impl Iterator<Item = &'a Manifest>, tags: bool) -> String {

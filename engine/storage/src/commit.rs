@@ -10,8 +10,8 @@ use arrow::error::ArrowError;
 use ducto_record::{ValueKind, Values};
 
 use crate::dataset::{DatasetConfig, DatasetSchema, REVISION, corrects};
+use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-use crate::files;
 use crate::folder::dataset_path;
 use crate::historian::Sealed;
 use crate::hour::Hour;
@@ -31,6 +31,7 @@ const HOUR_PAGE: usize = 1 << 11;
 /// Writes the files of one dataset.
 pub(crate) struct FileWriter {
     config: DatasetConfig,
+    disk: Disk,
     data: PathBuf,
     scratch: Scratch,
     names: Names,
@@ -46,9 +47,16 @@ struct Part {
 }
 
 impl FileWriter {
-    pub(crate) fn new(config: DatasetConfig, data: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn new(config: DatasetConfig, disk: &Disk, data: &Path) -> Result<Self, StorageError> {
         let scratch = Scratch::new().map_err(|error| FileError::new("prepare zstd for", data, error))?;
-        Ok(Self { config, data: data.to_owned(), scratch, names: Names::default(), kept: KeptColumns::default() })
+        Ok(Self {
+            config,
+            disk: disk.clone(),
+            data: data.to_owned(),
+            scratch,
+            names: Names::default(),
+            kept: KeptColumns::default(),
+        })
     }
 
     fn live(&self) -> PathBuf {
@@ -63,8 +71,8 @@ impl FileWriter {
     pub(crate) fn commit(&mut self, sealed: &[Sealed], manifest: &Manifest) -> Result<Plan, StorageError> {
         let folder = self.staging().join(format!("commit-{}", manifest.sequence));
         // An attempt that failed may have left some.
-        files::remove_folder(&folder)?;
-        files::create_folder(&folder)?;
+        self.disk.remove_folder(&folder)?;
+        self.disk.create_folder(&folder)?;
         let mark = Mark {
             dataset: self.config.name.clone(),
             level: Level::Commit,
@@ -125,7 +133,7 @@ impl FileWriter {
         mark: Mark,
     ) -> Result<Part, StorageError> {
         let staged = folder.join(format!("{}.part", mark.part.0));
-        let mut file = SampleFile::create(&staged, T::KIND, COMMIT_PAGE)?;
+        let mut file = SampleFile::create(&self.disk, &staged, T::KIND, COMMIT_PAGE)?;
         let columns = T::columns(&mut self.kept);
         for ranks in hour.groups(GROUP_ROWS) {
             hour.fill(&self.names, ranks, columns);
@@ -159,7 +167,7 @@ impl FileWriter {
             let rows = rows.map_err(arrow)?;
             let staged = folder.join(format!("{part}.part"));
             let mark = Mark { part: (part, of), epochs, times: times(&rows), revised: revised(&rows), ..mark.clone() };
-            let mut file = RowFile::create(&staged, columns.clone(), &rows)?;
+            let mut file = RowFile::create(&self.disk, &staged, columns.clone(), &rows)?;
             file.write(&rows)?;
             parts.push(Part { staged, rows: file.rows(), finished: file.finish(&mark)?, mark });
         }
@@ -172,7 +180,7 @@ impl FileWriter {
 
     /// Removes what a merge that is given up had written.
     pub(crate) fn discard_merge(&self, manifest: &Manifest) {
-        if let Err(error) = files::remove_folder(&self.merge_folder(manifest)) {
+        if let Err(error) = self.disk.remove_folder(&self.merge_folder(manifest)) {
             tracing::warn!(%error, "the rest of a merge stays until the next start");
         }
     }
@@ -180,8 +188,8 @@ impl FileWriter {
     /// Merges the files of an hour into one, in a folder that a plan exchanges with the hour's own.
     pub(crate) fn merge(&mut self, hour: Hour, written: i64, manifest: &Manifest) -> Result<Plan, StorageError> {
         let folder = self.merge_folder(manifest);
-        files::remove_folder(&folder)?;
-        files::create_folder(&folder)?;
+        self.disk.remove_folder(&folder)?;
+        self.disk.create_folder(&folder)?;
         let (old, kept): (Vec<_>, Vec<_>) = manifest.files.iter().cloned().partition(|file| file.hour() == hour);
         let fold = |pick: fn(&FileEntry) -> (i64, i64)| {
             old.iter().map(pick).fold((i64::MAX, i64::MIN), |(a, b), (first, last)| (a.min(first), b.max(last)))
@@ -241,7 +249,7 @@ impl FileWriter {
         merge: &mut Merge,
         mark: &Mark,
     ) -> Result<(u64, Finished), StorageError> {
-        let mut file = SampleFile::create(staged, T::KIND, HOUR_PAGE)?;
+        let mut file = SampleFile::create(&self.disk, staged, T::KIND, HOUR_PAGE)?;
         let columns = T::columns(&mut self.kept);
         columns.clear();
         while let Some(slice) = merge.next()? {
@@ -277,7 +285,7 @@ impl FileWriter {
                 let block = concat_batches(schema, &slices).map_err(arrow)?;
                 let file = match &mut file {
                     Some(file) => file,
-                    none => none.insert(RowFile::create(staged, schema.clone(), &block)?),
+                    none => none.insert(RowFile::create(&self.disk, staged, schema.clone(), &block)?),
                 };
                 file.write(&block)?;
                 slices.clear();

@@ -1,4 +1,4 @@
-//! A crash or a full disk at every single change of the file system: no row is lost, none is doubled.
+//! A kill, a power cut or a full disk at every single operation on the disk: no row is lost, none is doubled.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,8 +11,9 @@ use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use ducto_record::time::{HOUR, MINUTE, SECOND};
 use ducto_record::{Batch, Directory, Layout, Samples, Tag, ValueKind, Values};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rustix::io::Errno;
 
-use crate::faults::{self, Fault};
+use crate::disk::{Cut, Disk, Fault, SimulatedStorage};
 use crate::folder::dataset_path;
 use crate::{AppendError, DataFolder, DatasetConfig, DatasetSchema, Historian, Manifest};
 
@@ -23,7 +24,9 @@ const DATASET: &str = "history";
 type Log = Vec<(u64, i64, i64)>;
 
 struct Site {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    root: PathBuf,
+    storage: SimulatedStorage,
     directory: Arc<Directory>,
     layout: Arc<Layout>,
     config: DatasetConfig,
@@ -33,8 +36,14 @@ impl Site {
     fn new() -> Self {
         let mut builder = Directory::builder();
         let tags = ["B", "A", "C"].map(|name| builder.tag(Tag::named(name, ValueKind::Float64)));
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        std::fs::create_dir(&root).unwrap();
+        let storage = SimulatedStorage::new(&root, &folder.path().join("attic")).unwrap();
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            _folder: folder,
+            root,
+            storage,
             directory: Arc::new(builder.build()),
             layout: Layout::new(tags.to_vec()),
             config: DatasetConfig::new(DATASET, DatasetSchema::Samples(ValueKind::Float64)),
@@ -42,11 +51,24 @@ impl Site {
     }
 
     fn path(&self) -> &Path {
-        self.folder.path()
+        &self.root
+    }
+
+    fn folder(&self) -> DataFolder {
+        DataFolder::open_on(Disk::new(Arc::new(self.storage.clone())), self.path()).unwrap()
+    }
+
+    fn fail_exchanges(&self, errno: Errno) {
+        self.storage.set_trigger(move |_, verb, _| (verb == "exchange").then_some(Fault::Error(errno)));
+    }
+
+    /// Lets the power go after so many more operations.
+    fn power_off_after(&self, operations: u64) {
+        self.storage.plan(self.storage.operations() + operations, Fault::PowerOff);
     }
 
     fn open(&self) -> (DataFolder, Historian) {
-        let folder = DataFolder::open(self.path()).unwrap();
+        let folder = self.folder();
         let historian = Historian::open(&folder, self.config.clone()).unwrap();
         (folder, historian)
     }
@@ -118,31 +140,45 @@ fn entries(epochs: std::ops::RangeInclusive<u64>) -> Log {
     epochs.map(|epoch| (epoch, START + epoch as i64 * 10 * SECOND, START + epoch as i64 * 10 * SECOND)).collect()
 }
 
-/// Runs `act` with a crash after 0, 1, 2, … changes until it runs through, and checks what the next start finds.
+/// Runs `act` and ends it after 0, 1, 2, … operations until it runs through, by a kill, which leaves what was written,
+/// and by power cuts, which leave what was synced and by chance some more; and checks what the next start finds.
 fn crash_at_every_step(
     prepare: impl Fn(&Site) -> Log,
     act: impl Fn(&Site, &Historian) -> Log,
     while_down: impl Fn(&Site),
 ) {
+    for cut in [Cut::Kind, Cut::Strict, Cut::Chance(1)] {
+        crash_in_one_way(cut, &prepare, &act, &while_down);
+    }
+}
+
+fn crash_in_one_way(
+    cut: Cut,
+    prepare: impl Fn(&Site) -> Log,
+    act: impl Fn(&Site, &Historian) -> Log,
+    while_down: impl Fn(&Site),
+) {
     for step in 0.. {
+        let cut = if let Cut::Chance(seed) = cut { Cut::Chance(seed + 100 * step) } else { cut };
         let site = Site::new();
         let mut log = prepare(&site);
         let (folder, historian) = site.open();
-        faults::arm(site.path(), Fault::Crash, step);
+        site.power_off_after(step);
         log.extend(act(&site, &historian));
         let through = historian.settle().is_ok();
         drop((folder, historian));
-        let left = faults::lift(site.path());
+        let stopped = site.storage.is_off();
+        site.storage.restart(cut).unwrap();
         while_down(&site);
 
-        let found = crate::recover(&DataFolder::open(site.path()).unwrap()).unwrap();
+        let found = crate::recover(&site.folder()).unwrap();
         let (_folder, historian) = site.open();
         let held = historian.held();
         assert_eq!(found, held, "step {step}: what follows is numbered behind what is adopted");
         assert_eq!(historian.committed(), held);
         assert_eq!(site.listed(), site.named(), "step {step}: what lies there is what the manifest names");
         let stored: Log = log.iter().copied().filter(|(epoch, ..)| *epoch <= held).collect();
-        assert_eq!(site.named(), site.expected(&stored), "step {step}: every row up to epoch {held} once");
+        assert_eq!(site.named(), site.expected(&stored), "{cut:?}, step {step}: every row up to epoch {held} once");
         // The log gives all again.
         site.feed(&historian, &log);
         historian.settle().unwrap();
@@ -150,7 +186,7 @@ fn crash_at_every_step(
         assert_eq!(site.listed(), site.named());
         let staged = std::fs::read_dir(site.path().join("staging").join(DATASET)).unwrap().count();
         assert_eq!(staged, 0, "step {step}: staging is empty again");
-        if through && left > 0 {
+        if through && !stopped {
             assert!(step > 5, "the test has stopped something");
             return;
         }
@@ -252,7 +288,7 @@ fn the_lost_manifest_of_a_whole_folder_is_made_again() {
         historian.settle().unwrap();
     }
     std::fs::remove_file(site.path().join("manifests").join("history.json")).unwrap();
-    assert_eq!(crate::recover(&DataFolder::open(site.path()).unwrap()).unwrap(), 12);
+    assert_eq!(crate::recover(&site.folder()).unwrap(), 12);
     let (_folder, historian) = site.open();
     assert_eq!(historian.held(), 12);
     assert_eq!(site.named(), site.expected(&log));
@@ -294,13 +330,17 @@ fn a_full_disk_keeps_the_rows_in_memory() {
         site.config.buffer_bytes = 4000;
         let log = entries(1..=9);
         let (_folder, historian) = site.open();
-        faults::arm(site.path(), Fault::DiskFull, step);
+        let passed = site.storage.operations() + step;
+        site.storage.set_trigger(move |number, verb, _| {
+            let needs_space = matches!(verb, "open" | "write" | "sync" | "create folder");
+            (needs_space && number >= passed).then_some(Fault::Error(Errno::NOSPC))
+        });
         site.feed(&historian, &log);
         let result = historian.commit();
         if let Err(error) = &result {
             let error = error.to_string();
             assert!(
-                error.contains("storage space") && error.contains("free space on that disk"),
+                error.contains("No space left") && error.contains("free space on that disk"),
                 "step {step}: {error}"
             );
             assert!(historian.stats().errors > 0);
@@ -312,7 +352,7 @@ fn a_full_disk_keeps_the_rows_in_memory() {
                 match historian.append(epoch, &scan, &site.directory) {
                     Ok(()) => historian.end_epoch(epoch, time),
                     Err(AppendError::Full { cause, .. }) => {
-                        assert!(cause.contains("storage space"), "{cause}");
+                        assert!(cause.contains("No space left"), "{cause}");
                         full = true;
                         break;
                     }
@@ -322,7 +362,7 @@ fn a_full_disk_keeps_the_rows_in_memory() {
             assert!(full, "step {step}: the buffers are bounded");
             assert!(!historian.wait_for_room(Duration::ZERO));
         }
-        let left = faults::lift(site.path());
+        site.storage.clear_trigger();
         let held = historian.held();
         assert_eq!(historian.commit().unwrap(), held);
         assert!(historian.wait_for_room(Duration::ZERO));
@@ -330,7 +370,7 @@ fn a_full_disk_keeps_the_rows_in_memory() {
         historian.settle().unwrap();
         assert_eq!(site.named(), site.expected(&entries(1..=held)), "step {step}");
         assert_eq!(site.listed(), site.named());
-        if result.is_ok() && left > 0 {
+        if result.is_ok() {
             assert!(step > 3, "the test has stopped something");
             return;
         }
@@ -350,31 +390,32 @@ fn an_expiry_that_is_cut_short_is_finished() {
         site.config.keep.age = Some(HOUR);
         {
             let (_folder, historian) = site.open();
-            faults::arm(site.path(), Fault::Crash, step);
+            site.power_off_after(step);
             // The first hour ended an hour ago.
             historian.end_epoch(20, START + 62 * MINUTE);
             let _ = historian.settle();
         }
-        let left = faults::lift(site.path());
+        let stopped = site.storage.is_off();
+        site.storage.restart(if step % 2 == 0 { Cut::Kind } else { Cut::Strict }).unwrap();
         let (_folder, historian) = site.open();
         historian.end_epoch(21, START + 62 * MINUTE);
         historian.settle().unwrap();
         let kept: Log = log.iter().copied().filter(|(_, time, _)| *time >= START + MINUTE).collect();
         assert_eq!(site.named(), site.expected(&kept), "step {step}");
         assert_eq!(site.listed(), site.named(), "step {step}");
-        if left > 0 {
+        if !stopped {
             return;
         }
     }
 }
 
 /// A merge that cannot be is left: what comes goes on being committed, and each row is there once.
-fn merge_without_exchange(errno: rustix::io::Errno) -> Site {
+fn merge_without_exchange(errno: Errno) -> Site {
     let site = Site::new();
     let log = entries(1..=40);
     let (_folder, historian) = site.open();
     // Before the first hour ends: its merge may begin at any time after that.
-    faults::arm(site.path(), Fault::Exchange(errno), 0);
+    site.fail_exchanges(errno);
     for entries in log[..12].chunks(3) {
         site.feed(&historian, entries);
         historian.commit().unwrap();
@@ -390,7 +431,7 @@ fn merge_without_exchange(errno: rustix::io::Errno) -> Site {
     assert_eq!(site.listed(), site.named());
     let staged = std::fs::read_dir(site.path().join("staging").join(DATASET)).unwrap().count();
     assert_eq!(staged, 0, "what the merge had written is gone");
-    faults::lift(site.path());
+    site.storage.clear_trigger();
     if historian.stats().merge_errors > 0 {
         assert!(historian.stats().merge_error.unwrap().contains("exchange"));
         historian.end_epoch(42, START + 4 * HOUR);
@@ -403,19 +444,19 @@ fn merge_without_exchange(errno: rustix::io::Errno) -> Site {
 
 #[test]
 fn a_merge_that_fails_before_its_exchange_holds_up_nothing() {
-    merge_without_exchange(rustix::io::Errno::IO);
+    merge_without_exchange(Errno::IO);
 }
 
 #[test]
 fn without_an_exchange_there_are_no_merges() {
-    let site = merge_without_exchange(rustix::io::Errno::INVAL);
-    faults::arm(site.path(), Fault::Exchange(rustix::io::Errno::INVAL), 0);
+    let site = merge_without_exchange(Errno::INVAL);
+    site.fail_exchanges(Errno::INVAL);
     let (_folder, historian) = site.open();
     historian.end_epoch(100, START + 10 * HOUR);
     historian.settle().unwrap();
     assert_eq!((historian.stats().merges, historian.stats().merge_errors), (0, 0));
     assert_eq!(site.named(), site.expected(&entries(1..=40)));
-    faults::lift(site.path());
+    site.storage.clear_trigger();
 }
 
 #[test]

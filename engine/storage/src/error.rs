@@ -69,6 +69,8 @@ pub enum StorageError {
     Kind { dataset: String, expected: String, found: String },
     #[error("cannot encode `{}`: {source}; this is a defect, report it with the schema of the dataset", path.display())]
     Encode { path: PathBuf, source: parquet::errors::ParquetError },
+    #[error("entries cannot be written to `{}`: {what}; this is a defect, report it", path.display())]
+    Unwritable { path: PathBuf, what: &'static str },
     #[error("cannot read `{}`: {source}; restore it from a backup, or move it away", path.display())]
     Decode { path: PathBuf, source: parquet::errors::ParquetError },
     #[error("rows of `{dataset}` cannot be brought into columns: {source}; this is a defect, report it")]

@@ -1,11 +1,11 @@
 //! The data folder of a site: one process at a time writes it.
 
 use std::fs::{File, TryLockError};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-use crate::files;
 
 /// The format of the folder; a build reads this and what is older.
 const FORMAT: u32 = 1;
@@ -27,6 +27,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
+    disk: Disk,
     /// The lock lives as long as the open file.
     _lock: File,
 }
@@ -38,20 +39,33 @@ impl DataFolder {
     /// [`StorageError::InUse`] with the other process's number, [`StorageError::Version`] for a newer format,
     /// [`StorageError::File`] where the folder cannot be created or written.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        files::create_folder(path)?;
+        Self::open_on(Disk::default(), path)
+    }
+
+    /// As [`DataFolder::open`], on another disk than the machine's.
+    ///
+    /// # Errors
+    /// As [`DataFolder::open`].
+    pub fn open_on(disk: Disk, path: &Path) -> Result<Self, StorageError> {
+        disk.create_folder(path)?;
         let lock = lock(path)?;
-        check_version(path)?;
+        check_version(&disk, path)?;
         for name in ["datasets", "manifests", "staging"] {
-            files::create_folder(&path.join(name))?;
+            disk.create_folder(&path.join(name))?;
         }
         let probe = path.join("staging").join(".writable");
-        files::create(&probe)?.write(b"written to see whether it can be\n")?;
-        files::remove(&probe)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        disk.create(&probe)?.write(b"written to see whether it can be\n")?;
+        disk.remove(&probe)?;
+        Ok(Self { path: path.to_owned(), disk, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// By which everything in the folder is changed.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Where the partitions of a dataset lie.
@@ -90,7 +104,9 @@ pub fn dataset_names(data: &Path) -> Result<Vec<String>, StorageError> {
 
 fn lock(folder: &Path) -> Result<File, StorageError> {
     let path = folder.join("LOCK");
-    let mut file = files::open_or_create(&path)?;
+    // A lock is of this machine and this process: it goes past the disk, and nothing of it has to be left.
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = open.map_err(|error| FileError::new("open", &path, error))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -102,11 +118,16 @@ fn lock(folder: &Path) -> Result<File, StorageError> {
         }
         Err(TryLockError::Error(error)) => return Err(FileError::new("lock", &path, error).into()),
     }
-    files::overwrite(&mut file, &path, format!("{}\n", std::process::id()).as_bytes())?;
+    let mut name_process = || {
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}", std::process::id())
+    };
+    name_process().map_err(|error| FileError::new("write", &path, error))?;
     Ok(file)
 }
 
-fn check_version(folder: &Path) -> Result<(), StorageError> {
+fn check_version(disk: &Disk, folder: &Path) -> Result<(), StorageError> {
     let path = folder.join("VERSION");
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse::<u32>() {
@@ -114,7 +135,7 @@ fn check_version(folder: &Path) -> Result<(), StorageError> {
             _ => Err(StorageError::Version { path, found: text.trim().to_owned(), known: FORMAT }),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(files::replace(&path, format!("{FORMAT}\n").as_bytes())?)
+            Ok(disk.replace(&path, format!("{FORMAT}\n").as_bytes())?)
         }
         Err(error) => Err(FileError::new("read", &path, error).into()),
     }

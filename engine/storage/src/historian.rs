@@ -10,6 +10,7 @@ use ducto_record::{Batch, Directory, Micros};
 
 use crate::appender::{ALONE, AppenderId};
 use crate::dataset::DatasetConfig;
+use crate::disk::Disk;
 use crate::error::{AppendError, StorageError};
 use crate::folder::DataFolder;
 use crate::manifest::Manifest;
@@ -111,6 +112,7 @@ pub(crate) struct State {
 
 pub(crate) struct Shared {
     pub(crate) config: DatasetConfig,
+    pub(crate) disk: Disk,
     pub(crate) data: PathBuf,
     pub(crate) name: Arc<str>,
     state: Mutex<State>,
@@ -168,6 +170,10 @@ impl Shared {
 }
 
 impl State {
+    fn committed(&self) -> u64 {
+        if self.current.is_empty() && self.sealed.is_empty() { self.held } else { self.manifest.held }
+    }
+
     fn buffered(&self) -> usize {
         self.current_bytes + self.sealed_bytes
     }
@@ -267,6 +273,7 @@ impl Historian {
         };
         let shared = Arc::new(Shared {
             config,
+            disk: folder.disk().clone(),
             data: folder.path().to_owned(),
             name: name.clone(),
             state: Mutex::new(state),
@@ -353,8 +360,13 @@ impl Historian {
 
     /// Last epoch whose rows, with all before it, are on disk.
     pub fn committed(&self) -> u64 {
+        self.shared.lock().committed()
+    }
+
+    /// As [`Historian::committed`], of commits whose listeners have been told; 0 while they are.
+    pub fn told(&self) -> u64 {
         let state = self.shared.lock();
-        if state.current.is_empty() && state.sealed.is_empty() { state.held } else { state.manifest.held }
+        if state.announcing { 0 } else { state.committed() }
     }
 
     /// Commits every ended epoch now and waits for it: for a clean stop. Returns the epoch up to which rows are on disk.

@@ -5,24 +5,26 @@
 //! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
 
 mod appender;
+mod bytes;
 mod catalog;
+mod checkpoint;
 mod commit;
 #[cfg(test)]
 mod crash_tests;
 mod dataset;
+pub mod disk;
 mod error;
-#[cfg(test)]
-mod faults;
-pub mod files;
 mod folder;
 mod historian;
 mod hour;
+mod journal;
 mod manifest;
 mod order;
 mod parquet_file;
 mod plan;
 mod recover;
 mod segments;
+mod set_aside;
 mod snapshot;
 mod sort;
 mod stored;
@@ -30,10 +32,13 @@ mod writer;
 
 pub use appender::Appender;
 pub use catalog::{TAGS, tags_table, write_catalog};
+pub use checkpoint::{Checkpoint, Checkpoints, NodeState, OpenedCheckpoints, PipelineState};
 pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, removes, revision};
 pub use error::{AppendError, FileError, StorageError};
 pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
+pub use journal::{Announced, Brought, Journal, JournalReader, Opened, Publisher};
 pub use manifest::{FileEntry, Level, Manifest};
 pub use recover::recover;
+pub use set_aside::Problem;
 pub use snapshot::Snapshot;

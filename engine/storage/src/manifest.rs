@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::dataset::DatasetSchema;
+use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-use crate::files;
 use crate::hour::Hour;
 use crate::segments::{self, Segment, Weeks};
 
@@ -225,9 +225,9 @@ impl Manifest {
         serde_json::from_value(envelope.manifest).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
-    pub(crate) fn save(&mut self, data: &Path) -> Result<(), StorageError> {
+    pub(crate) fn save(&mut self, disk: &Disk, data: &Path) -> Result<(), StorageError> {
         let path = manifest_path(data, &self.dataset);
-        let (recent, weeks) = segments::write(data, &self.dataset, &self.files, &self.weeks)?;
+        let (recent, weeks) = segments::write(disk, data, &self.dataset, &self.files, &self.weeks)?;
         let encode = |error: serde_json::Error| StorageError::Damaged { path: path.clone(), what: error.to_string() };
         let all = std::mem::replace(&mut self.files, recent);
         self.segments = segments::names(&weeks);
@@ -237,11 +237,11 @@ impl Manifest {
         let manifest = manifest?;
         let checksum = checksum(manifest.to_string().as_bytes());
         let bytes = serde_json::to_vec(&Envelope { format: FORMAT, checksum, manifest }).map_err(encode)?;
-        files::replace(&path, &bytes)?;
+        disk.replace(&path, &bytes)?;
         let changed = self.weeks != weeks;
         self.weeks = weeks;
         if changed {
-            segments::clean(data, &self.dataset, &self.weeks);
+            segments::clean(disk, data, &self.dataset, &self.weeks);
         }
         Ok(())
     }
@@ -289,7 +289,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("manifests")).unwrap();
         for schema in [DatasetSchema::Samples(ValueKind::Bool), rows(&[])] {
             let mut manifest = Manifest::new("minutes", &schema);
-            manifest.save(folder.path()).unwrap();
+            manifest.save(&Disk::default(), folder.path()).unwrap();
             let read = Manifest::load(folder.path(), "minutes").unwrap().unwrap();
             assert_eq!(read, manifest);
             assert_eq!(read.schema(), schema.stored());
@@ -313,7 +313,7 @@ mod tests {
             revised: false,
         };
         manifest.files = (490_000..492_000).map(entry).collect();
-        manifest.save(folder.path()).unwrap();
+        manifest.save(&Disk::default(), folder.path()).unwrap();
         let lists = || {
             let entries = std::fs::read_dir(folder.path().join("manifests").join("minutes")).unwrap();
             let list = |entry: std::fs::DirEntry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap());
@@ -327,7 +327,7 @@ mod tests {
         // A late file in an old week, and an old hour that is removed.
         manifest.files.insert(301, FileEntry { path: format!("{}/late.parquet", Hour(490_300).folder()), ..entry(0) });
         manifest.files.remove(1000);
-        manifest.save(folder.path()).unwrap();
+        manifest.save(&Disk::default(), folder.path()).unwrap();
         let second = lists();
         assert_eq!(second.len(), first.len());
         let same = first.iter().filter(|(name, modified)| second.get(*name) == Some(modified)).count();
@@ -339,7 +339,7 @@ mod tests {
     fn a_flipped_byte_is_found() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("manifests")).unwrap();
-        Manifest::new("minutes", &rows(&[])).save(folder.path()).unwrap();
+        Manifest::new("minutes", &rows(&[])).save(&Disk::default(), folder.path()).unwrap();
         let path = manifest_path(folder.path(), "minutes");
         let text = std::fs::read_to_string(&path).unwrap().replace("\"held\":0", "\"held\":7");
         std::fs::write(&path, text).unwrap();

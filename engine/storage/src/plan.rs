@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::files;
 use crate::manifest::Manifest;
 
 /// One change of the file system. Files are whole and synced before a plan begins.
@@ -29,14 +29,14 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Goes on until the manifest is saved.
-    pub(crate) fn save(&mut self, data: &Path) -> Result<(), StorageError> {
+    pub(crate) fn save(&mut self, disk: &Disk, data: &Path) -> Result<(), StorageError> {
         while let Some(step) = self.steps.front().cloned() {
             match step {
-                Step::Folder(path) => files::create_folder(&path)?,
-                Step::Rename(from, to) => files::rename(&from, &to)?,
-                Step::Exchange(one, other) => files::exchange(&one, &other)?,
-                Step::Sync(path) => files::sync_folder(&path)?,
-                Step::Save => self.manifest.save(data)?,
+                Step::Folder(path) => disk.create_folder(&path)?,
+                Step::Rename(from, to) => disk.rename(&from, &to)?,
+                Step::Exchange(one, other) => disk.exchange(&one, &other)?,
+                Step::Sync(path) => disk.sync_folder(&path)?,
+                Step::Save => self.manifest.save(disk, data)?,
                 Step::Remove(..) => return Ok(()),
             }
             self.steps.pop_front();
@@ -50,18 +50,17 @@ impl Plan {
     }
 
     /// Removes what the saved manifest no longer needs. What stays behind is removed when the dataset is next opened.
-    pub(crate) fn clean(self) {
+    pub(crate) fn clean(self, disk: &Disk) {
         for step in self.steps {
             let Step::Remove(paths, folders) = step else { continue };
             for path in paths {
-                if let Err(error) = files::remove(&path) {
+                if let Err(error) = disk.remove(&path) {
                     tracing::warn!(%error, "a file that is no longer used stays until the next start");
                 }
             }
             for folder in folders {
-                if let Err(error) = files::remove_if_empty(&folder) {
-                    tracing::warn!(%error, "a folder that is no longer used stays until the next start");
-                }
+                // One that holds something else, or cannot be removed now, stays until the next start.
+                disk.remove_if_empty(&folder);
             }
         }
     }

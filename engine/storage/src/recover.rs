@@ -16,8 +16,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::commit::{entry_of, file_path, insert};
 use crate::dataset::{DatasetConfig, DatasetSchema, check_name};
+use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-use crate::files;
 use crate::folder::{DataFolder, dataset_names};
 use crate::hour::Hour;
 use crate::manifest::{FileEntry, Level, Manifest};
@@ -63,21 +63,22 @@ fn bring_up(
     loaded: Option<&Manifest>,
     manifest: Manifest,
 ) -> Result<Manifest, StorageError> {
-    files::create_folder(&folder.dataset(name))?;
-    files::create_folder(&folder.staging(name))?;
+    folder.disk().create_folder(&folder.dataset(name))?;
+    folder.disk().create_folder(&folder.staging(name))?;
     let mut recovery = Recovery::of(folder, name, loaded.is_some(), manifest);
     recovery.remove_garbage(folder.path())?;
     recovery.adopt()?;
     recovery.check_known()?;
     let mut manifest = recovery.manifest.clone();
     if loaded != Some(&manifest) {
-        manifest.save(folder.path())?;
+        manifest.save(folder.disk(), folder.path())?;
     }
     recovery.clear_staging()?;
     Ok(manifest)
 }
 
 struct Recovery {
+    disk: Disk,
     live: PathBuf,
     staging: PathBuf,
     dataset: String,
@@ -97,7 +98,7 @@ struct Found {
 impl Recovery {
     fn of(folder: &DataFolder, name: &str, known: bool, manifest: Manifest) -> Self {
         let (live, staging) = (folder.dataset(name), folder.staging(name));
-        Self { live, staging, dataset: name.to_owned(), known, manifest }
+        Self { disk: folder.disk().clone(), live, staging, dataset: name.to_owned(), known, manifest }
     }
 
     /// The greatest epoch that files of a dataset speak of whose manifest is lost. Its columns are known only to the
@@ -117,7 +118,7 @@ impl Recovery {
 
     fn remove_garbage(&mut self, data: &Path) -> Result<(), StorageError> {
         for path in std::mem::take(&mut self.manifest.garbage) {
-            files::remove(&data.join(path))?;
+            self.disk.remove(&data.join(path))?;
         }
         Ok(())
     }
@@ -159,7 +160,10 @@ impl Recovery {
 
     fn adopt_commit(&mut self, parts: Vec<Found>) -> Result<(), StorageError> {
         let Some(of) = parts.first().map(|found| found.mark.part.1) else { return Ok(()) };
-        let there: BTreeSet<usize> = parts.iter().map(|found| found.mark.part.0).collect();
+        // Where the power went between the syncs of two folders a file may have its old and its new name: one of them
+        // counts, that which readers see first, and the other goes with its folder in staging.
+        let mut there = BTreeSet::new();
+        let parts: Vec<Found> = parts.into_iter().filter(|found| there.insert(found.mark.part.0)).collect();
         // Without a manifest the parts of a commit may have been merged since: what is there is taken.
         if there.len() != of && self.known {
             for found in parts.iter().filter(|found| found.path.starts_with(&self.live)) {
@@ -172,9 +176,9 @@ impl Recovery {
             let to = self.live.join(&path);
             if found.path != to {
                 let hour = self.live.join(Hour::of(found.mark.times.0).folder());
-                files::create_folder(&hour)?;
-                files::rename(&found.path, &to)?;
-                files::sync_folder(&hour)?;
+                self.disk.create_folder(&hour)?;
+                self.disk.rename(&found.path, &to)?;
+                self.disk.sync_folder(&hour)?;
             }
             self.manifest.held = self.manifest.held.max(found.mark.held);
             self.enter(found, &to)?;
@@ -192,7 +196,7 @@ impl Recovery {
         let gone: Vec<FileEntry> = self.manifest.files.iter().filter(|file| replaces(file)).cloned().collect();
         self.manifest.files.retain(|file| !replaced.contains(&file.path));
         for file in gone {
-            files::remove(&self.live.join(&file.path))?;
+            self.disk.remove(&self.live.join(&file.path))?;
         }
         self.manifest.held = self.manifest.held.max(found.mark.held);
         let path = found.path.clone();
@@ -240,9 +244,9 @@ impl Recovery {
             let staged = folder.join(file.name());
             if fs::metadata(&staged).is_ok_and(|metadata| metadata.len() == file.bytes) {
                 if let Some(hour) = path.parent() {
-                    files::create_folder(hour)?;
+                    self.disk.create_folder(hour)?;
                 }
-                files::rename(&staged, path)?;
+                self.disk.rename(&staged, path)?;
                 return Ok(true);
             }
         }
@@ -295,7 +299,7 @@ impl Recovery {
             to = %to.display(),
             "set aside a file that is not of this dataset"
         );
-        Ok(files::rename(path, &to)?)
+        Ok(self.disk.rename(path, &to)?)
     }
 
     /// Folders of commits and merges are of no use once the manifest is saved; what was set aside stays.
@@ -308,7 +312,7 @@ impl Recovery {
                     self.set_aside(&path)?;
                 }
             }
-            files::remove_folder(&folder)?;
+            self.disk.remove_folder(&folder)?;
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-use crate::files;
 use crate::manifest::{FileEntry, checksum};
 
 /// Hours whose files are listed together.
@@ -41,6 +41,7 @@ fn folder(data: &Path, dataset: &str) -> PathBuf {
 /// Writes the weeks that are not recent and that have changed. Gives the recent files and the weeks, of which the
 /// manifest keeps the names.
 pub(crate) fn write(
+    disk: &Disk,
     data: &Path,
     dataset: &str,
     all: &[FileEntry],
@@ -61,22 +62,28 @@ pub(crate) fn write(
         let known = before.get(&week).filter(|known| known.files == files);
         let week_written = match known {
             Some(known) => known.clone(),
-            None => Arc::new(write_week(data, dataset, week, files)?),
+            None => Arc::new(write_week(disk, data, dataset, week, files)?),
         };
         written.insert(week, week_written);
     }
     Ok((recent, written))
 }
 
-fn write_week(data: &Path, dataset: &str, week: i64, files: Vec<FileEntry>) -> Result<Written, StorageError> {
+fn write_week(
+    disk: &Disk,
+    data: &Path,
+    dataset: &str,
+    week: i64,
+    files: Vec<FileEntry>,
+) -> Result<Written, StorageError> {
     let folder = folder(data, dataset);
-    files::create_folder(&folder)?;
+    disk.create_folder(&folder)?;
     let failed = |error: serde_json::Error| StorageError::Damaged { path: folder.clone(), what: error.to_string() };
     let bytes = serde_json::to_vec(&files).map_err(failed)?;
     let checksum = checksum(&bytes);
     // Under a name of its own: a reader that has the manifest from before finds the week from before.
     let name = format!("week-{week}-{checksum}.json");
-    files::replace(&folder.join(&name), &bytes)?;
+    disk.replace(&folder.join(&name), &bytes)?;
     Ok(Written { segment: Segment { week, name, checksum }, files })
 }
 
@@ -110,11 +117,11 @@ pub(crate) fn files(weeks: &Weeks) -> impl Iterator<Item = &FileEntry> {
 }
 
 /// Removes what no saved manifest names any more. What stays behind costs a little space until the next time.
-pub(crate) fn clean(data: &Path, dataset: &str, weeks: &Weeks) {
+pub(crate) fn clean(disk: &Disk, data: &Path, dataset: &str, weeks: &Weeks) {
     let named: BTreeSet<&str> = weeks.values().map(|written| written.segment.name.as_str()).collect();
     for entry in std::fs::read_dir(folder(data, dataset)).into_iter().flatten().flatten() {
         let known = entry.file_name().to_str().is_some_and(|name| named.contains(name));
-        if !known && let Err(error) = files::remove(&entry.path()) {
+        if !known && let Err(error) = disk.remove(&entry.path()) {
             tracing::warn!(%error, "an old list of files stays until the next change");
         }
     }

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use crate::commit::FileWriter;
 use crate::dataset::DatasetConfig;
+use crate::disk;
 use crate::error::{FileError, StorageError};
-use crate::files;
 use crate::historian::{Sealed, Shared};
 use crate::hour::Hour;
 use crate::manifest::{Level, Manifest};
@@ -76,7 +76,7 @@ impl Due {
 }
 
 pub(crate) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError> {
-    let files = FileWriter::new(shared.config.clone(), &shared.data)?;
+    let files = FileWriter::new(shared.config.clone(), &shared.disk, &shared.data)?;
     let data = shared.data.clone();
     let writer = move || {
         Writer { files, begun: None, put_off: HashMap::new(), merges: true, shared: &shared }.run();
@@ -279,7 +279,7 @@ impl Writer<'_> {
                 }
             },
         };
-        if let Err(error) = begun.plan.save(&self.shared.data) {
+        if let Err(error) = begun.plan.save(&self.shared.disk, &self.shared.data) {
             // Once readers may see a part of it a plan is finished before anything else. A merge shows nothing before
             // its exchange, and the rows are where they were.
             if !matches!(begun.kind, Kind::Merge) || begun.plan.has_exchanged() {
@@ -314,10 +314,10 @@ impl Writer<'_> {
         next.garbage.clear();
         let first = manifest.files.is_empty() && !next.files.is_empty();
         self.shared.committed(next, begun.commits);
-        if first && let Err(error) = crate::catalog::write_views(&self.shared.data) {
+        if first && let Err(error) = crate::catalog::write_views(&self.shared.disk, &self.shared.data) {
             tracing::warn!(%error, "`views.sql` is without a view until the next start");
         }
-        begun.plan.clean();
+        begun.plan.clean(&self.shared.disk);
         Ok(())
     }
 }
@@ -326,7 +326,7 @@ impl Writer<'_> {
 fn cannot_exchange(error: &StorageError) -> bool {
     let StorageError::File(error) = error else { return false };
     let of = |errno: Errno| error.source.raw_os_error() == Some(errno.raw_os_error());
-    error.operation == files::EXCHANGE && (of(Errno::INVAL) || of(Errno::NOSYS) || of(Errno::OPNOTSUPP))
+    error.operation == disk::EXCHANGE && (of(Errno::INVAL) || of(Errno::NOSYS) || of(Errno::OPNOTSUPP))
 }
 
 /// Why trying again would not help before someone has mended the folder.

@@ -299,7 +299,7 @@ impl AlarmConfig {
             key,
             shown,
         };
-        Ok(Box::new(WhenTransform::new(cx.directory.clone(), definition, expressions)))
+        Ok(Box::new(WhenTransform::new(cx.directory.clone(), cx.own(), definition, expressions)))
     }
 }
 
@@ -395,7 +395,7 @@ impl TransformConfig for AlarmConfig {
                 }
             }
         }
-        Ok(Box::new(TagAlarmsTransform::new(cx.directory.clone(), alarms)))
+        Ok(Box::new(TagAlarmsTransform::new(cx.directory.clone(), cx.own(), alarms)))
     }
 
     fn needs_at_once(&self, tag: TagId, site: &Site) -> bool {

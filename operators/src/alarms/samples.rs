@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::Array;
-use ducto_graph::operator::{NodeError, Output, Snapshot, Transform};
+use ducto_graph::operator::{NodeError, Output, Own, Snapshot, Transform};
 use ducto_record::{
     Action, Batch, Checks, Dense, Directory, Micros, Quality, RowType, Samples, SavedState, StateError, TagId, Times,
     Values,
@@ -24,6 +24,7 @@ const VERSION: u32 = 1;
 /// The alarms of tags at work.
 pub(super) struct TagAlarmsTransform {
     directory: Arc<Directory>,
+    own: Own,
     row_type: RowType,
     slots: Slots,
     /// By slot.
@@ -35,7 +36,7 @@ pub(super) struct TagAlarmsTransform {
 
 impl TagAlarmsTransform {
     /// `alarms`: tags in the order of numbers, each with its alarms.
-    pub(super) fn new(directory: Arc<Directory>, alarms: BTreeMap<TagId, Vec<Alarm>>) -> Self {
+    pub(super) fn new(directory: Arc<Directory>, own: Own, alarms: BTreeMap<TagId, Vec<Alarm>>) -> Self {
         let mut groups = Groups::default();
         let mut alarms = alarms;
         let setpoints: BTreeSet<TagId> = alarms.values().flatten().filter_map(setpoint_of).collect();
@@ -73,6 +74,7 @@ impl TagAlarmsTransform {
         }
         Self {
             directory,
+            own,
             row_type: row_type(Key::Tag),
             slots: Slots::default(),
             hot: Dense::new(),
@@ -310,7 +312,7 @@ impl Transform for TagAlarmsTransform {
     fn restore(&mut self, saved: &SavedState) -> Result<(), StateError> {
         let saved: Vec<SavedTag> = saved.decode(VERSION)?;
         for tag in saved {
-            let Some(id) = self.directory.tag_id(&tag.tag) else { continue };
+            let Some(id) = self.own.tag(&tag.tag) else { continue };
             let Some(place) = self.cold.place(id) else { continue };
             let watched = self.cold.watched.clone();
             let watched = &watched[place as usize];

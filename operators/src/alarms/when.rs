@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Ar
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int8Type, TimestampMicrosecondType, UInt16Type, UInt32Type};
 use ducto_graph::expr::{Expression, ExpressionError, SampleView};
-use ducto_graph::operator::{NodeError, Output, Snapshot, Transform};
+use ducto_graph::operator::{NodeError, Output, Own, Snapshot, Transform};
 use ducto_record::{
     Action, Batch, Checks, Dense, Directory, Micros, Quality, RowType, SavedState, StateError, ValueKind,
 };
@@ -52,6 +52,7 @@ pub(super) enum Expressions {
 /// An alarm on an expression, one per key.
 pub(super) struct WhenTransform {
     directory: Arc<Directory>,
+    own: Own,
     definition: Definition,
     expressions: Expressions,
     row_type: RowType,
@@ -101,10 +102,11 @@ struct Columns<'a> {
 }
 
 impl WhenTransform {
-    pub(super) fn new(directory: Arc<Directory>, definition: Definition, expressions: Expressions) -> Self {
+    pub(super) fn new(directory: Arc<Directory>, own: Own, definition: Definition, expressions: Expressions) -> Self {
         let row_type = row_type(definition.key);
         Self {
             directory,
+            own,
             definition,
             expressions,
             row_type,
@@ -364,7 +366,11 @@ impl Transform for WhenTransform {
     fn restore(&mut self, saved: &SavedState) -> Result<(), StateError> {
         let saved: Vec<SavedKey> = saved.decode(VERSION)?;
         for SavedKey { key, state } in saved {
-            let Some(key) = self.key_of(&key) else { continue };
+            let key = match self.definition.key {
+                Key::Tag => self.own.tag(&key),
+                Key::Asset => self.own.asset(&key),
+            };
+            let Some(key) = key else { continue };
             if let Some(deadline) = state.machine.deadline() {
                 self.timers.insert((deadline, key));
             }

@@ -252,7 +252,7 @@ impl TransformConfig for QualityConfig {
             return Err(cx.error(format!("{failed}; `ducto check` shows the place")));
         }
         watch(&mut plans, &conditions.watched);
-        Ok(Box::new(QualityTransform::new(cx.directory.clone(), plans, conditions)))
+        Ok(Box::new(QualityTransform::new(cx.directory.clone(), cx.own(), plans, conditions)))
     }
 
     fn holds(&self, site: &Site) -> Vec<TagId> {

@@ -128,6 +128,7 @@ impl Bed {
             display_units: BTreeMap::new(),
             memory: ByteSize::from_bytes(256_000_000),
             workers: 1,
+            checkpoint_every: Site::CHECKPOINT_EVERY,
             sections,
             assets: Vec::new(),
             tags: settings,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, Float64Array, Int64Array, UInt32Array};
-use ducto_graph::operator::{NodeError, Output, Snapshot, Transform};
+use ducto_graph::operator::{NodeError, Output, Own, Snapshot, Transform};
 use ducto_record::{
     Batch, CHUNK, Checks, Dense, Directory, Micros, Quality, SampleColumns, Samples, SavedState, StateError, TagId,
     Times, Value, ValueKind, Values,
@@ -22,6 +22,7 @@ const VERSION: u32 = 2;
 /// `quality` at work.
 pub(super) struct QualityTransform {
     directory: Arc<Directory>,
+    own: Own,
     slots: Slots,
     /// By slot, as `patience`, `hot` and `state`.
     limits: Vec<Limits>,
@@ -85,9 +86,10 @@ struct Pass {
 }
 
 impl QualityTransform {
-    pub(super) fn new(directory: Arc<Directory>, plans: Plans, conditions: Conditions) -> Self {
+    pub(super) fn new(directory: Arc<Directory>, own: Own, plans: Plans, conditions: Conditions) -> Self {
         Self {
             directory,
+            own,
             slots: Slots::default(),
             limits: Vec::new(),
             patience: Vec::new(),
@@ -469,7 +471,7 @@ impl Transform for QualityTransform {
     fn restore(&mut self, saved: &SavedState) -> Result<(), StateError> {
         let saved: Saved = saved.decode(VERSION)?;
         for (name, (hot, state)) in saved.tags.iter().zip(saved.states) {
-            let Some(tag) = self.directory.tag_id(name) else { continue };
+            let Some(tag) = self.own.tag(name) else { continue };
             let slot = self.slots.slot(tag);
             if let Some(Some(plan)) = self.plans.get(tag as usize)
                 && let Some(stale) = &plan.stale
@@ -482,7 +484,7 @@ impl Transform for QualityTransform {
         }
         self.know_slots();
         for (index, extra) in saved.extras {
-            if let Some(tag) = saved.tags.get(index).and_then(|name| self.directory.tag_id(name)) {
+            if let Some(tag) = saved.tags.get(index).and_then(|name| self.own.tag(name)) {
                 if let Some(held) = &extra.held {
                     self.holds.hold(tag, held.due, true);
                 }
@@ -490,7 +492,7 @@ impl Transform for QualityTransform {
             }
         }
         for (name, value) in saved.latest {
-            if let Some(tag) = self.directory.tag_id(&name) {
+            if let Some(tag) = self.own.tag(&name) {
                 self.conditions.set(tag, value);
             }
         }

@@ -13,7 +13,7 @@ use ducto_graph::scalar::ByteSize;
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros};
 use ducto_storage::FileError;
-use ducto_storage::files::{self, AppendedFile};
+use ducto_storage::disk::{AppendedFile, Disk};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -113,9 +113,10 @@ impl SinkConfig for FileSink {
         let path = base.join(&*self.path);
         let format = self.format().unwrap_or(TextFormat::Jsonl);
         let columns = cx.inputs.first().map(|input| written_columns(&input.stream)).unwrap_or_default();
+        let disk = historians.as_ref().map(|historians| historians.folder().disk().clone()).unwrap_or_default();
         let claim = historians.map(|historians| historians.claim(&path)).transpose();
         let claim = claim.map_err(|error| cx.error(error.to_string()))?;
-        let mut output = Output { path, header: format.header(&columns), file: None };
+        let mut output = Output { disk, path, header: format.header(&columns), file: None };
         // Opened now, so that a file that cannot be written is known before anything runs.
         output.file().map_err(|error| cx.error(error.to_string()))?;
         Ok(Box::new(FileWriter {
@@ -147,6 +148,7 @@ enum FileSinkError {
 
 /// A file of whole lines. It is opened anew after a failure: what was written of a line is removed then.
 struct Output {
+    disk: Disk,
     path: PathBuf,
     header: Vec<u8>,
     file: Option<AppendedFile>,
@@ -163,7 +165,7 @@ impl Output {
 
     fn open(&self) -> Result<AppendedFile, FileSinkError> {
         let (path, header) = (&self.path, &self.header);
-        let mut file = AppendedFile::open(path)?;
+        let mut file = self.disk.append(path)?;
         let length = whole_lines(&file)?;
         if length < file.length() {
             tracing::warn!(path = %path.display(), "the last line was cut short and is removed");
@@ -199,7 +201,7 @@ impl Output {
     /// Gives the file a name with this time; the next line begins a new one.
     fn rotate(&mut self, now: Micros) -> Result<(), FileSinkError> {
         self.file()?.sync()?;
-        files::rename(&self.path, &dated(&self.path, now))?;
+        self.disk.rename(&self.path, &dated(&self.path, now))?;
         self.file = None;
         Ok(())
     }

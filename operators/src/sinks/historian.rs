@@ -8,7 +8,7 @@ use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostic;
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Decode, Input, Intake, NodeError, Operator, Sink, SinkConfig, SiteServices,
+    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Sink, SinkConfig, SiteServices, Store,
 };
 use ducto_graph::scalar::{ByteSize, Duration};
 use ducto_graph::tree::Spanned;
@@ -18,8 +18,9 @@ use ducto_storage::{AppendError, Appender, DatasetConfig, DatasetSchema, Keep, S
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::announcer::Announcing;
 use super::dataset_name::{KINDS_BESIDE, dataset_of_kind, name_fault, of_kind};
-use super::historians::{Announcer, Historians};
+use super::historians::Historians;
 
 /// Stores samples or rows as Parquet in the data folder, by date and hour, sorted by tag and time, where DuckDB,
 /// Polars, pandas and Spark open them as they lie. Samples of whole numbers, booleans and texts become datasets of
@@ -162,9 +163,7 @@ impl SinkConfig for HistorianSink {
             config: self.clone(),
             share: cx.site.memory.bytes() / BUFFER_SHARE / (cx.site.datasets.len() as u64).max(1),
             dataset: self.dataset.as_str().into(),
-            intake: services
-                .filter(|services| services.datasets_read.contains(self.dataset.as_str()))
-                .map(|services| services.intake.clone()),
+            read: services.filter(|services| services.datasets_read.contains(self.dataset.as_str())),
             historians,
             directory: cx.directory.clone(),
             open: Vec::new(),
@@ -212,11 +211,11 @@ struct HistorianWriter {
     share: u64,
     dataset: Arc<str>,
     /// Where commits are offered, if some pipeline reads the dataset.
-    intake: Option<Arc<dyn Intake>>,
+    read: Option<Arc<SiteServices>>,
     historians: Arc<Historians>,
     directory: Arc<Directory>,
     /// Its share of each historian that it stores into; dropped with the sink, so that others wait for it no longer.
-    open: Vec<(DatasetSchema, Arc<Appender>, Option<Arc<Announcer>>)>,
+    open: Vec<(DatasetSchema, Arc<Appender>, Option<Announcing>)>,
     /// What came of the epoch that is open.
     pending: Vec<Batch>,
     epoch: Epoch,
@@ -235,9 +234,17 @@ impl HistorianWriter {
             DatasetSchema::Rows(_) => self.dataset.to_string(),
         };
         let config = self.config.config(&name, schema.clone(), self.share);
-        let (historian, announcer) = self.historians.dataset(config, &self.dataset, self.intake.as_ref())?;
+        let kind = match &schema {
+            DatasetSchema::Samples(kind) => Some(*kind),
+            DatasetSchema::Rows(_) => None,
+        };
+        let read = self.read.as_ref().map(|services| {
+            let announced = services.announced.get(&(self.dataset.clone(), kind)).copied().unwrap_or_default();
+            (&services.intake, announced)
+        });
+        let (historian, announcer) = self.historians.dataset(config, &self.dataset, read)?;
         let appender = Arc::new(historian.appender());
-        self.open.push((schema, appender.clone(), announcer));
+        self.open.push((schema, appender.clone(), announcer.map(|announcer| announcer.announcing())));
         Ok(appender)
     }
 
@@ -267,9 +274,19 @@ impl HistorianWriter {
     }
 
     fn give(&mut self, epoch: Epoch) -> Result<(), NodeError> {
-        for batch in std::mem::take(&mut self.pending) {
-            let appender = self.appender_of(&batch)?;
-            self.append(&appender, epoch, &batch)?;
+        let batches = std::mem::take(&mut self.pending);
+        for batch in &batches {
+            let appender = self.appender_of(batch)?;
+            self.append(&appender, epoch, batch)?;
+        }
+        for (schema, _, announcing) in &self.open {
+            let Some(announcing) = announcing.as_ref().filter(|announcing| announcing.wants(epoch)) else { continue };
+            let ours = |batch: &&Batch| match (schema, batch) {
+                (DatasetSchema::Samples(kind), Batch::Samples(samples)) => samples.kind() == *kind,
+                (DatasetSchema::Rows(_), Batch::Rows(_)) => true,
+                _ => false,
+            };
+            announcing.ended(epoch, batches.iter().filter(ours));
         }
         Ok(())
     }
@@ -300,6 +317,25 @@ impl Sink for HistorianWriter {
         Ok(())
     }
 
+    fn store(&self) -> Option<Store> {
+        let stores: Vec<_> = self
+            .open
+            .iter()
+            .map(|(_, appender, announcing)| {
+                let announcer = announcing.as_ref().map(|announcing| announcing.announcer().clone());
+                (appender.historian().clone(), announcer)
+            })
+            .collect();
+        Some(Box::new(move || {
+            let stored = stores.iter().map(|(historian, announcer)| match announcer {
+                None => historian.committed(),
+                // In this order: what is committed in between is not told.
+                Some(announcer) => historian.told().min(announcer.offered_up_to()),
+            });
+            stored.min().unwrap_or(Epoch::MAX)
+        }))
+    }
+
     fn wait(&mut self, at_most: StdDuration) {
         match self.full.take() {
             Some(appender) => {
@@ -310,18 +346,18 @@ impl Sink for HistorianWriter {
     }
 
     fn settle(&mut self) {
-        for (_, appender, announcer) in &self.open {
-            if let Some(announcer) = announcer {
+        for (_, appender, announcing) in &self.open {
+            if let Some(announcing) = announcing {
                 appender.historian().wait_for_commits();
-                announcer.settle();
+                announcing.announcer().settle();
             }
         }
     }
 
     fn flush(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
         let mut brought = Vec::new();
-        for (_, appender, announcer) in &self.open {
-            let Some(announcer) = announcer else { continue };
+        for (_, appender, announcing) in &self.open {
+            let Some(announcer) = announcing.as_ref().map(Announcing::announcer) else { continue };
             let offered = announcer.offered();
             if let Err(error) = appender.historian().commit() {
                 tracing::warn!(dataset = &*self.dataset, %error, "its last rows are not seen by those that read it");
@@ -342,6 +378,8 @@ impl Sink for HistorianWriter {
                 result = Err(NodeError::Other(Box::new(error)));
             }
         }
+        // What is announced now is read by the next process.
+        self.settle();
         result
     }
 }
@@ -381,7 +419,11 @@ mod tests {
         cx.resources.insert(historians.clone());
         if let Some(collected) = read {
             let datasets_read = [config.dataset.value.clone()].into();
-            cx.resources.insert(Arc::new(SiteServices { intake: collected.clone(), datasets_read }));
+            cx.resources.insert(Arc::new(SiteServices {
+                intake: collected.clone(),
+                datasets_read,
+                announced: std::collections::BTreeMap::new(),
+            }));
         }
         config.build(&cx).unwrap()
     }
@@ -410,7 +452,7 @@ mod tests {
         let parts = collected.parts();
         assert_eq!(parts.len(), 2);
         for (_, part) in parts {
-            assert!(matches!(part, Part::Samples { origin: Origin::Dataset(name), .. } if *name == *"history"));
+            assert!(matches!(part, Part::Samples { origin: Origin::Dataset { name, .. }, .. } if *name == *"history"));
         }
         sink.finish().unwrap();
         assert_eq!(historians.get("history").unwrap().committed(), 2);

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ducto_graph::operator::Intake;
-use ducto_record::{Batch, Epoch, Origin, Part};
-use ducto_storage::{Committed, DataFolder, DatasetConfig, FileError, Historian, StorageError};
+use ducto_record::Epoch;
+use ducto_storage::{DataFolder, DatasetConfig, FileError, Historian, StorageError};
+
+use super::announcer::Announcer;
 
 /// The open historians. The site makes one over its data folder and gives it to nodes as a resource.
 #[derive(Debug)]
@@ -75,12 +76,12 @@ impl Historians {
     }
 
     /// Opens a dataset, or gives the one that another sink has opened. Its commits are offered to `intake` as commits
-    /// of `dataset`, the name that graphs know it by.
+    /// of `dataset`, the name that graphs know it by, from behind the epoch that the journal has of them.
     pub(super) fn dataset(
         &self,
         config: DatasetConfig,
         dataset: &Arc<str>,
-        intake: Option<&Arc<dyn Intake>>,
+        intake: Option<(&Arc<dyn Intake>, Epoch)>,
     ) -> Result<(Historian, Option<Arc<Announcer>>), StorageError> {
         let mut open = self.lock();
         if let Some(open) = open.get(&config.name) {
@@ -90,11 +91,11 @@ impl Historians {
         let historian = Historian::open(&self.folder, config)?;
         let announcer = match intake {
             None => None,
-            Some(intake) => {
-                let (announcer, commits) = Announcer::start(intake.clone(), dataset.clone())
+            Some((intake, announced)) => {
+                let announcer = Announcer::start(intake.clone(), dataset.clone(), historian.held(), announced)
                     .map_err(|error| FileError::new("start the announcer of", self.folder.path(), error))?;
-                let counted = announcer.clone();
-                historian.on_commit(move |committed| counted.take(&commits, committed));
+                let told = announcer.clone();
+                historian.on_commit(move |committed| told.take(committed));
                 Some(announcer)
             }
         };
@@ -104,64 +105,5 @@ impl Historians {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Brings commits into the site log, on a thread of its own: the writer of a historian must not wait for pipelines that
-/// wait for its disk.
-#[derive(Debug)]
-pub(super) struct Announcer {
-    taken: AtomicU64,
-    given: Mutex<u64>,
-    progress: Condvar,
-}
-
-impl Announcer {
-    fn start(intake: Arc<dyn Intake>, dataset: Arc<str>) -> std::io::Result<(Arc<Self>, Sender<Committed>)> {
-        let announcer = Arc::new(Self { taken: AtomicU64::new(0), given: Mutex::new(0), progress: Condvar::new() });
-        let (commits, waiting) = channel::<Committed>();
-        let counted = announcer.clone();
-        // Ends when the historian, which holds the sender, has gone.
-        std::thread::Builder::new().name("announcer".into()).spawn(move || {
-            for commit in waiting {
-                for appended in commit.rows.iter() {
-                    let origin = Origin::Dataset(dataset.clone());
-                    let part = match &appended.batch {
-                        Batch::Samples(samples) => Part::Samples { origin, samples: samples.clone() },
-                        Batch::Rows(rows) => Part::Rows { origin, rows: rows.clone() },
-                    };
-                    // Only what a site commits after it has flushed comes too late, and that no node reads.
-                    let _ = intake.offer_waiting(part);
-                }
-                *counted.given.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                counted.progress.notify_all();
-            }
-        })?;
-        Ok((announcer, commits))
-    }
-
-    fn take(&self, commits: &Sender<Committed>, committed: &Committed) {
-        if commits.send(committed.clone()).is_ok() {
-            self.taken.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
-    /// How many commits there were.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Acquire)
-    }
-
-    /// How many of them have been offered.
-    pub(super) fn offered(&self) -> u64 {
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until every commit so far has been offered.
-    pub(super) fn settle(&self) {
-        let taken = self.taken.load(Ordering::Acquire);
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        while *given < taken {
-            given = self.progress.wait(given).unwrap_or_else(PoisonError::into_inner);
-        }
     }
 }

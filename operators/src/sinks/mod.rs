@@ -1,5 +1,6 @@
 //! Where samples and rows leave a graph.
 
+mod announcer;
 mod append;
 mod claims;
 mod dataset_name;

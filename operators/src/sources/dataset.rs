@@ -53,7 +53,7 @@ struct DatasetSource {
 
 impl Source for DatasetSource {
     fn on_entry(&mut self, entry: &Entry, out: &mut Output) -> Result<(), NodeError> {
-        let ours = |origin: &Origin| matches!(origin, Origin::Dataset(dataset) if *dataset == self.dataset);
+        let ours = |origin: &Origin| matches!(origin, Origin::Dataset { name, .. } if *name == self.dataset);
         for part in &entry.parts {
             match part {
                 Part::Samples { origin, samples } if ours(origin) => out.emit(0, Batch::Samples(samples.clone())),
@@ -76,8 +76,8 @@ mod tests {
         let config = Dataset { dataset: Spanned::from("minutes".to_owned()) };
         let mut source = config.build(&context(&directory())).unwrap();
         let part = |origin| Part::Samples { origin, samples: sample(5, 0, 1.0) };
-        let parts =
-            vec![part(Origin::Field), part(Origin::Dataset("minutes".into())), part(Origin::Dataset("history".into()))];
+        let of = |name: &str| Origin::Dataset { name: name.into(), epoch: 1 };
+        let parts = vec![part(Origin::Field), part(of("minutes")), part(of("history"))];
         let mut out = Output::at(1, 5);
         source.on_entry(&Entry { epoch: 1, time: 5, parts }, &mut out).unwrap();
         assert_eq!(out.take_packets().count(), 1);

@@ -169,7 +169,7 @@ impl Source for TagSource {
             let ours = match origin {
                 Origin::Field => true,
                 Origin::Published { pipeline, .. } => *pipeline != self.pipeline,
-                Origin::Source { .. } | Origin::Dataset(_) => false,
+                Origin::Source { .. } | Origin::Dataset { .. } => false,
             };
             if ours && let Some(selected) = self.selection.of(samples)? {
                 out.emit(0, Batch::Samples(selected));
@@ -184,6 +184,7 @@ impl Source for TagSource {
 mod tests {
     use super::*;
     use crate::sources::testing::{context, directory, sample};
+    use ducto_record::Piece;
 
     fn run(config: &Tags, parts: Vec<Part>) -> Vec<String> {
         let directory = directory();
@@ -206,14 +207,15 @@ mod tests {
 
     #[test]
     fn a_pipeline_does_not_read_what_it_publishes() {
-        let published = |pipeline: &str| Origin::Published { pipeline: pipeline.into(), node: "n".into() };
+        let published =
+            |pipeline: &str| Origin::Published { pipeline: pipeline.into(), node: "n".into(), piece: Piece::default() };
         let got = run(
             &Tags::default(),
             vec![
                 part(Origin::Field, 0),
                 part(published("p"), 1),
                 part(published("other"), 2),
-                part(Origin::Dataset("history".into()), 0),
+                part(Origin::Dataset { name: "history".into(), epoch: 1 }, 0),
                 part(Origin::Source { pipeline: "p".into(), node: "r".into() }, 0),
             ],
         );

@@ -54,6 +54,7 @@ pub(crate) fn site(directory: &Arc<Directory>, folder: PathBuf) -> Site {
         display_units: BTreeMap::new(),
         memory: ByteSize::from_bytes(64 << 20),
         workers: 1,
+        checkpoint_every: Site::CHECKPOINT_EVERY,
         sections: BTreeMap::new(),
         assets: Vec::new(),
         tags: Vec::new(),

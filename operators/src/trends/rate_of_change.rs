@@ -11,7 +11,7 @@ use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostic;
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Output, Port, Snapshot, Transform,
+    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Output, Own, Port, Snapshot, Transform,
     TransformConfig,
 };
 use ducto_graph::scalar::Duration;
@@ -136,6 +136,7 @@ impl TransformConfig for RateOfChangeConfig {
             min_samples: (*self.min_samples).max(2) as usize,
             row: row_type(*self.per),
             directory: cx.directory.clone(),
+            own: cx.own(),
             state: Dense::new(),
         }))
     }
@@ -154,6 +155,7 @@ struct RateOfChange {
     min_samples: usize,
     row: RowType,
     directory: Arc<Directory>,
+    own: Own,
     state: Dense<History>,
 }
 
@@ -257,7 +259,7 @@ impl Transform for RateOfChange {
     fn restore(&mut self, saved: &SavedState) -> Result<(), StateError> {
         let tags: Vec<(String, History)> = saved.decode(1)?;
         for (name, history) in tags {
-            if let Some(tag) = self.directory.tag_id(&name) {
+            if let Some(tag) = self.own.tag(&name) {
                 *self.state.get_mut(tag) = history;
             }
         }

@@ -40,6 +40,10 @@ pub struct SiteFields {
     /// Worker threads of each pipeline; assets are split among them. 1 where it is not given.
     #[serde(default)]
     pub workers: Option<Spanned<u16>>,
+    /// Time between checkpoints: after a power cut the site reads the journal from the last one on. 5 minutes where it
+    /// is not given; 100 ms at least.
+    #[serde(default)]
+    pub checkpoint_every: Option<Spanned<Duration>>,
     /// Folders, beside the site's own `pipelines`, in which `use:` looks for pipelines.
     #[serde(default)]
     pub library: Vec<Spanned<String>>,

@@ -31,6 +31,9 @@ type Connected = (Arc<dyn ConnectionConfig>, Arc<Node>);
 /// Most workers of a pipeline.
 const WORKER_LIMIT: u16 = 256;
 
+/// The least time between checkpoints, in µs.
+const CHECKPOINT_LIMIT: i64 = 100_000;
+
 /// Dimension of a pressure: mass per length and time squared.
 const PRESSURE: ducto_record::Dimension = ducto_record::Dimension([-1, 1, -2, 0, 0, 0, 0]);
 
@@ -104,6 +107,7 @@ impl Loader<'_> {
             units: decode_field(node, "units").unwrap_or_default(),
             memory: decode_field(node, "memory").unwrap_or(Site::DEFAULT_MEMORY),
             workers: decode_field(node, "workers"),
+            checkpoint_every: decode_field(node, "checkpoint_every"),
             library: decode_items(node, "library"),
             include: decode_items(node, "include"),
             assets: decode_items(node, "assets"),
@@ -134,6 +138,14 @@ impl Loader<'_> {
                 )));
             }
             site.workers = workers.value.clamp(1, WORKER_LIMIT).into();
+        }
+        if let Some(every) = &fields.checkpoint_every {
+            if every.micros() < CHECKPOINT_LIMIT {
+                let message = format!("checkpoints every {} would be all that the site does", every.value);
+                let help = "write `100ms` or more; the default is `5m`";
+                self.report(Diagnostic::new(Code::NumberOutOfRange, message).at(every.place).help(help));
+            }
+            site.checkpoint_every = every.value;
         }
         site.sections = sections.iter().map(|(name, _, value)| (*name, value.clone())).collect();
         site

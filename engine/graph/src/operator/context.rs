@@ -1,11 +1,11 @@
 //! What a config is told while it is checked and while it builds.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use ducto_record::{Directory, StreamType, Unit, Units};
+use ducto_record::{AssetId, Directory, Epoch, StreamType, TagId, Unit, Units, ValueKind};
 use hashbrown::HashMap;
 use thiserror::Error;
 
@@ -101,6 +101,56 @@ pub struct Partition {
     pub workers: usize,
 }
 
+impl Partition {
+    /// All of them.
+    pub const WHOLE: Self = Self { worker: 0, workers: 1 };
+
+    /// Whether this share has an asset. What belongs to no asset is the first worker's.
+    pub fn has(self, asset: Option<&str>) -> bool {
+        self.worker == Self::worker_of(asset, self.workers)
+    }
+
+    /// Which of so many workers has an asset.
+    pub fn worker_of(asset: Option<&str>, workers: usize) -> usize {
+        asset.map_or(0, |name| (hash(name) % workers.max(1) as u64) as usize)
+    }
+
+    /// As [`Partition::has`], of a tag.
+    pub fn has_tag(self, tag: TagId, directory: &Directory) -> bool {
+        self.workers <= 1 || self.has(directory.asset_of(tag).map(|asset| &*asset.name))
+    }
+
+    /// As [`Partition::has`], of an asset by its number.
+    pub fn has_asset(self, asset: AssetId, directory: &Directory) -> bool {
+        self.workers <= 1 || self.has(Some(directory.asset_name(asset)))
+    }
+}
+
+/// The names in which an instance has a share: states come under names, and after the number of workers has changed with
+/// those of others among them.
+#[derive(Clone, Debug)]
+pub struct Own {
+    directory: Arc<Directory>,
+    partition: Partition,
+}
+
+impl Own {
+    /// The number of a tag that is there and in this share.
+    pub fn tag(&self, name: &str) -> Option<TagId> {
+        self.directory.tag_id(name).filter(|tag| self.partition.has_tag(*tag, &self.directory))
+    }
+
+    /// The number of an asset that is there and in this share.
+    pub fn asset(&self, name: &str) -> Option<AssetId> {
+        self.directory.asset_id(name).filter(|asset| self.partition.has_asset(*asset, &self.directory))
+    }
+}
+
+/// FNV-1a: the same on every machine and in every version, since shares decide which worker holds which state.
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// What a config may use to build.
 #[derive(Clone)]
 pub struct BuildContext {
@@ -139,6 +189,9 @@ pub struct SiteServices {
     /// Datasets that some source reads: the sinks that store them offer each commit to the intake
     /// ([`Origin::Dataset`](ducto_record::Origin)).
     pub datasets_read: BTreeSet<String>,
+    /// Up to which epoch the journal has what each of them announced, samples of each kind by themselves: what a sink
+    /// stored behind that before a crash it offers once more.
+    pub announced: BTreeMap<(Arc<str>, Option<ValueKind>), Epoch>,
 }
 
 /// A node that cannot be built although its configuration is right.
@@ -154,6 +207,11 @@ pub struct BuildError {
 }
 
 impl BuildContext {
+    /// What is this instance's own of all that is in the directory.
+    pub fn own(&self) -> Own {
+        Own { directory: self.directory.clone(), partition: self.partition }
+    }
+
     pub fn error(&self, message: impl Into<String>) -> BuildError {
         BuildError { pipeline: self.pipeline.clone(), node: self.node.clone(), message: message.into(), source: None }
     }

@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use ducto_record::{StreamType, TagId, ValueKind};
 
-pub use context::{BuildContext, BuildError, CheckContext, Input, Partition, Resources, SiteServices};
+pub use context::{BuildContext, BuildError, CheckContext, Input, Own, Partition, Resources, SiteServices};
 pub use drive::{Emitted, Packet, Turn, turn};
 pub use link::{Link, LinkReport, LinkState};
 pub use run::{
-    Connection, Feeder, Intake, IntakeError, NodeError, Output, Polling, Reply, Sink, Snapshot, Source, Transform,
+    Connection, Feeder, Intake, IntakeError, NodeError, Output, Polling, Reply, Sink, Snapshot, Source, Store,
+    Transform,
 };
 
 use crate::diagnostic::Diagnostics;

@@ -96,7 +96,8 @@ pub trait Transform: Send {
     }
 
     /// Takes a state that [`Transform::snapshot`] gave, in this process or another. Names in it that this node no
-    /// longer has are passed over.
+    /// longer has, or that are of another worker ([`Own`](super::Own)), are passed over. Where the number of workers has
+    /// changed it is called with the state of each of them, and takes from each what is its own.
     ///
     /// # Errors
     /// When the state's version or bytes cannot be read.
@@ -104,6 +105,9 @@ pub trait Transform: Send {
         Ok(())
     }
 }
+
+/// See [`Sink::store`].
+pub type Store = Box<dyn Fn() -> Epoch + Send + Sync>;
 
 /// A sink at work, one for the site. The host never gives it a whole epoch twice. When a call fails, the epoch is
 /// given again from its first batch: a sink keeps what it was given aside until [`Sink::end_epoch`].
@@ -121,6 +125,12 @@ pub trait Sink: Send {
     /// As [`Sink::on_batch`].
     fn end_epoch(&mut self, _epoch: Epoch, _now: Micros) -> Result<(), NodeError> {
         Ok(())
+    }
+
+    /// Tells up to which epoch all that the sink was given is on disk, whatever the sink is at; `None` for a sink that
+    /// keeps nothing which a start after a power cut would miss. A checkpoint waits for every store.
+    fn store(&self) -> Option<Store> {
+        None
     }
 
     /// After [`NodeError::Later`]: waits until it is worth to try again, at most this long.
@@ -210,6 +220,14 @@ pub trait Intake: Send + Sync {
     /// # Errors
     /// [`IntakeError::Stopped`].
     fn offer_waiting(&self, part: Part) -> Result<(), IntakeError>;
+
+    /// As [`Intake::offer_waiting`], of parts that come into one entry: a start after a crash finds all of them or none.
+    ///
+    /// # Errors
+    /// [`IntakeError::Stopped`].
+    fn offer_together(&self, parts: Vec<Part>) -> Result<(), IntakeError> {
+        parts.into_iter().try_for_each(|part| self.offer_waiting(part))
+    }
 
     /// Enters parts as one entry with this engine time: for input that has a clock of its own (replay from files,
     /// tests, benches). Waits until the pipelines are near enough. On a site that runs by the wall clock the time is

@@ -31,8 +31,8 @@ impl Duration {
     }
 
     /// From seconds.
-    pub fn from_secs(seconds: u32) -> Self {
-        Duration(i64::from(seconds) * 1_000_000)
+    pub const fn from_secs(seconds: u32) -> Self {
+        Duration(seconds as i64 * 1_000_000)
     }
 
     /// In microseconds.

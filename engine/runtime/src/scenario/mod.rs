@@ -78,8 +78,14 @@ pub fn run(
     resources: Resources,
     open: OpenFile<'_>,
 ) -> Result<Outcome, ScenarioError> {
-    let options =
-        Options { mode: ClockMode::Virtual, last_epoch: 0, resources, feeders: false, sinks: SinkChoice::DatasetsRead };
+    let options = Options {
+        mode: ClockMode::Virtual,
+        last_epoch: 0,
+        resources,
+        feeders: false,
+        sinks: SinkChoice::DatasetsRead,
+        durable: None,
+    };
     let mut running = RunningSite::start(site, registry, options)?;
     let pipeline = site.pipelines.first().map(|pipeline| pipeline.id.clone()).unwrap_or_else(|| "".into());
     let mut taps = Vec::new();

@@ -337,8 +337,14 @@ impl Bench {
             ..Site::empty("TEST")
         };
         let registry = Registry::new(Units::default(), Functions::default());
-        let options =
-            Options { mode, last_epoch: 0, resources: Resources::default(), feeders: false, sinks: SinkChoice::All };
+        let options = Options {
+            mode,
+            last_epoch: 0,
+            resources: Resources::default(),
+            feeders: false,
+            sinks: SinkChoice::All,
+            durable: None,
+        };
         let site = RunningSite::start(&Arc::new(site), &registry, options).unwrap();
         Self { site: Some(site), rows, raw }
     }

@@ -13,6 +13,7 @@ use super::GROUP_ROWS;
 use super::chunk::Codec;
 use super::dictionary;
 use super::sink::{Finished, Mark, Sink, encode_failed};
+use crate::disk::Disk;
 use crate::error::StorageError;
 
 pub(crate) struct RowFile {
@@ -23,8 +24,13 @@ pub(crate) struct RowFile {
 
 impl RowFile {
     /// `like` is a part of the rows, by which encodings are chosen.
-    pub(crate) fn create(path: &Path, schema: SchemaRef, like: &RecordBatch) -> Result<Self, StorageError> {
-        let sink = Sink::create(path)?;
+    pub(crate) fn create(
+        disk: &Disk,
+        path: &Path,
+        schema: SchemaRef,
+        like: &RecordBatch,
+    ) -> Result<Self, StorageError> {
+        let sink = Sink::create(disk, path)?;
         let mut properties = WriterProperties::builder()
             .set_compression(Codec::compression())
             .set_statistics_enabled(EnabledStatistics::Page)

@@ -18,6 +18,7 @@ use super::chunk::{Chunk, Codec};
 use super::dictionary::Table;
 use super::sink::{Finished, Mark, Sink, encode_failed};
 use super::{hybrid, values};
+use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
 
 /// Rows of a row group, about: what one reader holds at a time, and one writer.
@@ -83,8 +84,13 @@ pub(crate) struct SampleFile {
 
 impl SampleFile {
     /// `page_rows`: rows of a page, about; a page ends where a tag ends.
-    pub(crate) fn create(path: &Path, kind: ValueKind, page_rows: usize) -> std::result::Result<Self, StorageError> {
-        let sink = Sink::create(path)?;
+    pub(crate) fn create(
+        disk: &Disk,
+        path: &Path,
+        kind: ValueKind,
+        page_rows: usize,
+    ) -> std::result::Result<Self, StorageError> {
+        let sink = Sink::create(disk, path)?;
         let properties = properties(kind, page_rows);
         let writer = schema(kind)
             .and_then(|schema| SerializedFileWriter::new(sink, Arc::new(schema), Arc::new(properties)))

@@ -7,8 +7,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::disk::{Disk, NewFile};
 use crate::error::{FileError, StorageError};
-use crate::files::{self, NewFile};
 use crate::manifest::Level;
 
 /// Bytes on their way into a file.
@@ -30,8 +30,8 @@ pub(crate) struct Finished {
 }
 
 impl Sink {
-    pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
-        Ok(Self { file: files::create(path)?, hash: Xxh3::new(), bytes: 0, buffer: Vec::with_capacity(BUFFER) })
+    pub(crate) fn create(disk: &Disk, path: &Path) -> Result<Self, FileError> {
+        Ok(Self { file: disk.create(path)?, hash: Xxh3::new(), bytes: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
     fn put(&mut self) -> Result<(), FileError> {

@@ -405,6 +405,7 @@ impl TransformConfig for AlignConfig {
             features,
             sloped,
             directory: cx.directory.clone(),
+            own: cx.own(),
         })))
     }
 }

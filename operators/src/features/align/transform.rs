@@ -8,7 +8,7 @@ use arrow::array::{
     UInt16Array, UInt32Array,
 };
 use arrow::datatypes::DataType;
-use ducto_graph::operator::{NodeError, Output, Snapshot, Transform};
+use ducto_graph::operator::{NodeError, Output, Own, Snapshot, Transform};
 use ducto_record::time::HOUR;
 use ducto_record::{
     AssetId, Batch, Checks, Conversion, Dense, Directory, Micros, Quality, RowType, SavedState, StateError, TagId,
@@ -29,6 +29,7 @@ pub(super) struct Plan {
     pub(super) features: Vec<Feature>,
     pub(super) sloped: BTreeSet<TagId>,
     pub(super) directory: Arc<Directory>,
+    pub(super) own: Own,
 }
 
 /// An asset with at least one of the variables.
@@ -268,7 +269,7 @@ impl Transform for Align {
     fn restore(&mut self, saved: &SavedState) -> Result<(), StateError> {
         let saved: Saved = saved.decode(VERSION)?;
         for (name, history) in saved.tags {
-            if let Some(tag) = self.plan.directory.tag_id(&name)
+            if let Some(tag) = self.plan.own.tag(&name)
                 && matches!(self.reach.get(tag as usize), Some(Some(_)))
             {
                 *self.histories.get_mut(tag) = history;
@@ -276,14 +277,15 @@ impl Transform for Align {
         }
         let heard = Arc::make_mut(&mut self.heard);
         for (name, time) in saved.heard {
-            let asset = self.plan.directory.asset_id(&name);
-            if let Some(place) = self.assets.iter().position(|known| Some(known.id) == asset) {
+            let Some(asset) = self.plan.own.asset(&name) else { continue };
+            if let Ok(place) = self.assets.binary_search_by_key(&asset, |known| known.id) {
                 heard[place] = Some(time);
             }
         }
-        self.silent_at = saved.silent_at;
+        self.silent_at = self.silent_at.max(saved.silent_at);
         // Where `every` has changed, ticks lie elsewhere.
-        self.next = saved.next.map(|next| self.tick(next));
+        let next = saved.next.map(|next| self.tick(next));
+        self.next = [self.next, next].into_iter().flatten().min();
         Ok(())
     }
 }

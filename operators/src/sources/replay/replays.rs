@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ducto_record::Micros;
-use ducto_storage::{DataFolder, FileError, StorageError, files};
+use ducto_storage::disk::Disk;
+use ducto_storage::{DataFolder, FileError, StorageError};
 use serde::{Deserialize, Serialize};
 
 /// Its name in the data folder.
@@ -18,6 +19,7 @@ const FORMAT: u32 = 1;
 /// beside the datasets, written before the first sample and after the last.
 #[derive(Debug)]
 pub struct Replays {
+    disk: Disk,
     path: PathBuf,
     kept: Mutex<Kept>,
 }
@@ -89,7 +91,7 @@ impl Replays {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept::default(),
             Err(error) => return Err(FileError::new("read", &path, error).into()),
         };
-        Ok(Self { path, kept: Mutex::new(kept) })
+        Ok(Self { disk: folder.disk().clone(), path, kept: Mutex::new(kept) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -99,7 +101,7 @@ impl Replays {
     fn save(&self, kept: &Kept) -> Result<(), StorageError> {
         let text = serde_json::to_vec(kept)
             .map_err(|error| FileError::new("write", &self.path, std::io::Error::other(error)))?;
-        Ok(files::replace(&self.path, &text)?)
+        Ok(self.disk.replace(&self.path, &text)?)
     }
 
     /// Whether the pipeline has replayed anything between these times, so that it is worth while to look for the tags.

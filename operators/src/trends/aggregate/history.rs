@@ -251,6 +251,33 @@ impl History {
         saved
     }
 
+    /// Takes the samples of other slots, in the order in which they came; `from` as in [`History::restored`].
+    pub(super) fn join(&mut self, other: Self, from: &[Option<Slot>], needs: WeightNeeds) {
+        if self.chunks.is_empty() && self.before.is_empty() {
+            *self = other;
+            return;
+        }
+        // `other` has its slots where they are here.
+        let here: Vec<_> = (0..).zip(from).map(|(slot, from)| from.map(|_| slot)).collect();
+        Arc::make_mut(&mut self.before).take(&other.before, &here, needs);
+        for chunk in other.chunks {
+            let mut scans = chunk.scans.clone();
+            scans.sort_by_key(|scan| scan.turn);
+            let single = chunk.single.iter();
+            let mut single: Vec<_> =
+                single.flat_map(|(slot, samples)| samples.iter().map(|sample| (*slot, *sample))).collect();
+            single.sort_by_key(|(_, sample)| sample.turn);
+            let mut single = single.into_iter().peekable();
+            for scan in scans {
+                while let Some((slot, sample)) = single.next_if(|(_, sample)| sample.turn < scan.turn) {
+                    self.keep(slot, sample.point);
+                }
+                self.keep_scan(scan.time, &scan.slots, &scan.values, &scan.rejected);
+            }
+            single.for_each(|(slot, sample)| self.keep(slot, sample.point));
+        }
+    }
+
     /// `to[old]` is the slot here, rising as the old ones do; `from[new]` the slot there.
     pub(super) fn restored(
         saved: SavedHistory,

@@ -429,7 +429,7 @@ impl TransformConfig for AggregateConfig {
             .map(|tag| self.interpolation.map_or_else(|| is_sloped(tag), |said| said == Interpolation::Sloped))
             .collect();
         let patience = cx.site.tags.iter().map(|tag| patience(tag, &cx.units).unwrap_or(Micros::MAX)).collect();
-        Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx.directory.clone(), sloped, patience)))
+        Ok(Box::new(transform::Aggregate::new(self.settings(&cx.site), cx, sloped, patience)))
     }
 }
 

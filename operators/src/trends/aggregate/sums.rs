@@ -348,37 +348,42 @@ impl Sums {
     /// The same figures with slots given anew: `from[new]` is the slot of this one.
     pub(super) fn permuted(&self, from: &[Option<Slot>], needs: Needs) -> Self {
         let mut result = Self::new(self.window());
-        result.closed = self.closed;
-        result.newest = self.newest;
-        result.grow(from.len(), needs);
-        gather(&mut result.count, &self.count, from);
-        gather(&mut result.sum, &self.sum, from);
-        gather(&mut result.minimum, &self.minimum, from);
-        gather(&mut result.minimum_time, &self.minimum_time, from);
-        gather(&mut result.maximum, &self.maximum, from);
-        gather(&mut result.maximum_time, &self.maximum_time, from);
-        gather(&mut result.first, &self.first, from);
-        gather(&mut result.first_time, &self.first_time, from);
-        gather(&mut result.last, &self.last, from);
-        gather(&mut result.last_time, &self.last_time, from);
-        gather(&mut result.edge_start, &self.edge_start, from);
-        gather(&mut result.edge_start_time, &self.edge_start_time, from);
-        gather(&mut result.edge_end, &self.edge_end, from);
-        gather(&mut result.edge_end_time, &self.edge_end_time, from);
-        gather(&mut result.mean, &self.mean, from);
-        gather(&mut result.squares, &self.squares, from);
-        for (kept, result) in [(&self.worst, &mut result.worst), (&self.quality, &mut result.quality)] {
+        result.take(self, from, needs);
+        result
+    }
+
+    /// Takes the figures of other slots of the same window: `from[here]` is the slot in `other`.
+    pub(super) fn take(&mut self, other: &Self, from: &[Option<Slot>], needs: Needs) {
+        self.closed |= other.closed;
+        self.newest = self.newest.max(other.newest);
+        self.grow(from.len(), needs);
+        gather(&mut self.count, &other.count, from);
+        gather(&mut self.sum, &other.sum, from);
+        gather(&mut self.minimum, &other.minimum, from);
+        gather(&mut self.minimum_time, &other.minimum_time, from);
+        gather(&mut self.maximum, &other.maximum, from);
+        gather(&mut self.maximum_time, &other.maximum_time, from);
+        gather(&mut self.first, &other.first, from);
+        gather(&mut self.first_time, &other.first_time, from);
+        gather(&mut self.last, &other.last, from);
+        gather(&mut self.last_time, &other.last_time, from);
+        gather(&mut self.edge_start, &other.edge_start, from);
+        gather(&mut self.edge_start_time, &other.edge_start_time, from);
+        gather(&mut self.edge_end, &other.edge_end, from);
+        gather(&mut self.edge_end_time, &other.edge_end_time, from);
+        gather(&mut self.mean, &other.mean, from);
+        gather(&mut self.squares, &other.squares, from);
+        for (kept, result) in [(&other.worst, &mut self.worst), (&other.quality, &mut self.quality)] {
             if !kept.is_empty() {
                 result.resize(from.len(), Quality::GOOD.0);
                 gather(result, kept, from);
             }
         }
-        if !self.missing.is_empty() {
-            result.missing.resize(from.len(), false);
-            gather(&mut result.missing, &self.missing, from);
+        if !other.missing.is_empty() {
+            self.missing.resize(from.len(), false);
+            gather(&mut self.missing, &other.missing, from);
         }
-        result.weights = self.weights.permuted(from, needs.weights);
-        result
+        self.weights.take(&other.weights, from, needs.weights);
     }
 }
 

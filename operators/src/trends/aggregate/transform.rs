@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, UInt32Array};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
-use ducto_graph::operator::{NodeError, Output as Out, Snapshot, Transform};
+use ducto_graph::operator::{BuildContext, NodeError, Output as Out, Own, Snapshot, Transform};
 use ducto_record::time::MINUTE;
 use ducto_record::{Batch, Directory, Micros, Quality, Samples, SavedState, StateError, TagId, Times, Values};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,7 @@ const VERSION: u32 = 2;
 pub(super) struct Aggregate {
     pub(super) settings: Arc<Settings>,
     directory: Arc<Directory>,
+    own: Own,
     /// By tag: whether its values are joined by lines.
     sloped: Vec<bool>,
     pub(super) slots: Slots,
@@ -58,10 +59,11 @@ struct Numbers {
 }
 
 impl Aggregate {
-    pub(super) fn new(settings: Settings, directory: Arc<Directory>, sloped: Vec<bool>, patience: Vec<Micros>) -> Self {
+    pub(super) fn new(settings: Settings, cx: &BuildContext, sloped: Vec<bool>, patience: Vec<Micros>) -> Self {
         Self {
             settings: Arc::new(settings),
-            directory,
+            directory: cx.directory.clone(),
+            own: cx.own(),
             sloped,
             slots: Slots::default(),
             shares: Vec::new(),
@@ -371,7 +373,7 @@ impl Transform for Aggregate {
             return Ok(());
         }
         let to: Vec<Option<Slot>> =
-            saved.tags.iter().map(|name| self.directory.tag_id(name).map(|tag| self.slots.slot(tag))).collect();
+            saved.tags.iter().map(|name| self.own.tag(name).map(|tag| self.slots.slot(tag))).collect();
         self.know_slots();
         let mut from = vec![None; self.slots.len()];
         for (old, new) in to.iter().enumerate() {
@@ -380,9 +382,15 @@ impl Transform for Aggregate {
             }
         }
         let needs = self.settings.needs;
-        self.windows = saved.windows.iter().map(|sums| Arc::new(sums.permuted(&from, needs))).collect();
-        self.newest = Arc::new(saved.newest.permuted(&from, needs.weights));
-        self.history = History::restored(saved.history, &to, &from, needs.weights);
+        for sums in &saved.windows {
+            match self.windows.binary_search_by_key(&sums.start, |window| window.start) {
+                Ok(at) => Arc::make_mut(&mut self.windows[at]).take(sums, &from, needs),
+                Err(at) => self.windows.insert(at, Arc::new(sums.permuted(&from, needs))),
+            }
+        }
+        Arc::make_mut(&mut self.newest).take(&saved.newest, &from, needs.weights);
+        let restored = History::restored(saved.history, &to, &from, needs.weights);
+        self.history.join(restored, &from, needs.weights);
         Ok(())
     }
 }

@@ -147,6 +147,10 @@ pub(super) struct Newest {
 }
 
 impl Newest {
+    pub(super) fn is_empty(&self) -> bool {
+        self.time.is_empty()
+    }
+
     pub(super) fn grow(&mut self, slots: usize, needs: WeightNeeds) {
         if self.time.len() < slots {
             self.time.resize(slots, f64::NEG_INFINITY);
@@ -219,11 +223,16 @@ impl Newest {
     /// The same with slots given anew: `from[new]` is the slot of this one.
     pub(super) fn permuted(&self, from: &[Option<Slot>], needs: WeightNeeds) -> Self {
         let mut result = Self::default();
-        result.grow(from.len(), needs);
-        gather(&mut result.time, &self.time, from);
-        gather(&mut result.value, &self.value, from);
-        gather(&mut result.accepted, &self.accepted, from);
+        result.take(self, from, needs);
         result
+    }
+
+    /// Takes what `other` has of other slots: `from[here]` is the slot there.
+    pub(super) fn take(&mut self, other: &Self, from: &[Option<Slot>], needs: WeightNeeds) {
+        self.grow(from.len(), needs);
+        gather(&mut self.time, &other.time, from);
+        gather(&mut self.value, &other.value, from);
+        gather(&mut self.accepted, &other.accepted, from);
     }
 }
 
@@ -316,15 +325,13 @@ impl Weights {
         }
     }
 
-    /// The same with slots given anew: `from[new]` is the slot of this one.
-    pub(super) fn permuted(&self, from: &[Option<Slot>], needs: WeightNeeds) -> Self {
-        let mut result = Self::default();
-        result.grow(from.len(), needs);
-        gather(&mut result.integral, &self.integral, from);
-        gather(&mut result.good, &self.good, from);
-        gather(&mut result.nonzero, &self.nonzero, from);
-        gather(&mut result.transitions, &self.transitions, from);
-        result
+    /// Takes what `other` has of other slots: `from[here]` is the slot there.
+    pub(super) fn take(&mut self, other: &Self, from: &[Option<Slot>], needs: WeightNeeds) {
+        self.grow(from.len(), needs);
+        gather(&mut self.integral, &other.integral, from);
+        gather(&mut self.good, &other.good, from);
+        gather(&mut self.nonzero, &other.nonzero, from);
+        gather(&mut self.transitions, &other.transitions, from);
     }
 }
 

@@ -1,0 +1,141 @@
+//! Where a pipeline goes on in a new process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ducto_graph::operator::Partition;
+use ducto_graph::pipeline::Pipeline;
+use ducto_record::{Directory, Epoch, SavedState};
+use ducto_storage::{
+    Brought, Checkpoint, Checkpoints, DataFolder, Journal, NodeState, PipelineState, Publisher, StorageError,
+};
+
+use crate::publish::Before;
+use crate::snapshots::Place;
+
+/// What a site keeps on disk beside what its sinks store, as it was found at the start.
+pub struct Durable {
+    pub journal: Journal,
+    /// What nodes and datasets have brought into the journal.
+    pub brought: Brought,
+    pub checkpoints: Checkpoints,
+    /// The newest that could be read.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Durable {
+    /// Opens the journal and the checkpoints of a data folder; what is damaged in them is set aside and told.
+    ///
+    /// # Errors
+    /// When they cannot be read or written, and for a journal of a newer format.
+    pub fn open(folder: &DataFolder, directory: &Arc<Directory>) -> Result<Self, StorageError> {
+        let (disk, path) = (folder.disk(), folder.path());
+        let journal = Journal::open(disk, &path.join("journal"), directory)?;
+        let checkpoints = Checkpoints::open(disk, &path.join("checkpoints"))?;
+        for problem in journal.problems.iter().chain(&checkpoints.problems) {
+            tracing::error!("{problem}");
+        }
+        if checkpoints.newest.is_none() && !checkpoints.problems.is_empty() {
+            tracing::error!(
+                "no checkpoint can be read: the states of nodes, such as open windows and acknowledgements, begin empty where \
+                 the journal begins"
+            );
+        }
+        Ok(Self {
+            journal: journal.journal,
+            brought: journal.brought,
+            checkpoints: checkpoints.checkpoints,
+            checkpoint: checkpoints.newest,
+        })
+    }
+}
+
+/// From where every pipeline of a site goes on.
+pub(crate) struct Resumes {
+    /// Behind which a pipeline begins that no process before has run.
+    begin: Epoch,
+    published: BTreeMap<Publisher, Epoch>,
+    checkpoint: Checkpoint,
+}
+
+impl Resumes {
+    /// `last` is the last epoch of the log. Without any checkpoint everything that the journal holds is read again.
+    pub(crate) fn new(
+        checkpoint: Option<Checkpoint>,
+        published: BTreeMap<Publisher, Epoch>,
+        first: Option<Epoch>,
+        last: Epoch,
+    ) -> Self {
+        let begin = match (&checkpoint, first) {
+            (None, Some(first)) => first.saturating_sub(1),
+            _ => last,
+        };
+        Self { begin, published, checkpoint: checkpoint.unwrap_or_default() }
+    }
+
+    pub(crate) fn of(&self, pipeline: &str) -> Resume {
+        let state = self.checkpoint.pipelines.get(pipeline).cloned();
+        let mut published: BTreeMap<Arc<str>, Before> = BTreeMap::new();
+        for (of, last) in self.published.iter().filter(|(publisher, _)| *publisher.pipeline == *pipeline) {
+            let partition = Partition { worker: of.worker as usize, workers: of.workers as usize };
+            published.entry(of.node.clone()).or_default().add(partition, *last);
+        }
+        Resume { position: state.as_ref().map_or(self.begin, |state| state.epoch), state, published }
+    }
+
+    /// The checkpoint with which the site starts: pipelines that are new are in it, with empty state, so that a start
+    /// after a power cut reads what they have not stored; those that are gone are not. Says whether it differs.
+    pub(crate) fn first_checkpoint(&self, pipelines: &[Arc<Pipeline>], workers: usize) -> (Checkpoint, bool) {
+        let state = |pipeline: &Arc<Pipeline>| {
+            let fresh = || PipelineState { epoch: self.begin, workers, nodes: Vec::new() };
+            let state = self.checkpoint.pipelines.get(&pipeline.id).cloned().unwrap_or_else(fresh);
+            (pipeline.id.clone(), state)
+        };
+        let first = Checkpoint { time: self.checkpoint.time, pipelines: pipelines.iter().map(state).collect() };
+        let differs = first != self.checkpoint;
+        (first, differs)
+    }
+}
+
+/// What is known of a pipeline from the process before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resume {
+    /// The log is read from behind here.
+    pub(crate) position: Epoch,
+    /// Its nodes as they were there; none where it begins with empty state.
+    state: Option<PipelineState>,
+    /// What each node has published, as the log holds it.
+    published: BTreeMap<Arc<str>, Before>,
+}
+
+/// The states that nodes begin with: of each node on each worker those that are, in part at least, its own.
+pub(crate) type Begin = BTreeMap<Place, Vec<SavedState>>;
+
+impl Resume {
+    /// The states by place. Assets are split among workers: with another number of them each takes what is its own of
+    /// the states of all.
+    pub(crate) fn states(&self, pipeline: &Pipeline, workers: usize) -> Begin {
+        let mut states = Begin::new();
+        let Some(state) = &self.state else { return states };
+        let same = state.workers == workers;
+        for NodeState { node, worker, state } in &state.nodes {
+            let Some(place) = pipeline.nodes.iter().position(|known| known.id == *node) else {
+                tracing::warn!(
+                    pipeline = &*pipeline.id,
+                    node = &**node,
+                    "the pipeline has no such node any more: its state is dropped"
+                );
+                continue;
+            };
+            for to in if same { *worker..worker + 1 } else { 0..workers } {
+                states.entry((place, to)).or_default().push(state.clone());
+            }
+        }
+        states
+    }
+
+    /// What a node has published.
+    pub(crate) fn published(&self, node: &str) -> Before {
+        self.published.get(node).cloned().unwrap_or_default()
+    }
+}

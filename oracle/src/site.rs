@@ -1,0 +1,90 @@
+//! The site of a round.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use ducto_graph::diagnostic::Diagnostics;
+use ducto_graph::load::load_site;
+use ducto_graph::registry::Registry;
+use ducto_graph::site::Site;
+use ducto_graph::source::Sources;
+
+use crate::Fault;
+
+/// The tag of the source that is acknowledged.
+pub(crate) const NUMBERS: &str = "D1.N";
+
+const SITE: &str = "\
+site: ORACLE
+checkpoint_every: 300ms
+include: [templates.yaml]
+assets: [assets.csv]
+pipelines: [{use: wells}, {use: behind}]
+";
+
+const ASSETS: &str = "asset;template\nW1;rtu\nW2;rtu\nD1;driver\n";
+
+const WELLS: &str = "\
+pipeline: wells
+sources:
+  field: {type: tags}
+transforms:
+  checked: {type: quality, inputs: [field]}
+  alarms: {type: alarm, inputs: [checked]}
+  means: {type: aggregate, inputs: [checked], every: 500ms, wait: 100ms, cutoff: 200ms, outputs: [average, minimum, last, count], publish: {last: \"{asset}.{variable}_LAST\"}}
+sinks:
+  history: {type: historian, inputs: [checked], dataset: history, commit_every: 200ms}
+  events: {type: historian, inputs: [alarms], dataset: alarm_events, commit_every: 500ms}
+  tier: {type: historian, inputs: [means], dataset: means, commit_every: 300ms}
+";
+
+const BEHIND: &str = "\
+pipeline: behind
+sources:
+  means: {type: dataset, dataset: means}
+  published: {type: tags, where: \"variable LIKE '%_LAST'\"}
+sinks:
+  copied: {type: historian, inputs: [means], dataset: copied, commit_every: 200ms}
+  lasts: {type: historian, inputs: [published], dataset: lasts, commit_every: 200ms}
+";
+
+/// Writes the site's files; its wells are read from this port.
+pub(crate) fn write(folder: &Path, port: u16) -> Result<(), Fault> {
+    let rtu = format!(
+        "\
+templates:
+  rtu:
+    kind: well
+    connection: {{type: modbus, endpoint: \"tcp://127.0.0.1:{port}\", addressing: 40001, scan: 50ms}}
+    tags:
+      THP: {{address: 40001, as: f32, checks: {{frozen: {{for: 400ms}}}}, alarms: {{H: {{limit: 60, on_delay: 60ms}}, HH: 90}}}}
+      SEQ: {{address: 40003, as: f32}}
+  driver:
+    kind: driver
+    tags:
+      N: {{alarms: {{H: {{limit: 3, on_delay: 20ms}}}}}}
+"
+    );
+    fs::create_dir_all(folder.join("pipelines"))?;
+    for (name, text) in [
+        ("site.yaml", SITE),
+        ("assets.csv", ASSETS),
+        ("templates.yaml", &rtu),
+        ("pipelines/wells.yaml", WELLS),
+        ("pipelines/behind.yaml", BEHIND),
+    ] {
+        fs::write(folder.join(name), text)?;
+    }
+    Ok(())
+}
+
+/// Loads it as the command does.
+pub(crate) fn load(folder: &Path) -> Result<(Arc<Site>, Registry), Fault> {
+    let registry = ducto_operators::registry();
+    let (mut sources, mut found) = (Sources::new(), Diagnostics::new());
+    match load_site(folder, &registry, &mut sources, &mut found) {
+        Some(site) => Ok((site, registry)),
+        None => Err(found.render(&sources, false).into()),
+    }
+}

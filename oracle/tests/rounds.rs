@@ -1,0 +1,35 @@
+//! Twenty rounds of each kind that needs no other process, and the proof that a build without fsync does not pass.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use ducto_oracle::{Kind, Round};
+
+fn rounds(kind: Kind) {
+    let mut faults = 0;
+    for seed in 0..20 {
+        let round = Round { kind, seed: seed * 7 + 1, ducto: None, forgetful: false };
+        let seen = round.run().unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(seen.entries > 10 && seen.rows > 100 && seen.acknowledged > 0, "{seen:?}");
+        faults += seen.faults;
+    }
+    assert!(kind == Kind::Errors || faults > 20, "something was cut off: {faults}");
+}
+
+#[test]
+fn nothing_is_lost_when_the_power_goes() {
+    rounds(Kind::Cut);
+}
+
+#[test]
+fn nothing_is_lost_when_the_disk_fails() {
+    rounds(Kind::Errors);
+}
+
+#[test]
+fn a_build_without_fsync_is_found_out() {
+    let found = (0..20).any(|seed| {
+        let round = Round { kind: Kind::Cut, seed: 60 + seed * 7, ducto: None, forgetful: true };
+        round.run().is_err()
+    });
+    assert!(found, "twenty power cuts without fsync lost nothing that the oracle saw");
+}
