@@ -10,6 +10,8 @@ mod drawings;
 mod full_disk;
 mod help;
 mod imports;
+#[path = "../../operators/src/sinks/webhook/receiver.rs"]
+mod receiver;
 mod recorded;
 mod replay;
 mod running;
@@ -19,3 +21,4 @@ mod socket;
 mod spreadsheet;
 mod tests;
 mod views;
+mod webhook;

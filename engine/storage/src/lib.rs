@@ -20,6 +20,7 @@ mod hour;
 mod journal;
 mod manifest;
 mod order;
+mod outbox;
 mod parquet_file;
 mod plan;
 mod recover;
@@ -39,6 +40,9 @@ pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
 pub use journal::{Journal, JournalReader, Opened, Publisher};
 pub use manifest::{FileEntry, Level, Manifest};
+pub use outbox::{
+    BatchHead, BatchId, Caps, Class, OpenedOutbox, Outbox, Sealing, SealedBatch, Stream, StreamStats,
+};
 pub use recover::recover;
 pub use set_aside::Problem;
 pub use snapshot::Snapshot;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 pub use super::state::{
-    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState,
+    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, OutboxState, PipelineState,
     PortState, Status,
 };
 
