@@ -115,6 +115,11 @@ fn a_kill_in_the_middle_loses_and_doubles_nothing() {
             entry.path().extension().is_some_and(|ending| ending == "batch")
         });
         eventually("batches that wait", || (waiting().count() >= 3).then_some(()));
+        let figures = run(site.path(), &["top", "--once", "--json"]).expect(0).json();
+        let stream = &figures["outbox"][0];
+        assert_eq!((&stream["stream"], &stream["endpoint"]), (&"out.office".into(), &receiver.url().into()));
+        assert!(stream["waiting_batches"].as_u64() >= Some(3) && stream["oldest"].is_string(), "{stream}");
+        assert!(stream["why"].is_string() && stream["failing_since"].is_string(), "{stream}");
         running.signal(Signal::KILL);
         drop(running);
         receiver.let_go();
