@@ -61,9 +61,8 @@ fn keys(receiver: &Receiver) -> Vec<(String, String)> {
 
 fn history(site: &TestSite) -> Vec<(String, String)> {
     let rows = run(site.path(), &["query", "SELECT time, tag FROM history", "--json"]).expect(0).json();
-    let key = |row: &serde_json::Value| {
-        (row["time"].as_str().unwrap().to_owned(), row["tag"].as_str().unwrap().to_owned())
-    };
+    let key =
+        |row: &serde_json::Value| (row["time"].as_str().unwrap().to_owned(), row["tag"].as_str().unwrap().to_owned());
     rows.as_array().unwrap().iter().map(key).collect()
 }
 
@@ -111,9 +110,12 @@ fn a_kill_in_the_middle_loses_and_doubles_nothing() {
         receiver.wait("a request that fails", |receiver| receiver.requests() > requests);
         // More comes that nobody takes.
         let outbox = site.data().join("outbox/out.office");
-        let waiting = || std::fs::read_dir(&outbox).unwrap().flatten().filter(|entry| {
-            entry.path().extension().is_some_and(|ending| ending == "batch")
-        });
+        let waiting = || {
+            std::fs::read_dir(&outbox)
+                .unwrap()
+                .flatten()
+                .filter(|entry| entry.path().extension().is_some_and(|ending| ending == "batch"))
+        };
         eventually("batches that wait", || (waiting().count() >= 3).then_some(()));
         let figures = run(site.path(), &["top", "--once", "--json"]).expect(0).json();
         let stream = &figures["outbox"][0];

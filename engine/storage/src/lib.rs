@@ -40,9 +40,7 @@ pub use folder::{DataFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
 pub use journal::{Journal, JournalReader, Opened, Publisher};
 pub use manifest::{FileEntry, Level, Manifest};
-pub use outbox::{
-    BatchHead, BatchId, Caps, Class, OpenedOutbox, Outbox, Sealing, SealedBatch, Stream, StreamStats,
-};
+pub use outbox::{BatchHead, BatchId, Caps, Class, OpenedOutbox, Outbox, SealedBatch, Sealing, Stream, StreamStats};
 pub use recover::recover;
 pub use set_aside::Problem;
 pub use snapshot::Snapshot;

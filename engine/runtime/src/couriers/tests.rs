@@ -170,13 +170,7 @@ impl Site {
 
 #[test]
 fn an_hour_without_a_receiver_and_then_everything_comes_once() {
-    let hours = [
-        Does::NeverAnswers,
-        Does::Fails,
-        Does::LosesAnswer,
-        Does::Slow(7 * SECOND),
-        Does::AsksForPause(600),
-    ];
+    let hours = [Does::NeverAnswers, Does::Fails, Does::LosesAnswer, Does::Slow(7 * SECOND), Does::AsksForPause(600)];
     for does in hours {
         let mut site = Site::new(Caps::default());
         site.run_until(2 * MINUTE);
@@ -254,8 +248,7 @@ fn a_stop_delivers_what_waits_and_does_not_wait_for_the_dead() {
             requests: AtomicUsize::new(0),
             at: Mutex::default(),
         });
-        let mut delivery =
-            outboxes.deliver(&stream, Box::new(Way(receiver.clone())), Arc::new(|| 0)).unwrap();
+        let mut delivery = outboxes.deliver(&stream, Box::new(Way(receiver.clone())), Arc::new(|| 0)).unwrap();
         assert_eq!(outboxes.status()[0].courier.as_ref().unwrap().endpoint, "http://receiver");
         stream.add(1, 0, 1, b"1\n").unwrap();
         stream.seal(0).unwrap();

@@ -98,8 +98,10 @@ impl Shared {
         let lost = queue.lost.get(cause).copied().unwrap_or_default();
         drop(index);
         let help = match cause {
-            FULL => "the outbox is full and the oldest of the lowest class go; mend the way to the receiver, or raise \
-                     `outbox: {size: …}` in `site.yaml`",
+            FULL => {
+                "the outbox is full and the oldest of the lowest class go; mend the way to the receiver, or raise \
+                     `outbox: {size: …}` in `site.yaml`"
+            }
             _ => "see what was logged of it",
         };
         tracing::error!(stream = &**stream, cause, rows, lost, path = %path.display(), "rows are not sent: {help}");

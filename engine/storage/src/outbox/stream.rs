@@ -226,7 +226,8 @@ impl Stream {
         let from = shared.path(name, batch.id.sequence);
         let to = refused.join(from.file_name().unwrap_or_default());
         if from.exists() {
-            let text = format!("{}: {} rows, epochs {} to {}\n{why}\n", batch.id, batch.rows, batch.epochs.0, batch.epochs.1);
+            let text =
+                format!("{}: {} rows, epochs {} to {}\n{why}\n", batch.id, batch.rows, batch.epochs.0, batch.epochs.1);
             disk.replace(&to.with_extension("txt"), text.as_bytes())?;
             disk.rename(&from, &to)?;
             disk.sync_folder(&refused)?;

@@ -380,7 +380,8 @@ fn a_damaged_batch_is_set_aside_and_the_others_are_delivered() {
                 left.extend_from_slice(&batch.body);
                 stream.accepted(&batch.head).unwrap();
             }
-            let expected: String = (1..=3).filter(|epoch| *epoch != damaged).map(|epoch| format!("{epoch}\n")).collect();
+            let expected: String =
+                (1..=3).filter(|epoch| *epoch != damaged).map(|epoch| format!("{epoch}\n")).collect();
             assert_eq!(String::from_utf8(left).unwrap(), expected, "{what} {damaged}");
             let kept = entries(&site.folder().join(STREAM).join(DAMAGED)).unwrap();
             assert_eq!(kept.len(), 1, "{what} {damaged}");

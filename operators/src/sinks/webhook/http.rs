@@ -153,9 +153,7 @@ impl Carrier for Http {
                 let text = response.body_mut().with_config().limit(ANSWER).lossy_utf8(true).read_to_string();
                 meaning(response.status(), &response, &text.unwrap_or_default())
             }
-            Err(ureq::Error::Timeout(_)) => {
-                Carried::Later { why: "it did not answer in time".to_owned(), after: None }
-            }
+            Err(ureq::Error::Timeout(_)) => Carried::Later { why: "it did not answer in time".to_owned(), after: None },
             Err(error) => Carried::Later { why: error.to_string(), after: None },
         }
     }
@@ -225,7 +223,8 @@ fn tls() -> Result<TlsConfig, String> {
              the environment variable `SSL_CERT_FILE`"
         ));
     }
-    let certificates: Vec<_> = found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    let certificates: Vec<_> =
+        found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
     Ok(TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .root_certs(RootCerts::new_with_certs(&certificates))

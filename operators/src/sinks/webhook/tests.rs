@@ -94,7 +94,8 @@ fn a_crash_between_delivery_and_acknowledgement_keeps_the_id() {
     give(&mut sink, 2);
     sink.finish().unwrap();
     assert_eq!(receiver.lines(), [line(1), line(2)]);
-    let incarnations: Vec<_> = receiver.batches().iter().map(|batch| batch.header("ducto-incarnation").to_owned()).collect();
+    let incarnations: Vec<_> =
+        receiver.batches().iter().map(|batch| batch.header("ducto-incarnation").to_owned()).collect();
     assert_ne!(incarnations[0], incarnations[1]);
     assert_eq!(incarnations[1], **outboxes.outbox().incarnation());
 }
@@ -136,7 +137,15 @@ fn what_a_url_may_be() {
     for good in ["https://example.com", "http://10.0.0.5:8080/a?b=c", "http://[::1]:80/"] {
         assert!(http::url(good).is_ok(), "{good}");
     }
-    for bad in ["example.com", "ftp://example.com", "https://", "http://me:word@example.com", "http://a b", "http://a/#x", "/x"] {
+    for bad in [
+        "example.com",
+        "ftp://example.com",
+        "https://",
+        "http://me:word@example.com",
+        "http://a b",
+        "http://a/#x",
+        "/x",
+    ] {
         assert!(http::url(bad).is_err(), "{bad}");
     }
     assert_eq!(http::shown("https://me:word@example.com/x?token=1"), "https://***@example.com/x");
