@@ -9,7 +9,7 @@ use crate::device::Device;
 use crate::receiver::{Behaviour, OK, Receiver};
 use crate::site::TestSite;
 
-/// A site whose samples go into its history and to a receiver.
+/// A site whose samples go into its history, into a file and to a receiver.
 fn site(device: &Device, receiver: &Receiver) -> TestSite {
     let site = TestSite::new(device.port());
     site.write(
@@ -34,6 +34,7 @@ transforms:
   checked: {{type: quality, inputs: [field]}}
 sinks:
   history: {{type: historian, inputs: [checked], dataset: history}}
+  lines: {{type: file, inputs: [checked], path: kept.jsonl}}
   office:
     type: webhook
     inputs: [checked]
@@ -51,12 +52,12 @@ sinks:
 }
 
 /// Time and tag of each line.
-fn keys(receiver: &Receiver) -> Vec<(String, String)> {
-    let key = |line: &String| {
+fn keys<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+    let key = |line: &str| {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         (row["time"].as_str().unwrap().to_owned(), row["tag"].as_str().unwrap().to_owned())
     };
-    receiver.lines().iter().map(key).collect()
+    lines.map(key).collect()
 }
 
 fn history(site: &TestSite) -> Vec<(String, String)> {
@@ -68,11 +69,15 @@ fn history(site: &TestSite) -> Vec<(String, String)> {
 
 #[track_caller]
 fn same(site: &TestSite, receiver: &Receiver) {
-    let (sent, kept) = (keys(receiver), history(site));
+    let (sent, kept) = (keys(receiver.lines().iter().map(String::as_str)), history(site));
+    let written = std::fs::read_to_string(site.data().join("kept.jsonl")).unwrap();
+    let written = keys(written.lines());
     let set = |keys: &[(String, String)]| keys.iter().cloned().collect::<BTreeSet<_>>();
     assert_eq!(set(&sent).len(), sent.len(), "a row was sent twice");
     assert_eq!(set(&kept).len(), kept.len(), "a row is in the history twice");
+    assert_eq!(set(&written).len(), written.len(), "a row is in the file twice");
     assert_eq!(set(&sent), set(&kept));
+    assert_eq!(set(&written), set(&kept));
 }
 
 #[test]

@@ -104,7 +104,9 @@ impl Outboxes {
             let courier = couriers.get(&stream.name).and_then(Weak::upgrade).map(|shared| shared.status());
             OutboxStatus { stream, courier }
         };
-        self.outbox.stats().into_iter().map(status).collect()
+        let all = self.outbox.stats().into_iter().map(status);
+        // What a node has left that is no longer there matters as long as something waits.
+        all.filter(|status| status.courier.is_some() || status.stream.waiting_batches > 0).collect()
     }
 }
 
@@ -120,7 +122,8 @@ impl Delivery {
     /// Ends it: at once where its receiver fails, else once what waits is delivered, or after a few seconds. What is left
     /// is delivered after the next start.
     pub fn finish(&mut self) {
-        self.end(AT_THE_END);
+        let fails = self.shared.status().failing_since.is_some();
+        self.end(if fails { Duration::ZERO } else { AT_THE_END });
     }
 
     fn end(&mut self, patience: Duration) {

@@ -89,7 +89,7 @@ fn timeout() -> Spanned<Duration> {
 }
 
 fn batch_size() -> Spanned<ByteSize> {
-    ByteSize::from_bytes(256_000).into()
+    ByteSize::from_bytes(256 << 10).into()
 }
 
 /// A batch that is not sealed holds back the checkpoints of its site.
@@ -168,7 +168,7 @@ impl SinkConfig for Webhook {
         }
         if !(1..=LARGEST_BATCH).contains(&self.batch_size.bytes()) {
             let message = format!("`batch_size: {}` is no size of a request", self.batch_size.value);
-            let help = "write at most `16MB`; the default is `256kB`";
+            let help = "write at most `16MB`; the default is `256KiB`";
             cx.report(Diagnostic::new(Code::NumberOutOfRange, message).at(self.batch_size.place).help(help));
         }
     }
