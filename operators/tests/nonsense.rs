@@ -117,7 +117,7 @@ fn settings_of_nodes() {
         ("type: historian, dataset: h, keep: {age: 5m}", "E0304", "5m", "only just stored"),
         ("type: historian, dataset: h, keep: {size: 0}", "E0304", "0", "nothing would be kept"),
         ("type: file, path: a.csv, rotate: {size: 0}", "E0304", "0", "a file for each line"),
-        ("type: webhook, url: example.com/in", "E0376", "example.com/in", "does not begin with http"),
+        ("type: webhook, url: example.com/in", "E0376", "example.com/in", "it is no URL"),
         ("type: webhook, url: \"ftp://example.com\"", "E0376", "\"ftp://example.com\"", "neither http nor https"),
         ("type: webhook, url: \"https://me:x@a.b\"", "E0376", "\"https://me:x@a.b\"", "`https://***@a.b`"),
         ("type: webhook, url: \"http://a.b\", class: 5", "E0304", "5", "no class 5"),

@@ -11,6 +11,7 @@ mod full_disk;
 mod help;
 mod imports;
 #[path = "../../operators/src/sinks/webhook/receiver.rs"]
+#[allow(dead_code)] // Other tests use the rest.
 mod receiver;
 mod recorded;
 mod replay;

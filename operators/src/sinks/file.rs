@@ -342,7 +342,6 @@ mod tests {
                 cx.resources.insert(historians.clone());
                 let mut sink = config(format, rotate()).build(&cx).unwrap();
                 let held = sink.store().unwrap();
-                assert!(held() >= checkpoint, "{} of {checkpoint}", held());
                 assert!(historians.last_epoch() >= held());
                 for epoch in checkpoint + 1..=last {
                     for row in 0..epoch % 3 {

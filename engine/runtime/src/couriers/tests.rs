@@ -163,8 +163,8 @@ impl Site {
         assert_eq!(lines, (1..=self.epoch).collect::<Vec<u64>>());
         let sequences: Vec<u64> = kept.iter().map(|(sequence, _)| *sequence).collect();
         assert_eq!(sequences, (1..=kept.len() as u64).collect::<Vec<_>>());
-        assert_eq!(self.outboxes.status()[0].stream.waiting_batches, 0);
-        assert!(self.outboxes.status()[0].stream.lost.is_empty());
+        let stats = self.outboxes.outbox().stats().remove(0);
+        assert!(stats.waiting_batches == 0 && stats.lost.is_empty(), "{stats:?}");
     }
 }
 
