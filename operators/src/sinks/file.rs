@@ -187,7 +187,8 @@ impl FileWriter {
         let full = self.rotate.size.as_ref().is_some_and(|size| self.output.length() >= size.bytes().max(1));
         let today = jiff::Timestamp::from_microsecond(now).ok().map(|now| self.zone.to_datetime(now).date());
         let over = self.rotate.daily && self.day.is_some() && self.day != today;
-        if (full || over) && self.output.length() > 0 {
+        // What comes again is compared in the file where it stands.
+        if (full || over) && self.output.length() > 0 && self.output.expected() == 0 {
             // So that nothing behind the position is in a file of another name.
             self.commit()?;
             self.output.rotate(now)?;
@@ -198,8 +199,9 @@ impl FileWriter {
 
     /// Writes down that the file holds everything up to the last epoch that has ended.
     fn commit(&mut self) -> Result<(), FileSinkError> {
+        let expected = self.output.expected();
         let file = self.output.file()?;
-        let length = file.length();
+        let length = file.length().saturating_sub(expected);
         if self.uncommitted {
             file.sync()?;
         }

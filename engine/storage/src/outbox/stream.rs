@@ -1,6 +1,6 @@
 //! One stream of the outbox: rows come in by epochs, batches go out by their numbers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -307,12 +307,8 @@ impl Inner {
         let room = shared.room.lock().unwrap_or_else(PoisonError::into_inner);
         let path = shared.path(&self.name, sequence);
         let has_room = shared.make_room(self.class, size)?;
-        while has_room {
-            match shared.disk.replace(&path, &bytes) {
-                Ok(()) => break,
-                Err(error) if error.is_full() && shared.evict_below(self.class) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if has_room {
+            self.put(&path, &bytes)?;
         }
         {
             let mut index = shared.index();
@@ -335,6 +331,17 @@ impl Inner {
         open.lines.clear();
         self.signal();
         Ok(())
+    }
+
+    /// Writes a batch's file; on a disk that is full in the place of lower classes.
+    fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+        loop {
+            match self.shared.disk.replace(path, bytes) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_full() && self.shared.evict_below(self.class) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// A batch does not wait any more. Answers its rows.

@@ -73,6 +73,11 @@ impl Output {
         Ok(())
     }
 
+    /// Bytes at the end of the file of epochs that have not come again yet.
+    pub(super) fn expected(&self) -> u64 {
+        self.again.len() as u64
+    }
+
     /// Writes what of `text` does not stand there already.
     pub(super) fn write_new(&mut self, text: &[u8]) -> Result<(), FileSinkError> {
         if self.again.starts_with(text) {
