@@ -9,6 +9,7 @@ use ducto_graph::pipeline::NodeConfig;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_operators::sinks::Historians;
+use ducto_operators::sinks::outbox::open_outboxes;
 use ducto_operators::sources::replay::Replays;
 use ducto_runtime::{ClockMode, RuntimeError, clock_of};
 use ducto_site::{History, Kept, LiveSite, SiteError, Start};
@@ -48,11 +49,14 @@ impl Hosted {
         resources.insert(historians.clone());
         let replays = Arc::new(Replays::open(&folder).map_err(unusable)?);
         resources.insert(replays.clone());
+        let outboxes = open_outboxes(site, &folder).map_err(unusable)?;
+        let last_epoch = historians.last_epoch().max(outboxes.outbox().last_epoch());
+        resources.insert(outboxes);
         let datasets = stored::datasets(site, registry);
         let start = Start {
             folder,
             resources,
-            last_epoch: historians.last_epoch(),
+            last_epoch,
             history: Arc::new(SiteHistory(historians)),
             dataset_of: Box::new(move |tag| datasets.get(&tag).cloned()),
             version: env!("CARGO_PKG_VERSION"),

@@ -31,6 +31,7 @@ pub fn registry() -> Registry {
         sinks::file::operator(),
         sinks::historian::operator(),
         sinks::log::operator(),
+        sinks::webhook::operator(),
         trends::aggregate::operator(),
         trends::rate_of_change::operator(),
         features::align::operator(),
@@ -42,6 +43,7 @@ pub fn registry() -> Registry {
     registry.add_own_tags("modbus", sources::modbus::own_tags);
     registry.add_section(quality::section());
     registry.add_section(trends::interpolation());
+    registry.add_section(sinks::outbox::section());
     alarms::sections().into_iter().for_each(|section| registry.add_section(section));
     for (name, text) in PIPELINES {
         registry.add_pipeline(name, text);

@@ -127,6 +127,21 @@ fn settings_of_nodes() {
         ("type: historian, dataset: h, keep: {age: 5m}", "E0304", "5m", "only just stored"),
         ("type: historian, dataset: h, keep: {size: 0}", "E0304", "0", "nothing would be kept"),
         ("type: file, path: a.csv, rotate: {size: 0}", "E0304", "0", "a file for each line"),
+        ("type: webhook, url: example.com/in", "E0376", "example.com/in", "it is no URL"),
+        ("type: webhook, url: \"ftp://example.com\"", "E0376", "\"ftp://example.com\"", "neither http nor https"),
+        ("type: webhook, url: \"https://me:x@a.b\"", "E0376", "\"https://me:x@a.b\"", "`https://***@a.b`"),
+        ("type: webhook, url: \"http://a.b\", class: 5", "E0304", "5", "no class 5"),
+        ("type: webhook, url: \"http://a.b\", timeout: 1h", "E0304", "1h", "no time to wait"),
+        ("type: webhook, url: \"http://a.b\", batch_every: 1h", "E0304", "1h", "hold back the checkpoints"),
+        ("type: webhook, url: \"http://a.b\", batch_size: 1GB", "E0304", "1GB", "no size of a request"),
+        ("type: webhook, url: \"http://a.b\", headers: {\"a b\": x}", "E0302", "\"a b\"", "cannot be a header"),
+        ("type: webhook, url: \"http://a.b\", headers: {Host: x}", "E0302", "Host", "sets it itself"),
+        (
+            "type: webhook, url: \"http://a.b\", headers: {Authorization: \"secret://file/none\"}",
+            "E0117",
+            "\"secret://file/none\"",
+            "cannot be read",
+        ),
     ] {
         refused("scan: 1s", &format!("sinks:\n  sink: {{inputs: [field], {fields}}}\n"), code, place, words);
     }
@@ -156,4 +171,21 @@ fn a_mistake_of_a_template_counts_every_tag_behind_overrides() {
     let [(wrong, _)] = &all[..] else { panic!("{all:#?}") };
     let notes: Vec<&str> = wrong.notes.iter().map(|note| note.message.as_str()).collect();
     assert!(notes.contains(&"the same holds for 2 other tags: `W3.THP`, `W2.THP`"), "{notes:?}");
+}
+
+#[test]
+fn the_outbox_of_a_site() {
+    let folder = tempfile::tempdir().unwrap();
+    for (section, code, words) in [
+        ("{size: 0}", "E0304", "nothing could wait"),
+        ("{classes: {\"5\": 1MB}}", "E0202", "`5` is no class"),
+        ("{classes: {4: 0}}", "E0304", "nothing could wait"),
+    ] {
+        fs::write(folder.path().join("site.yaml"), format!("site: S\noutbox: {section}\n")).unwrap();
+        let (mut sources, mut found) = (Sources::new(), Diagnostics::new());
+        load_site(folder.path(), &ducto_operators::registry(), &mut sources, &mut found);
+        let all: Vec<_> = found.iter().collect();
+        let [one] = all[..] else { panic!("{section}: {all:#?}") };
+        assert!(one.code.id() == code && one.message.contains(words) && one.help.is_some(), "{section}: {one:#?}");
+    }
 }

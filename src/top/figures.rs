@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ducto_site::protocol::{
-    ClientState, ConnectionState, DatasetState, LogStatus, MemoryState, NodeState, PipelineState, Status,
+    ClientState, ConnectionState, DatasetState, LogStatus, MemoryState, NodeState, OutboxState, PipelineState, Status,
 };
 use serde::Serialize;
 
@@ -41,6 +41,29 @@ pub(crate) struct Figures {
     pub(crate) connections: Vec<Connection>,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) datasets: Vec<Dataset>,
+    pub(crate) outbox: Vec<Stream>,
+}
+
+/// A stream of rows that are sent to another machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Stream {
+    pub(crate) stream: String,
+    pub(crate) endpoint: Option<String>,
+    /// Delivered.
+    pub(crate) rows_per_second: Option<f64>,
+    pub(crate) delivered_rows: u64,
+    pub(crate) waiting_batches: u64,
+    pub(crate) waiting_rows: u64,
+    pub(crate) waiting_bytes: u64,
+    /// When the oldest batch that waits was sealed.
+    pub(crate) oldest: Option<String>,
+    #[serde(skip)]
+    pub(crate) oldest_micros: Option<i64>,
+    pub(crate) lost_rows: u64,
+    pub(crate) lost: BTreeMap<String, u64>,
+    pub(crate) failures: u64,
+    pub(crate) failing_since: Option<String>,
+    pub(crate) why: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -184,6 +207,14 @@ impl Figures {
                     dataset_figures(dataset, before.and_then(of).as_ref(), &rate)
                 })
                 .collect(),
+            outbox: now
+                .outbox
+                .iter()
+                .map(|stream| {
+                    let of = |before: &Status| before.outbox.iter().find(|old| old.stream == stream.stream).cloned();
+                    stream_figures(stream, before.and_then(of).as_ref(), &rate)
+                })
+                .collect(),
         }
     }
 }
@@ -257,6 +288,25 @@ fn node_figures(now: &NodeState, before: Option<&NodeState>, rate: &Rate) -> Nod
         why: now.why.clone(),
         drops: now.drops.clone(),
         drops_per_second: rate.of(dropped(now), before.map(dropped)),
+    }
+}
+
+fn stream_figures(now: &OutboxState, before: Option<&OutboxState>, rate: &Rate) -> Stream {
+    Stream {
+        stream: now.stream.clone(),
+        endpoint: now.endpoint.clone(),
+        rows_per_second: rate.of(now.delivered_rows, before.map(|before| before.delivered_rows)),
+        delivered_rows: now.delivered_rows,
+        waiting_batches: now.waiting_batches,
+        waiting_rows: now.waiting_rows + now.open_rows,
+        waiting_bytes: now.waiting_bytes,
+        oldest: now.oldest.map(times::rfc3339),
+        oldest_micros: now.oldest,
+        lost_rows: now.lost.values().sum(),
+        lost: now.lost.clone(),
+        failures: now.failures,
+        failing_since: now.failing_since.map(times::rfc3339),
+        why: now.why.clone(),
     }
 }
 

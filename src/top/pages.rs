@@ -1,5 +1,7 @@
 //! The pages of `ducto top`, as lines.
 
+mod outbox;
+
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
@@ -130,6 +132,10 @@ impl Drawing<'_> {
         if !self.figures.datasets.is_empty() {
             lines.push(Line::default());
             lines.extend(self.dataset_lines());
+        }
+        if !self.figures.outbox.is_empty() {
+            lines.push(Line::default());
+            lines.extend(self.outbox_lines());
         }
         Body { columns: None, lines }
     }

@@ -1,8 +1,8 @@
 //! A site as it might be, for tests of what is drawn.
 
 use ducto_site::protocol::{
-    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState,
-    PortState, Status,
+    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, OutboxState,
+    PipelineState, PortState, Status,
 };
 
 /// 2026-01-01 15:00:00 UTC.
@@ -119,6 +119,29 @@ pub(super) fn status(at: u64) -> Status {
                 merge_error: None,
             },
             DatasetState { name: "minutes".to_owned(), rows: 3 * at, ..DatasetState::default() },
+        ],
+        outbox: vec![
+            OutboxState {
+                stream: "well-monitoring.office".to_owned(),
+                endpoint: Some("https://office.example.com/minutes".to_owned()),
+                delivered_batches: 4,
+                delivered_rows: 3 * at,
+                open_rows: 7,
+                ..OutboxState::default()
+            },
+            OutboxState {
+                stream: "well-monitoring.pager".to_owned(),
+                endpoint: Some("https://pager.example.com/ducto".to_owned()),
+                waiting_batches: 12,
+                waiting_rows: 340,
+                waiting_bytes: 48_000,
+                oldest: Some(NOW - 400_000_000),
+                lost: [("outbox_full".to_owned(), 60)].into(),
+                failures: 9,
+                failing_since: Some(NOW - 400_000_000),
+                why: Some("it did not answer in time".to_owned()),
+                ..OutboxState::default()
+            },
         ],
     }
 }

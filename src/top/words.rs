@@ -24,6 +24,9 @@ pub(super) struct Words {
     pub(super) nodes: [&'static str; 8],
     /// Dataset, rows a second, buffered, on disk, files, committed, errors.
     pub(super) datasets: [&'static str; 7],
+    /// Sent to, rows a second, batches, rows and bytes that wait, the oldest of them, lost.
+    pub(super) outbox: [&'static str; 7],
+    pub(super) unserved: &'static str,
     /// Tag, value, unit, quality, age.
     pub(super) values: [&'static str; 5],
     pub(super) more: &'static str,
@@ -92,6 +95,8 @@ const ENGLISH: Words = Words {
     connections: ["CONNECTION", "STATE", "TAGS", "SAMPLES/S", "ERRORS", "TRIP", "BUSY"],
     nodes: ["PIPELINE, NODE", "TYPE", "ROWS/S", "BATCH/S", "CPU", "QUEUE", "ERRORS", "DROPPED"],
     datasets: ["DATASET", "ROWS/S", "BUFFERED", "ON DISK", "FILES", "COMMITTED", "ERRORS"],
+    outbox: ["SENT BY", "ROWS/S", "BATCHES", "ROWS", "ON DISK", "OLDEST", "LOST"],
+    unserved: "no node sends this any more",
     values: ["TAG", "VALUE", "UNIT", "QUALITY", "AGE"],
     more: "more: press c",
     silent: "silent",
@@ -149,6 +154,8 @@ const SPANISH: Words = Words {
     connections: ["CONEXIÓN", "ESTADO", "TAGS", "MUESTRAS/S", "ERRORES", "VIAJE", "USO"],
     nodes: ["PIPELINE, NODO", "TIPO", "FILAS/S", "LOTES/S", "CPU", "COLA", "ERRORES", "DESCART."],
     datasets: ["DATASET", "FILAS/S", "EN BÚFER", "EN DISCO", "ARCH.", "GUARDADO", "ERRORES"],
+    outbox: ["ENVIADO POR", "FILAS/S", "LOTES", "FILAS", "EN DISCO", "MÁS VIEJO", "PERDIDAS"],
+    unserved: "ya no hay nodo que lo envíe",
     values: ["TAG", "VALOR", "UNIDAD", "CALIDAD", "EDAD"],
     more: "más: tecla c",
     silent: "sin respuesta",

@@ -10,6 +10,9 @@ mod drawings;
 mod full_disk;
 mod help;
 mod imports;
+#[path = "../../operators/src/sinks/webhook/receiver.rs"]
+#[allow(dead_code)] // Other tests use the rest.
+mod receiver;
 mod recorded;
 mod replay;
 mod running;
@@ -19,3 +22,4 @@ mod socket;
 mod spreadsheet;
 mod tests;
 mod views;
+mod webhook;

@@ -5,6 +5,7 @@
 mod checkpoints;
 mod clock;
 mod counted;
+mod couriers;
 mod dataflow;
 mod error;
 mod feeders;
@@ -32,6 +33,7 @@ mod views;
 
 pub use checkpoints::CheckpointStatus;
 pub use clock::{ClockMode, EngineClock};
+pub use couriers::{Carried, Carrier, CourierStatus, Delivery, EngineNow, OutboxStatus, Outboxes};
 pub use error::RuntimeError;
 pub use feeders::FeederStatus;
 pub use host::{Host, Sinks};

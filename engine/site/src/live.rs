@@ -8,7 +8,7 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
-use ducto_runtime::{ClockMode, Durable, Options, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
+use ducto_runtime::{ClockMode, Durable, Options, Outboxes, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
 use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
 
 use crate::error::SiteError;
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) running: RwLock<Option<RunningSite>>,
     pub(crate) folder: Arc<DataFolder>,
     pub(crate) history: Arc<dyn History>,
+    /// Where something is sent, what waits for that.
+    pub(crate) outboxes: Option<Arc<Outboxes>>,
     pub(crate) version: &'static str,
     pub(crate) started: Micros,
     pub(crate) session: Session,
@@ -133,6 +135,7 @@ impl LiveSite {
             // A recording can be read again.
             ClockMode::Virtual => None,
         };
+        let outboxes = resources.get::<Outboxes>();
         let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All, durable };
         let running = RunningSite::start(site, registry, options)?;
         let shared = Arc::new(Shared {
@@ -140,6 +143,7 @@ impl LiveSite {
             running: RwLock::new(Some(running)),
             folder,
             history,
+            outboxes,
             version,
             started: ducto_record::time::now(),
             session,

@@ -3,14 +3,14 @@
 use ducto_graph::operator::LinkReport;
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
 use ducto_record::{Epoch, Micros, StreamType};
-use ducto_runtime::{FeederStatus, NodeCounts, NodeStatus, PipelineStatus, RunningSite, TroubleKind};
+use ducto_runtime::{FeederStatus, NodeCounts, NodeStatus, OutboxStatus, PipelineStatus, RunningSite, TroubleKind};
 use ducto_storage::Historian;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::live::Shared;
 use crate::protocol::{
-    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, PipelineState,
-    PortState, Status,
+    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, OutboxState,
+    PipelineState, PortState, Status,
 };
 
 /// The status; `None` once the site is stopping.
@@ -61,6 +61,7 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
         pipelines: pipelines.collect(),
         connections: running.feeders().into_iter().map(connection).collect(),
         datasets,
+        outbox: shared.outboxes.iter().flat_map(|outboxes| outboxes.status()).map(outbox).collect(),
     }
 }
 
@@ -90,6 +91,26 @@ fn dataset((name, historian): (String, Historian)) -> DatasetState {
         errors: stats.errors,
         last_error: stats.last_error,
         merge_error: stats.merge_error,
+    }
+}
+
+fn outbox(OutboxStatus { stream, courier }: OutboxStatus) -> OutboxState {
+    let endpoint = courier.as_ref().map(|courier| courier.endpoint.clone());
+    let courier = courier.unwrap_or_default();
+    OutboxState {
+        stream: stream.name.to_string(),
+        endpoint,
+        waiting_batches: stream.waiting_batches,
+        waiting_rows: stream.waiting_rows,
+        waiting_bytes: stream.waiting_bytes,
+        oldest: stream.oldest,
+        open_rows: stream.open_rows,
+        delivered_batches: stream.delivered_batches,
+        delivered_rows: stream.delivered_rows,
+        lost: stream.lost.into_iter().map(|(cause, rows)| (cause.to_owned(), rows)).collect(),
+        failures: courier.failures,
+        failing_since: courier.failing_since,
+        why: courier.why,
     }
 }
 

@@ -33,8 +33,18 @@ pub(super) enum ClaimError {
 
 /// What of the data folder a path in it means that Ducto keeps there itself.
 pub(super) fn own_place(path: &Path) -> Option<&'static str> {
-    const OWN: [&str; 8] =
-        ["LOCK", "VERSION", "datasets", "manifests", "staging", "tags.parquet", "views.sql", "ducto.sock"];
+    const OWN: [&str; 10] = [
+        "LOCK",
+        "VERSION",
+        "datasets",
+        "manifests",
+        "staging",
+        "outbox",
+        super::file::FOLDER,
+        "tags.parquet",
+        "views.sql",
+        "ducto.sock",
+    ];
     let mut parts = Vec::new();
     for part in path.components() {
         match part {

@@ -1,32 +1,41 @@
 //! `file`: rows and samples as lines of JSON or CSV.
 
-use std::path::{Path, PathBuf};
+mod output;
+mod position;
+
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ducto_graph::codes::Code;
 use ducto_graph::decode::decode;
 use ducto_graph::diagnostic::Diagnostic;
 use ducto_graph::operator::{
-    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Sink, SinkConfig,
+    BuildContext, BuildError, CheckContext, Decode, Input, NodeError, Operator, Sink, SinkConfig, Store,
 };
 use ducto_graph::scalar::ByteSize;
 use ducto_graph::tree::Spanned;
 use ducto_record::{Batch, Directory, Epoch, Micros};
-use ducto_storage::FileError;
-use ducto_storage::disk::{AppendedFile, Disk};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use thiserror::Error;
 
 use super::Historians;
 use super::append::{Pending, written_columns};
 use super::claims::{Claim, own_place};
 use super::text::TextFormat;
+use output::{FileSinkError, Output};
+use position::Kept;
+pub(super) use position::{FOLDER, last_epoch};
+
+/// How often it is written down how far the file holds what came.
+const COMMIT_EVERY: Duration = Duration::from_secs(5);
 
 /// Appends what comes to a file, a line a sample or row, with the names of tags and assets. A corrected row comes
-/// again with a higher `revision`. What an epoch brings is written at once when the epoch ends. While the disk is full
+/// again with a higher `revision`. What an epoch brings is written at once when the epoch ends; a kill or a power cut
+/// neither loses nor doubles a line of it. While the disk is full
 /// or its folder not there, what comes waits in memory, and the rest of the pipeline goes on. When that memory is used up
 /// the oldest rows go, and are counted as `sink_behind`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -114,11 +123,19 @@ impl SinkConfig for FileSink {
         let format = self.format().unwrap_or(TextFormat::Jsonl);
         let columns = cx.inputs.first().map(|input| written_columns(&input.stream)).unwrap_or_default();
         let disk = historians.as_ref().map(|historians| historians.folder().disk().clone()).unwrap_or_default();
+        let name = format!("{}.{}", cx.pipeline, cx.node);
+        let kept = historians.as_ref().map(|historians| Kept::open(historians.folder(), &name, &path)).transpose();
+        let mut kept = kept.map_err(|error| cx.error(error.to_string()))?;
         let claim = historians.map(|historians| historians.claim(&path)).transpose();
         let claim = claim.map_err(|error| cx.error(error.to_string()))?;
-        let mut output = Output { disk, path, header: format.header(&columns), file: None };
+        let mut output = Output::new(disk, path, format.header(&columns));
         // Opened now, so that a file that cannot be written is known before anything runs.
         output.file().map_err(|error| cx.error(error.to_string()))?;
+        if let Some(kept) = &mut kept {
+            kept.begin(output.length());
+            output.read_behind(kept.position.length).map_err(|error| cx.error(error.to_string()))?;
+        }
+        let held = kept.as_ref().map_or(0, |kept| kept.position.epoch);
         Ok(Box::new(FileWriter {
             output,
             format,
@@ -129,114 +146,17 @@ impl SinkConfig for FileSink {
             directory: cx.directory.clone(),
             pending: Pending::default(),
             claim,
+            kept,
+            ended: held,
+            held: Arc::new(AtomicU64::new(held)),
+            committed_at: Instant::now(),
+            uncommitted: false,
         }))
     }
 
     fn file(&self) -> Option<Spanned<String>> {
         Some(self.path.clone())
     }
-}
-
-/// What went wrong with the file.
-#[derive(Debug, Error)]
-enum FileSinkError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{} begins with the header `{found}` and not with `{expected}`; move it away, or write to another file", path.display())]
-    Header { path: PathBuf, expected: String, found: String },
-}
-
-/// A file of whole lines. It is opened anew after a failure: what was written of a line is removed then.
-struct Output {
-    disk: Disk,
-    path: PathBuf,
-    header: Vec<u8>,
-    file: Option<AppendedFile>,
-}
-
-impl Output {
-    fn file(&mut self) -> Result<&mut AppendedFile, FileSinkError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => self.open()?,
-        };
-        Ok(self.file.insert(file))
-    }
-
-    fn open(&self) -> Result<AppendedFile, FileSinkError> {
-        let (path, header) = (&self.path, &self.header);
-        let mut file = self.disk.append(path)?;
-        let length = whole_lines(&file)?;
-        if length < file.length() {
-            tracing::warn!(path = %path.display(), "the last line was cut short and is removed");
-            file.cut(length)?;
-        }
-        if length > 0 && !header.is_empty() {
-            let mut found = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(header.len())];
-            file.read(0, &mut found)?;
-            if found != *header {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned();
-                let (expected, found) = (text(header), text(&found));
-                return Err(FileSinkError::Header { expected, found, path: path.clone() });
-            }
-        }
-        Ok(file)
-    }
-
-    fn length(&self) -> u64 {
-        self.file.as_ref().map_or(0, AppendedFile::length)
-    }
-
-    /// All of it or nothing.
-    fn write(&mut self, text: &[u8]) -> Result<(), FileSinkError> {
-        let header = self.header.clone();
-        let file = self.file()?;
-        let written = if file.length() == 0 { file.append(&[&header, text].concat()) } else { file.append(text) };
-        if written.is_err() {
-            self.file = None;
-        }
-        Ok(written?)
-    }
-
-    /// Gives the file a name with this time; the next line begins a new one.
-    fn rotate(&mut self, now: Micros) -> Result<(), FileSinkError> {
-        self.file()?.sync()?;
-        self.disk.rename(&self.path, &dated(&self.path, now))?;
-        self.file = None;
-        Ok(())
-    }
-}
-
-/// Bytes up to and with the last line end.
-fn whole_lines(file: &AppendedFile) -> Result<u64, FileError> {
-    let mut end = file.length();
-    let mut block = vec![0; 64 << 10];
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        let block = &mut block[..(end - start) as usize];
-        file.read(start, block)?;
-        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
-/// A name that is not taken: `alarms.20260101T000000Z.jsonl`, then `alarms.20260101T000000Z-2.jsonl`.
-fn dated(path: &Path, now: Micros) -> PathBuf {
-    let stamp = jiff::Timestamp::from_microsecond(now).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
-    let name = |suffix: &str| path.with_file_name(format!("{stem}.{stamp}{suffix}{ending}"));
-    let mut dated = name("");
-    for number in 2.. {
-        if !dated.exists() {
-            break;
-        }
-        dated = name(&format!("-{number}"));
-    }
-    dated
 }
 
 struct FileWriter {
@@ -251,6 +171,15 @@ struct FileWriter {
     pending: Pending,
     /// Where a site has a data folder.
     claim: Option<Claim>,
+    /// Where a site has a data folder.
+    kept: Option<Kept>,
+    /// The last epoch that has ended.
+    ended: Epoch,
+    /// Everything up to this epoch is in the file and on disk.
+    held: Arc<AtomicU64>,
+    committed_at: Instant,
+    /// Lines have been written since.
+    uncommitted: bool,
 }
 
 impl FileWriter {
@@ -258,10 +187,42 @@ impl FileWriter {
         let full = self.rotate.size.as_ref().is_some_and(|size| self.output.length() >= size.bytes().max(1));
         let today = jiff::Timestamp::from_microsecond(now).ok().map(|now| self.zone.to_datetime(now).date());
         let over = self.rotate.daily && self.day.is_some() && self.day != today;
-        if (full || over) && self.output.length() > 0 {
+        // What comes again is compared in the file where it stands.
+        if (full || over) && self.output.length() > 0 && self.output.expected() == 0 {
+            // So that nothing behind the position is in a file of another name.
+            self.commit()?;
             self.output.rotate(now)?;
         }
         self.day = today;
+        Ok(())
+    }
+
+    /// Writes down that the file holds everything up to the last epoch that has ended.
+    fn commit(&mut self) -> Result<(), FileSinkError> {
+        let expected = self.output.expected();
+        let file = self.output.file()?;
+        let length = file.length().saturating_sub(expected);
+        if self.uncommitted {
+            file.sync()?;
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.save(self.ended, length)?;
+        }
+        (self.uncommitted, self.committed_at) = (false, Instant::now());
+        self.held.store(self.ended, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes the lines of an epoch, as far as they do not stand there.
+    fn write(&mut self, text: &[u8], now: Micros) -> Result<(), FileSinkError> {
+        self.rotate_if_due(now)?;
+        // A new file begins with a position of its own.
+        let length = self.output.file()?.length();
+        if self.kept.as_ref().is_some_and(|kept| kept.position.length > length) {
+            self.commit()?;
+        }
+        self.output.write_new(text)?;
+        self.uncommitted = true;
         Ok(())
     }
 
@@ -283,20 +244,36 @@ impl Sink for FileWriter {
 
     fn end_epoch(&mut self, epoch: Epoch, now: Micros) -> Result<(), NodeError> {
         let batches = self.pending.take(epoch, &self.inputs, &self.directory)?;
+        if epoch <= self.ended && self.kept.is_some() {
+            return Ok(());
+        }
         let mut text = Vec::new();
         for batch in &batches {
             self.format.write(batch, &mut text)?;
         }
-        if text.is_empty() {
-            return Ok(());
+        if !text.is_empty() {
+            self.write(&text, now).map_err(|error| self.node_error(error))?;
         }
-        let written = self.rotate_if_due(now).and_then(|()| self.output.write(&text));
-        written.map_err(|error| self.node_error(error))
+        self.ended = epoch;
+        if !self.uncommitted {
+            self.held.store(epoch, Ordering::Release);
+        } else if self.committed_at.elapsed() >= COMMIT_EVERY
+            && let Err(error) = self.commit()
+        {
+            // The lines are written; that they are is written down with the next epoch.
+            tracing::warn!(%error, "it cannot be written down how far a file holds what came");
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> Option<Store> {
+        self.kept.as_ref()?;
+        let held = self.held.clone();
+        Some(Box::new(move || held.load(Ordering::Acquire)))
     }
 
     fn finish(&mut self) -> Result<(), NodeError> {
-        let synced = self.output.file().and_then(|file| Ok(file.sync()?));
-        synced.map_err(|error| NodeError::Other(Box::new(error)))
+        self.commit().map_err(|error| NodeError::Other(Box::new(error)))
     }
 }
 
@@ -349,6 +326,64 @@ mod tests {
         );
         let error = build(&config, folder.path(), StreamType::Rows(row_type())).err().unwrap();
         assert!(error.to_string().contains("begins with the header"), "{error}");
+    }
+
+    #[test]
+    fn what_comes_again_after_a_kill_is_not_written_again() {
+        for (format, rotate) in [("x.csv", None), ("x.jsonl", None), ("x.csv", Some(90)), ("x.jsonl", Some(200))] {
+            let folder = tempfile::tempdir().unwrap();
+            let data = folder.path().join("data");
+            let rotate = || rotate.map(|size| Rotate { size: Some(ByteSize::from_bytes(size).into()), daily: false });
+            // A process that is killed after `last`, and one that is given again what came behind `checkpoint`.
+            let run = |checkpoint: Epoch, last: Epoch, commit: bool| {
+                let folder = Arc::new(ducto_storage::DataFolder::open(&data).unwrap());
+                let historians = Arc::new(Historians::open(folder).unwrap());
+                let directory = directory();
+                let mut cx = context(&directory);
+                cx.inputs = Arc::new([input(samples())]);
+                cx.resources.insert(historians.clone());
+                let mut sink = config(format, rotate()).build(&cx).unwrap();
+                let held = sink.store().unwrap();
+                assert!(historians.last_epoch() >= held());
+                for epoch in checkpoint + 1..=last {
+                    for row in 0..epoch % 3 {
+                        let value = epoch as f64 + row as f64 / 10.0;
+                        sink.on_batch(0, epoch, &Batch::Samples(sample(epoch as i64 * 1_000_000, 0, value))).unwrap();
+                    }
+                    sink.end_epoch(epoch, epoch as i64 * 1_000_000).unwrap();
+                }
+                if commit {
+                    sink.finish().unwrap();
+                }
+                held()
+            };
+            // Also in the middle of an epoch's lines.
+            let tear = || {
+                let path = data.join(format);
+                let text = fs::read(&path).unwrap();
+                let end = text.len().saturating_sub(20);
+                fs::write(&path, &text[..end]).unwrap();
+            };
+            let held = run(0, 5, true);
+            assert_eq!(held, 5);
+            let held = run(held, 9, false);
+            tear();
+            let held = run(held, 14, false);
+            let held = run(held, 14, false);
+            run(held, 20, true);
+            let mut lines: Vec<String> = Vec::new();
+            for entry in fs::read_dir(&data).unwrap().flatten() {
+                if entry.file_name().to_string_lossy().starts_with("x.") {
+                    lines.extend(fs::read_to_string(entry.path()).unwrap().lines().map(str::to_owned));
+                }
+            }
+            lines.retain(|line| !line.starts_with("time,"));
+            let count = lines.len();
+            lines.sort();
+            lines.dedup();
+            let all = (1..=20).map(|epoch| epoch % 3).sum::<usize>();
+            assert_eq!((lines.len(), count), (all, all), "{format}: {lines:#?}");
+        }
     }
 
     #[test]

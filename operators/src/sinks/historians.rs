@@ -35,7 +35,7 @@ impl Historians {
     /// # Errors
     /// When a dataset of the folder cannot be read, or not be put right.
     pub fn open(folder: Arc<DataFolder>) -> Result<Self, StorageError> {
-        let last_epoch = ducto_storage::recover(&folder)?;
+        let last_epoch = ducto_storage::recover(&folder)?.max(super::file::last_epoch(&folder));
         Ok(Self {
             folder,
             last_epoch,

@@ -8,7 +8,10 @@ pub mod file;
 pub mod historian;
 mod historians;
 pub mod log;
+pub mod outbox;
+mod outgoing;
 pub mod text;
+pub mod webhook;
 
 pub use dataset_name::dataset_of_kind;
 pub use historians::Historians;

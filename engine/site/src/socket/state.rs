@@ -32,6 +32,9 @@ pub struct Status {
     pub pipelines: Vec<PipelineState>,
     pub connections: Vec<ConnectionState>,
     pub datasets: Vec<DatasetState>,
+    /// What waits to be sent to other machines.
+    #[serde(default)]
+    pub outbox: Vec<OutboxState>,
 }
 
 /// The site log.
@@ -175,4 +178,30 @@ pub struct DatasetState {
     /// Why the files of an hour are not merged.
     #[serde(default)]
     pub merge_error: Option<String>,
+}
+
+/// A stream of rows that are sent to another machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxState {
+    /// `pipeline.node`.
+    pub stream: String,
+    /// Where to; none for what a node has left that is no longer there.
+    pub endpoint: Option<String>,
+    /// Batches on disk that its receiver does not have yet.
+    pub waiting_batches: u64,
+    pub waiting_rows: u64,
+    pub waiting_bytes: u64,
+    /// Engine time when the oldest of them was sealed.
+    pub oldest: Option<i64>,
+    /// Rows that are in no batch yet.
+    pub open_rows: u64,
+    pub delivered_batches: u64,
+    pub delivered_rows: u64,
+    /// Rows that were not delivered and will not be, by cause.
+    pub lost: BTreeMap<String, u64>,
+    /// Requests that did not bring a batch to its receiver.
+    pub failures: u64,
+    /// Engine time since when nothing is delivered, and why.
+    pub failing_since: Option<i64>,
+    pub why: Option<String>,
 }
