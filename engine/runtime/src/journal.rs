@@ -196,7 +196,7 @@ mod tests {
             // The ring holds a few entries.
             assert!(site.log.wait_durable(site.log.last_epoch().saturating_sub(5), PATIENCE));
         }
-        assert!(site.log.bytes() < 30_000);
+        assert!(site.log.state().bytes < 30_000);
         assert_eq!(site.read(0), (1..=60).collect::<Vec<_>>());
         assert!(site.log.wait_durable(60, PATIENCE));
         let status = site.journaling.status();

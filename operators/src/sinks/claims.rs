@@ -33,8 +33,20 @@ pub(super) enum ClaimError {
 
 /// What of the data folder a path in it means that Ducto keeps there itself.
 pub(super) fn own_place(path: &Path) -> Option<&'static str> {
-    const OWN: [&str; 8] =
-        ["LOCK", "VERSION", "datasets", "manifests", "staging", "tags.parquet", "views.sql", "ducto.sock"];
+    const OWN: [&str; 12] = [
+        "LOCK",
+        "VERSION",
+        "datasets",
+        "manifests",
+        "staging",
+        "journal",
+        "checkpoints",
+        "damaged",
+        "tags.parquet",
+        "views.sql",
+        "replays.json",
+        "ducto.sock",
+    ];
     let mut parts = Vec::new();
     for part in path.components() {
         match part {

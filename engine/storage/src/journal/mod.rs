@@ -8,6 +8,7 @@
 mod columns;
 mod entry;
 mod frame;
+mod look;
 mod reader;
 mod repair;
 mod segment;
@@ -29,6 +30,8 @@ use columns::Halves;
 use entry::Encoder;
 use frame::{FrameWriter, Kind};
 
+pub use look::SegmentSeen;
+pub(crate) use look::look;
 pub use reader::JournalReader;
 
 /// A segment is closed once it holds this much.
