@@ -4,6 +4,7 @@
 mod checks;
 mod command;
 mod connect;
+mod data_folder;
 mod demo;
 mod device;
 mod drawings;

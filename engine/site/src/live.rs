@@ -9,8 +9,11 @@ use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
 use ducto_runtime::{ClockMode, Durable, Options, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
-use ducto_storage::{Checkpoints, DataFolder, Historian, Journal, StorageError, tags_table, write_catalog};
+use ducto_storage::{
+    Checkpoints, DataFolder, Finding, Historian, Journal, StorageError, journal_ends_early, tags_table, write_catalog,
+};
 
+use crate::alarms::{SystemAlarms, Watch};
 use crate::error::SiteError;
 use crate::lookers::Lookers;
 use crate::protocol::Status;
@@ -47,6 +50,8 @@ pub struct Start {
     pub last_epoch: Epoch,
     /// The dataset that stores a tag, for the table of tags.
     pub dataset_of: Box<dyn Fn(TagId) -> Option<String>>,
+    /// What of the datasets was damaged.
+    pub findings: Vec<Finding>,
     /// Shown in the status: the version of the command.
     pub version: &'static str,
 }
@@ -64,6 +69,7 @@ pub(crate) struct Shared {
     /// What expressions of taps may use.
     pub(crate) language: Language,
     pub(crate) lookers: Lookers,
+    pub(crate) alarms: SystemAlarms,
     /// What the session reads.
     tables: Arc<QuerySite>,
     names: OnceLock<Names>,
@@ -102,12 +108,16 @@ fn close_at_the_end(shared: &Shared) {
 }
 
 /// The journal and the checkpoints of a data folder; what is damaged in them is set aside and told.
-fn durable(folder: &DataFolder, site: &Site) -> Result<Durable, StorageError> {
+fn durable(folder: &DataFolder, site: &Site, findings: &mut Vec<Finding>) -> Result<Durable, StorageError> {
     let (disk, path) = (folder.disk(), folder.path());
     let journal = Journal::open(disk, &path.join("journal"), &site.directory)?;
     let checkpoints = Checkpoints::open(disk, &path.join("checkpoints"))?;
-    for problem in journal.problems.iter().chain(&checkpoints.problems) {
-        tracing::error!("{problem}");
+    let pipelines = checkpoints.newest.iter().flat_map(|checkpoint| checkpoint.pipelines.values());
+    let needed = pipelines.map(|pipeline| pipeline.epoch).max();
+    let told = journal.problems.iter().chain(&checkpoints.problems).map(|problem| Finding::of(path, problem));
+    for finding in told.chain(journal_ends_early(path, journal.journal.last().map(|(epoch, _)| epoch), needed)) {
+        tracing::error!("{finding}");
+        findings.push(finding);
     }
     Ok(Durable {
         journal: journal.journal,
@@ -121,6 +131,7 @@ fn durable(folder: &DataFolder, site: &Site) -> Result<Durable, StorageError> {
 pub struct LiveSite {
     shared: Arc<Shared>,
     server: Option<Server>,
+    watch: Option<Watch>,
 }
 
 /// Rows that a dataset took while the site ran.
@@ -136,7 +147,7 @@ impl LiveSite {
     /// # Errors
     /// When a node cannot be built, the catalog not written, or the socket not opened.
     pub fn start(site: &Arc<Site>, registry: &Registry, start: Start) -> Result<Self, SiteError> {
-        let Start { folder, resources, history, last_epoch, dataset_of, version } = start;
+        let Start { folder, resources, history, last_epoch, dataset_of, mut findings, version } = start;
         write_catalog(&folder, &site.directory, &dataset_of)?;
         let tables = Arc::new(QuerySite::open(folder.path())?);
         let tags = tags_table(&site.directory, &dataset_of);
@@ -145,7 +156,7 @@ impl LiveSite {
         let session = Session::new(tables.clone(), memory)?;
         let mode = clock_of(site);
         let durable = match mode {
-            ClockMode::Wall => Some(durable(&folder, site)?),
+            ClockMode::Wall => Some(durable(&folder, site, &mut findings)?),
             // A recording can be read again.
             ClockMode::Virtual => None,
         };
@@ -164,6 +175,7 @@ impl LiveSite {
                 units: registry.units().at(site.atmospheric_pressure),
             },
             lookers: Lookers::default(),
+            alarms: SystemAlarms::default(),
             tables,
             names: OnceLock::new(),
         });
@@ -173,7 +185,8 @@ impl LiveSite {
                 std::thread::Builder::new().name("ducto-ending".into()).spawn(move || close_at_the_end(&shared));
             ending.map_err(|error| SiteError::Runtime(error.into()))?;
         }
-        let mut live = Self { shared, server: None };
+        let watch = Watch::start(shared.clone(), findings).map_err(|error| SiteError::Runtime(error.into()))?;
+        let mut live = Self { shared, server: None, watch: Some(watch) };
         match Server::start(live.shared.clone()) {
             Ok(server) => live.server = Some(server),
             Err((path, source)) => {
@@ -218,6 +231,7 @@ impl LiveSite {
         if let Some(server) = self.server.take() {
             server.stop();
         }
+        self.watch = None;
         if self.shared.with(|_| ()).is_some() {
             let history = self.shared.history.clone();
             let (stopped, waiting) = std::sync::mpsc::channel::<()>();

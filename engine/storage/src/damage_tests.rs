@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Float64Array, Int8Array, RecordBatch, TimestampMicrosecondArray, UInt16Array, UInt32Array};
 use arrow::datatypes::{DataType, Field};
-use ducto_record::time::{HOUR, MINUTE, SECOND};
+use ducto_record::time::{MINUTE, SECOND};
 use ducto_record::{
     Batch, Directory, Entry, Epoch, Layout, Origin, Part, RowType, Samples, SavedState, Tag, ValueKind, Values,
     with_role, with_unit,
@@ -86,7 +86,9 @@ fn fill(data: &Path) {
             historian.end_epoch(epoch, time);
         }
         if epoch % 10 == 0 {
-            historians.iter().for_each(|historian| drop(historian.commit().unwrap()));
+            for historian in &historians {
+                historian.commit().unwrap();
+            }
             let state = SavedState { version: 1, bytes: vec![7; 100] };
             let nodes = vec![NodeState { node: "checked".into(), worker: 0, state }];
             let pipeline = PipelineState { epoch, workers: 1, nodes };
@@ -104,7 +106,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &to) } else { drop(fs::copy(&path, &to).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
     }
 }
 
@@ -325,7 +331,7 @@ fn a_whole_folder_has_no_findings() {
     let folder = folder();
     let found = verified(folder.path());
     assert_eq!(found.findings, []);
-    assert!(found.journal.len() > 2 && found.checkpoints.len() == 2, "{found:?}");
+    assert!(found.journal.len() > 1 && found.checkpoints.len() == 2, "{found:?}");
     let entries: u64 = found.journal.iter().map(|segment| segment.entries).sum();
     assert_eq!(entries, ENTRIES);
     let sums: Vec<_> =

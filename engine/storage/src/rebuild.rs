@@ -59,6 +59,10 @@ pub(crate) fn manifest(dataset: &str, files: &[PathBuf]) -> Option<(Manifest, bo
         match fields.iter_mut().find(|known| known.name() == field.name()) {
             Some(known) if field.is_nullable() && !known.is_nullable() => *known = known.clone().with_nullable(true),
             Some(_) => {}
+            // Files of samples have no room for what Arrow says of columns.
+            None if field.name() == "tag" && ducto_record::role_of(field).is_none() => {
+                fields.push(ducto_record::with_role(field.as_ref().clone(), "tag"));
+            }
             None => fields.push(field.as_ref().clone()),
         }
     }

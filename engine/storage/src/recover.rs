@@ -330,7 +330,12 @@ impl Recovery {
             // A manifest that is made again of a long history does not wait until all of it is read.
             None => Finished { bytes, checksum: String::new() },
         };
-        insert(&mut self.manifest.files, entry_of(&found.mark, found.rows, finished));
+        let entry = entry_of(&found.mark, found.rows, finished);
+        // Nothing else says that it is what was written.
+        if !self.known && !entry.checksum.is_empty() && fault(path, &entry, Depth::Pages).is_some() {
+            return self.set_aside(path);
+        }
+        insert(&mut self.manifest.files, entry);
         Ok(())
     }
 
