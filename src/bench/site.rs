@@ -116,9 +116,24 @@ pub(super) fn start(
     feeders: bool,
     sinks: SinkChoice,
 ) -> Result<RunningSite, Failure> {
+    start_on(site, registry, &open(data)?, mode, feeders, sinks)
+}
+
+pub(super) fn open(data: &Path) -> Result<Arc<DataFolder>, Failure> {
+    DataFolder::open(data).map(Arc::new).map_err(|error| Failure::new(Exit::Data, error.to_string()))
+}
+
+/// As [`start`], on a folder of which the caller wants to know something afterwards.
+pub(super) fn start_on(
+    site: &Arc<Site>,
+    registry: &Registry,
+    folder: &Arc<DataFolder>,
+    mode: ClockMode,
+    feeders: bool,
+    sinks: SinkChoice,
+) -> Result<RunningSite, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
-    let folder = DataFolder::open(data).map_err(|error| failed(&error))?;
-    let historians = Historians::open(Arc::new(folder)).map_err(|error| failed(&error))?;
+    let historians = Historians::open(folder.clone()).map_err(|error| failed(&error))?;
     let last_epoch = historians.last_epoch();
     let mut resources = Resources::default();
     resources.insert(Arc::new(historians));

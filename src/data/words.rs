@@ -35,7 +35,7 @@ impl Language {
     pub(super) fn checkpoint_columns(self) -> [&'static str; 6] {
         match self {
             Self::English => ["FILE", "TAKEN (UTC)", "PIPELINES", "EPOCH", "STATES", "SIZE"],
-            Self::Spanish => ["ARCHIVO", "TOMADO (UTC)", "TUBERÍAS", "ÉPOCA", "ESTADOS", "TAMAÑO"],
+            Self::Spanish => ["ARCHIVO", "TOMADO (UTC)", "PIPELINES", "ÉPOCA", "ESTADOS", "TAMAÑO"],
         }
     }
 

@@ -11,7 +11,7 @@ use crate::site::{self, TestSite};
 
 /// A folder that a short run has left.
 fn left_by_a_run() -> (Device, TestSite) {
-    let site::Live { device, site, mut running } = site::start();
+    let site::Live { device, site, running } = site::start();
     eventually("rows", || {
         let rows = run(site.path(), &["query", "SELECT count(*) AS n FROM history", "--json"]).expect(0).json();
         rows[0]["n"].as_u64().filter(|rows| *rows > 20)
@@ -77,7 +77,7 @@ fn a_folder_is_inspected_verified_and_repaired() {
 
 #[test]
 fn a_folder_in_use_is_left_alone() {
-    let site::Live { device: _device, site, mut running } = site::start();
+    let site::Live { device: _device, site, running } = site::start();
     for verb in ["inspect", "verify", "repair"] {
         let said = run(site.path(), &["data", verb]).expect(4).stderr;
         assert!(said.contains("in use by process"), "{verb}: {said}");

@@ -122,10 +122,11 @@ pub struct OpenedCheckpoints {
 }
 
 impl Checkpoints {
-    /// Opens the folder, creating it where it is missing. A checkpoint that cannot be read is set aside.
+    /// Opens the folder, creating it where it is missing. A checkpoint that cannot be read, also one of a newer format, is
+    /// set aside.
     ///
     /// # Errors
-    /// When the folder cannot be read or written, and for a checkpoint of a newer format.
+    /// When the folder cannot be read or written.
     pub fn open(disk: &Disk, folder: &Path) -> Result<OpenedCheckpoints, StorageError> {
         disk.create_folder(folder)?;
         let mut checkpoints = Self { disk: disk.clone(), folder: folder.to_owned(), kept: Vec::new(), next: 1 };
@@ -270,9 +271,6 @@ pub(crate) fn look(
                 found.pipelines = checkpoint.pipelines.into_iter().map(of).collect();
             }
             Ok(Err(why)) => findings.push(Finding::new(data, &path, Fault::Unreadable { why })),
-            Err(StorageError::Version { found, .. }) => {
-                findings.push(Finding::new(data, &path, Fault::Newer { format: found }));
-            }
             Err(error) => findings.push(Finding::new(data, &path, Fault::Unreadable { why: error.to_string() })),
         }
         looked(bytes);
@@ -293,7 +291,7 @@ fn read(disk: &Disk, path: &Path) -> Result<Result<Checkpoint, String>, StorageE
         return Ok(Err("its checksum does not fit".to_owned()));
     }
     if format > FORMAT {
-        return Err(StorageError::Version { path: path.to_owned(), found: format.to_string(), known: FORMAT });
+        return Ok(Err(format!("it has format {format}, which a newer Ducto wrote; this one reads {FORMAT}")));
     }
     Ok(Checkpoint::decode(content).map_err(|Malformed(what)| what.to_owned()))
 }
