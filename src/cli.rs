@@ -77,7 +77,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Ask the history in SQL: files, and the live tail of a site that runs.
     Query(QueryArgs),
-    /// Look after a data folder: what it holds, whether it is whole, and putting right what is damaged.
+    /// Inspect, verify and repair a data folder on which no site runs.
     Data(DataFolderArgs),
     /// Show each setting of a tag and where it comes from.
     Explain(ExplainArgs),

@@ -58,7 +58,7 @@ pub(super) fn inventory(folder: &Path, audit: &Audit, language: Language) -> Str
     if !audit.checkpoints.is_empty() {
         let [file, taken, pipelines, epoch, states, size] = language.checkpoint_columns();
         let columns = [
-            (file, Align::Left, 24),
+            (file, Align::Left, 12),
             (taken, Align::Left, 19),
             (pipelines, Align::Right, 9),
             (epoch, Align::Right, 10),
@@ -69,7 +69,7 @@ pub(super) fn inventory(folder: &Path, audit: &Audit, language: Language) -> Str
             let pipelines = checkpoint.pipelines.values();
             let epoch = pipelines.clone().map(|(epoch, _)| *epoch).min();
             vec![
-                name_of(&checkpoint.path),
+                name_of(&checkpoint.path).trim_end_matches(".checkpoint").to_owned(),
                 checkpoint.time.map_or(String::new(), time),
                 pipelines.len().to_string(),
                 epoch.map_or(String::new(), |epoch| epoch.to_string()),

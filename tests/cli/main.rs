@@ -14,6 +14,7 @@ mod imports;
 mod recorded;
 mod replay;
 mod running;
+mod shortage;
 mod simulate;
 mod site;
 mod socket;
