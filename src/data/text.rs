@@ -70,7 +70,7 @@ pub(super) fn inventory(folder: &Path, audit: &Audit, language: Language) -> Str
             let epoch = pipelines.clone().map(|(epoch, _)| *epoch).min();
             vec![
                 name_of(&checkpoint.path).trim_end_matches(".checkpoint").to_owned(),
-                checkpoint.time.map_or(String::new(), time),
+                checkpoint.time.filter(|taken| *taken != 0).map_or(String::new(), time),
                 pipelines.len().to_string(),
                 epoch.map_or(String::new(), |epoch| epoch.to_string()),
                 pipelines.map(|(_, states)| states).sum::<usize>().to_string(),

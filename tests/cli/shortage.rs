@@ -44,7 +44,8 @@ fn a_site_on_a_full_disk_goes_on_and_loses_nothing_once_there_is_room() {
     let site = TestSite::new(device.port());
     let folder = site.path();
     std::fs::create_dir(folder.join("data")).unwrap();
-    let Some(mut command) = on_small_disk(folder, "\"$0\" run site --for 100s; exec \"$0\" data verify data/TEST-001") else {
+    let Some(mut command) = on_small_disk(folder, "\"$0\" run site --for 100s; exec \"$0\" data verify data/TEST-001")
+    else {
         eprintln!("this user may not mount anything in a namespace: nothing is tested");
         return;
     };
