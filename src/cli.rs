@@ -1,6 +1,7 @@
 //! The arguments of `ducto`. Their doc comments are its help and its reference.
 
 mod bench;
+mod care;
 mod devices;
 mod views;
 
@@ -15,6 +16,7 @@ pub use bench::{
     Bench, BenchArgs, BenchValues, DevicesArgs, IdleArgs, LatencyArgs, ModbusArgs, RecoverArgs, ScenarioArgs,
     ViewsArgs, W1Args,
 };
+pub use care::{CareArgs, DataCommand, DataFolderArgs, RepairArgs};
 pub use devices::{ConnectArgs, ImportArgs, ImportTagsArgs, Imported, ListedBy, ReadArgs, Units};
 pub use views::{ActArgs, AlarmCommand, AlarmsArgs, TapArgs, TapFormat, TopArgs};
 
@@ -76,6 +78,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Ask the history in SQL: files, and the live tail of a site that runs.
     Query(QueryArgs),
+    /// Inspect, verify and repair a data folder on which no site runs.
+    Data(DataFolderArgs),
     /// Show each setting of a tag and where it comes from.
     Explain(ExplainArgs),
     /// Show rows as they pass a node of a site that runs, or enter it as a tag.

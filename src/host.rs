@@ -57,6 +57,7 @@ impl Hosted {
             folder,
             resources,
             last_epoch,
+            findings: historians.findings().to_vec(),
             history: Arc::new(SiteHistory(historians)),
             dataset_of: Box::new(move |tag| datasets.get(&tag).cloned()),
             version: env!("CARGO_PKG_VERSION"),

@@ -74,6 +74,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Test(args) => test::run(args, output),
         Command::Replay(args) => replay::run(args, output),
         Command::Query(args) => query::run(args, output),
+        Command::Data(args) => data::care::run(&args.command, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Tap(args) => tap::run(args, output),
         Command::Top(args) => top::run(args, output),

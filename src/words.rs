@@ -26,6 +26,7 @@ impl Language {
             "F" => ("latched, acknowledged", "enclavada, reconocida"),
             "waits" => ("waits for its disk", "espera su disco"),
             "set_aside" => ("set aside", "apartado"),
+            "present" => ("present", "presente"),
             other => (other, other),
         };
         self.pick(english, spanish)

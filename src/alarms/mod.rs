@@ -24,6 +24,7 @@ const VIEW: &str = "alarms";
 /// States of the system's own alarms, which know no acknowledgement: they go with their cause.
 const SET_ASIDE: &str = "set_aside";
 const WAITS: &str = "waits";
+const PRESENT: &str = "present";
 
 /// What a person does to an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,9 +206,23 @@ fn outcome(of: &str, replies: Vec<ask::Said>, language: Language) -> (bool, Stri
     (done, if said.is_empty() { language.nobody_answered().to_owned() } else { said })
 }
 
-/// Nodes that were set aside, and sinks that wait for their disk, as rows of the list: `well-monitoring.history.WAITS`.
+/// What the site's own alarms are of: `site.DATA_DAMAGED`.
+const SITE: &str = "site";
+
+/// The site's own alarms, nodes that were set aside, and sinks that wait for their disk, as rows of the list: `well-monitoring.history.WAITS`.
 fn troubles(status: &Status) -> Vec<Row> {
     let mut rows = Vec::new();
+    for alarm in &status.alarms {
+        let row = json!({
+            "tag": SITE,
+            "alarm": alarm.name,
+            "state": PRESENT,
+            "time": times::rfc3339(alarm.since),
+            "class": "system",
+            "reason": alarm.why,
+        });
+        rows.extend(row.as_object().cloned());
+    }
     for pipeline in &status.pipelines {
         for node in pipeline.nodes.iter().filter(|node| node.set_aside || node.waits) {
             let (alarm, state) = if node.set_aside { ("SET_ASIDE", SET_ASIDE) } else { ("WAITS", WAITS) };
@@ -228,7 +243,7 @@ fn troubles(status: &Status) -> Vec<Row> {
 }
 
 fn is_trouble(row: &Row) -> bool {
-    [SET_ASIDE, WAITS].contains(&text(row, "state"))
+    [SET_ASIDE, WAITS, PRESENT].contains(&text(row, "state"))
 }
 
 pub(crate) fn act(verb: Verb, place: &DataArgs, args: &ActArgs, output: &Output) -> Result<Exit, Failure> {

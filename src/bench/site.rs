@@ -116,34 +116,27 @@ pub(super) fn start(
     feeders: bool,
     sinks: SinkChoice,
 ) -> Result<RunningSite, Failure> {
-    begin(site, registry, data, mode, feeders, sinks, false)
+    start_on(site, registry, &open(data)?, mode, feeders, sinks, false)
 }
 
-/// As [`start`], with a journal and checkpoints.
-pub(super) fn start_durable(
-    site: &Arc<Site>,
-    registry: &Registry,
-    data: &Path,
-    mode: ClockMode,
-    sinks: SinkChoice,
-) -> Result<RunningSite, Failure> {
-    begin(site, registry, data, mode, false, sinks, true)
+pub(super) fn open(data: &Path) -> Result<Arc<DataFolder>, Failure> {
+    DataFolder::open(data).map(Arc::new).map_err(|error| Failure::new(Exit::Data, error.to_string()))
 }
 
-fn begin(
+/// As [`start`], on a folder of which the caller wants to know something afterwards; with a journal and checkpoints
+/// where it is `durable`.
+pub(super) fn start_on(
     site: &Arc<Site>,
     registry: &Registry,
-    data: &Path,
+    folder: &Arc<DataFolder>,
     mode: ClockMode,
     feeders: bool,
     sinks: SinkChoice,
     durable: bool,
 ) -> Result<RunningSite, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
-    let folder = DataFolder::open(data).map_err(|error| failed(&error))?;
-    let durable =
-        if durable { Some(Durable::open(&folder, &site.directory).map_err(|error| failed(&error))?) } else { None };
-    let historians = Historians::open(Arc::new(folder)).map_err(|error| failed(&error))?;
+    let durable = durable.then(|| Durable::open(folder, &site.directory)).transpose().map_err(|error| failed(&error))?;
+    let historians = Historians::open(folder.clone()).map_err(|error| failed(&error))?;
     let last_epoch = historians.last_epoch();
     let mut resources = Resources::default();
     resources.insert(Arc::new(historians));

@@ -37,10 +37,8 @@ pub(super) fn run(args: &W1Args, output: &Output) -> Result<Exit, Failure> {
 
     let sinks = if args.no_historian { SinkChoice::DatasetsRead } else { SinkChoice::All };
     let data = folder.data();
-    let mut running = match args.durable {
-        true => site::start_durable(&loaded, &registry, &data, ClockMode::Virtual, sinks)?,
-        false => site::start(&loaded, &registry, &data, ClockMode::Virtual, false, sinks)?,
-    };
+    let stored_in = site::open(&data)?;
+    let mut running = site::start_on(&loaded, &registry, &stored_in, ClockMode::Virtual, false, sinks, args.durable)?;
     let (wall, cpu) = (Instant::now(), measure::process_cpu());
     let fed = feed(running.intake().clone(), input.clone(), layout, rows, args.seconds)?;
     running.end_of_input();
@@ -86,7 +84,10 @@ pub(super) fn run(args: &W1Args, output: &Output) -> Result<Exit, Failure> {
         }
         add(&mut result, &stored);
         result["figures_equal_plain_loop"] = json!(exit == Exit::Done);
-        result["bytes_per_sample"] = json!(figures::bytes(&data, "history") as f64 / samples);
+        let kept = figures::bytes(&data, "history");
+        result["bytes_per_sample"] = json!(kept as f64 / samples);
+        result["disk_bytes_written"] = json!(stored_in.disk().written());
+        result["disk_writes_per_byte"] = json!(stored_in.disk().written() as f64 / kept.max(1) as f64);
     }
     output.object(&result);
     Ok(exit)

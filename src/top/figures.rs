@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ducto_site::protocol::{
-    ClientState, ConnectionState, DatasetState, LogStatus, MemoryState, NodeState, OutboxState, PipelineState, Status,
+    ClientState, ConnectionState, DatasetState, DiskState, LogStatus, MemoryState, NodeState, OutboxState, PipelineState,
+    Status, SystemAlarm,
 };
 use serde::Serialize;
 
@@ -35,6 +36,11 @@ pub(crate) struct Figures {
     /// Rows that found the memory for entries full.
     pub(crate) dropped_rows: u64,
     pub(crate) clock_steps: u64,
+    /// The site's own.
+    pub(crate) alarms: Vec<SystemAlarm>,
+    pub(crate) disk: DiskState,
+    /// Bytes written to the disk for each byte by which the history has grown.
+    pub(crate) disk_writes_per_byte: Option<f64>,
     pub(crate) memory: MemoryState,
     pub(crate) log: LogStatus,
     pub(crate) clients: ClientState,
@@ -179,6 +185,9 @@ impl Figures {
                 .percent(now.cpu.saturating_mul(1_000), before.map(|before| before.cpu.saturating_mul(1_000))),
             dropped_rows: now.dropped_rows,
             clock_steps: now.clock_steps,
+            alarms: now.alarms.clone(),
+            disk: now.disk,
+            disk_writes_per_byte: now.disk.writes_per_byte(),
             memory: now.memory,
             log: now.log,
             clients: now.clients,

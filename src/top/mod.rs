@@ -24,6 +24,7 @@ use crate::output::{Exit, Failure, Output};
 use crate::screen::{self, Happened, Screen};
 use crate::words::Language;
 use figures::Figures;
+pub(crate) use texts::bytes;
 use values::Values;
 use view::{Name, View, Wish};
 use words::Words;

@@ -117,7 +117,14 @@ impl Drawing<'_> {
         if figures.clients.missed_rows > 0 {
             room.push(Span::raw(format!("{} {}", count(figures.clients.missed_rows), words.missed)));
         }
+        if let Some(writes) = figures.disk_writes_per_byte {
+            room.push(Span::raw(format!("{writes:.1} {}", words.writes)));
+        }
         lines.extend(wrap(room, self.width));
+        for alarm in &figures.alarms {
+            let text = format!("{}: {}", alarm.name, alarm.why);
+            lines.push(Line::styled(crate::table::shorten(&text, self.width), BAD));
+        }
         if let Some(problem) = problem {
             lines.push(Line::styled(problem.to_owned(), BAD));
         }

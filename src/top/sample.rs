@@ -61,6 +61,8 @@ pub(super) fn status(at: u64) -> Status {
         tags: 168,
         dropped_rows: 0,
         clock_steps: 0,
+        alarms: Vec::new(),
+        disk: ducto_site::protocol::DiskState::default(),
         cpu: 31_000 * at,
         log: LogStatus {
             rows: 160 * at,

@@ -43,7 +43,7 @@ pub(super) fn count(value: u64) -> String {
     }
 }
 
-pub(super) fn bytes(value: u64) -> String {
+pub(crate) fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if value < 1_000 {
         return format!("{value} B");

@@ -18,6 +18,8 @@ pub(super) struct Words {
     pub(super) waiting: &'static str,
     pub(super) views: &'static str,
     pub(super) missed: &'static str,
+    /// Behind a number.
+    pub(super) writes: &'static str,
     /// Connection, state, tags, samples a second, errors, round trip, busy.
     pub(super) connections: [&'static str; 7],
     /// Node, type, rows a second, batches a second, CPU, queue, errors, dropped.
@@ -92,6 +94,7 @@ const ENGLISH: Words = Words {
     waiting: "waiting",
     views: "views",
     missed: "rows missed by views",
+    writes: "disk writes/byte",
     connections: ["CONNECTION", "STATE", "TAGS", "SAMPLES/S", "ERRORS", "TRIP", "BUSY"],
     nodes: ["PIPELINE, NODE", "TYPE", "ROWS/S", "BATCH/S", "CPU", "QUEUE", "ERRORS", "DROPPED"],
     datasets: ["DATASET", "ROWS/S", "BUFFERED", "ON DISK", "FILES", "COMMITTED", "ERRORS"],
@@ -151,6 +154,7 @@ const SPANISH: Words = Words {
     waiting: "en espera",
     views: "vistas",
     missed: "filas perdidas por las vistas",
+    writes: "escrituras/byte",
     connections: ["CONEXIÓN", "ESTADO", "TAGS", "MUESTRAS/S", "ERRORES", "VIAJE", "USO"],
     nodes: ["PIPELINE, NODO", "TIPO", "FILAS/S", "LOTES/S", "CPU", "COLA", "ERRORES", "DESCART."],
     datasets: ["DATASET", "FILAS/S", "EN BÚFER", "EN DISCO", "ARCH.", "GUARDADO", "ERRORES"],

@@ -72,7 +72,11 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = ducto(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(&mut ducto(folder, arguments))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let stdout = child.stdout.take().unwrap();
         std::thread::spawn(move || {
@@ -106,6 +110,10 @@ impl Background {
                 Err(_) => panic!("no line with `{text}` came: {:#?}", self.finish()),
             }
         }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

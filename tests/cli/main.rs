@@ -4,6 +4,7 @@
 mod checks;
 mod command;
 mod connect;
+mod data_folder;
 mod demo;
 mod device;
 mod drawings;
@@ -16,6 +17,7 @@ mod receiver;
 mod recorded;
 mod replay;
 mod running;
+mod shortage;
 mod simulate;
 mod site;
 mod socket;

@@ -98,8 +98,8 @@ pub(crate) fn told(files: &[LeftOut]) -> Option<String> {
         more => format!(", and {more} more are missing or damaged"),
     };
     Some(format!(
-        "`{}` {is}{more}: {rows} rows are not in the answer; {them}, or restart the site, which leaves out for good \
-         what is missing or cut short",
+        "`{}` {is}{more}: {rows} rows are not in the answer; {them}, or stop the site and run `ducto data repair`, which \
+         leaves out for good what is damaged",
         first.path.display()
     ))
 }

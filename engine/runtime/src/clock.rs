@@ -43,6 +43,11 @@ impl EngineClock {
         self.start_utc.saturating_add(i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX))
     }
 
+    /// The wall clock less engine time when it was last looked at for steps.
+    pub fn offset(&self) -> Micros {
+        *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the wall clock was stepped since the last call.
     pub fn step(&self) -> Option<ClockStep> {
         let offset = time::now() - self.now();

@@ -104,6 +104,11 @@ impl SiteIntake {
         self.clock_steps.load(Ordering::Relaxed)
     }
 
+    /// How far the wall clock is ahead of engine time; 0 where the input is the clock.
+    pub fn clock_offset(&self) -> Micros {
+        self.clock.offset()
+    }
+
     pub fn mode(&self) -> ClockMode {
         self.mode
     }

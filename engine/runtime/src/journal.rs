@@ -224,6 +224,23 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_disk_holds_back_nobody_who_looks() {
+        let site = site(1 << 20);
+        let slow = Duration::from_secs(2);
+        site.storage.set_trigger(move |_, verb, _| (verb == "sync").then_some(Fault::Slow(slow)));
+        let started = Instant::now();
+        for _ in 0..20 {
+            site.enter();
+        }
+        assert_eq!(site.read(0), (1..=20).collect::<Vec<_>>());
+        assert!(started.elapsed() < slow, "entries are read while the disk has none of them");
+        assert!(site.log.wait_durable(20, PATIENCE));
+        assert!(started.elapsed() >= slow, "and count as accepted only when it has them");
+        let status = site.journaling.status();
+        assert!(status.longest >= slow && status.error.is_none(), "{status:?}");
+    }
+
+    #[test]
     fn entries_wait_for_a_disk_that_is_full() {
         let mut site = site(40_000);
         site.storage.set_trigger(|_, verb, _| (verb == "write").then_some(Fault::Error(rustix::io::Errno::NOSPC)));

@@ -7,7 +7,8 @@ use ducto_graph::operator::Partition;
 use ducto_graph::pipeline::Pipeline;
 use ducto_record::{Directory, Epoch, SavedState};
 use ducto_storage::{
-    Brought, Checkpoint, Checkpoints, DataFolder, Journal, NodeState, PipelineState, Publisher, StorageError,
+    Brought, Checkpoint, Checkpoints, DataFolder, Finding, Journal, NodeState, PipelineState, Publisher, StorageError,
+    journal_ends_early,
 };
 
 use crate::publish::Before;
@@ -21,6 +22,8 @@ pub struct Durable {
     pub checkpoints: Checkpoints,
     /// The newest that could be read.
     pub checkpoint: Option<Checkpoint>,
+    /// What was damaged, and is set aside.
+    pub findings: Vec<Finding>,
 }
 
 impl Durable {
@@ -32,8 +35,13 @@ impl Durable {
         let (disk, path) = (folder.disk(), folder.path());
         let journal = Journal::open(disk, &path.join("journal"), directory)?;
         let checkpoints = Checkpoints::open(disk, &path.join("checkpoints"))?;
-        for problem in journal.problems.iter().chain(&checkpoints.problems) {
-            tracing::error!("{problem}");
+        let pipelines = checkpoints.newest.iter().flat_map(|checkpoint| checkpoint.pipelines.values());
+        let needed = pipelines.map(|pipeline| pipeline.epoch).max();
+        let last = journal.journal.last().map(|(epoch, _)| epoch);
+        let told = journal.problems.iter().chain(&checkpoints.problems).map(|problem| Finding::of(path, problem));
+        let findings: Vec<Finding> = told.chain(journal_ends_early(path, last, needed)).collect();
+        for finding in &findings {
+            tracing::error!("{finding}");
         }
         if checkpoints.newest.is_none() && !checkpoints.problems.is_empty() {
             tracing::error!(
@@ -46,6 +54,7 @@ impl Durable {
             brought: journal.brought,
             checkpoints: checkpoints.checkpoints,
             checkpoint: checkpoints.newest,
+            findings,
         })
     }
 }

@@ -115,7 +115,7 @@ impl RunningSite {
         let mut journaling = None;
         let mut kept = None;
         let mut announced = BTreeMap::new();
-        if let Some(Durable { journal, brought, checkpoints, checkpoint }) = durable {
+        if let Some(Durable { journal, brought, checkpoints, checkpoint, .. }) = durable {
             let first = journal.first();
             let time = checkpoint.as_ref().map_or(Micros::MIN, |checkpoint| checkpoint.time);
             journaling = Some(Journaling::start(&log, journal, time)?);

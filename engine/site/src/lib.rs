@@ -3,6 +3,7 @@
 //! [`LiveSite`] is the site; [`Client`] is the other end of its socket, in another process. What they say to each
 //! other is in [`protocol`].
 
+mod alarms;
 mod error;
 mod live;
 mod lookers;

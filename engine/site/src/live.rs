@@ -9,8 +9,9 @@ use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
 use ducto_runtime::{ClockMode, Durable, Options, Outboxes, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
-use ducto_storage::{DataFolder, Historian, StorageError, tags_table, write_catalog};
+use ducto_storage::{DataFolder, Finding, Historian, StorageError, tags_table, write_catalog};
 
+use crate::alarms::{SystemAlarms, Watch};
 use crate::error::SiteError;
 use crate::lookers::Lookers;
 use crate::protocol::Status;
@@ -47,6 +48,8 @@ pub struct Start {
     pub last_epoch: Epoch,
     /// The dataset that stores a tag, for the table of tags.
     pub dataset_of: Box<dyn Fn(TagId) -> Option<String>>,
+    /// What of the datasets was damaged.
+    pub findings: Vec<Finding>,
     /// Shown in the status: the version of the command.
     pub version: &'static str,
 }
@@ -66,6 +69,7 @@ pub(crate) struct Shared {
     /// What expressions of taps may use.
     pub(crate) language: Language,
     pub(crate) lookers: Lookers,
+    pub(crate) alarms: SystemAlarms,
     /// What the session reads.
     tables: Arc<QuerySite>,
     names: OnceLock<Names>,
@@ -107,6 +111,7 @@ fn close_at_the_end(shared: &Shared) {
 pub struct LiveSite {
     shared: Arc<Shared>,
     server: Option<Server>,
+    watch: Option<Watch>,
 }
 
 /// Rows that a dataset took while the site ran.
@@ -122,7 +127,7 @@ impl LiveSite {
     /// # Errors
     /// When a node cannot be built, the catalog not written, or the socket not opened.
     pub fn start(site: &Arc<Site>, registry: &Registry, start: Start) -> Result<Self, SiteError> {
-        let Start { folder, resources, history, last_epoch, dataset_of, version } = start;
+        let Start { folder, resources, history, last_epoch, dataset_of, mut findings, version } = start;
         write_catalog(&folder, &site.directory, &dataset_of)?;
         let tables = Arc::new(QuerySite::open(folder.path())?);
         let tags = tags_table(&site.directory, &dataset_of);
@@ -131,7 +136,11 @@ impl LiveSite {
         let session = Session::new(tables.clone(), memory)?;
         let mode = clock_of(site);
         let durable = match mode {
-            ClockMode::Wall => Some(Durable::open(&folder, &site.directory)?),
+            ClockMode::Wall => {
+                let mut durable = Durable::open(&folder, &site.directory)?;
+                findings.append(&mut durable.findings);
+                Some(durable)
+            }
             // A recording can be read again.
             ClockMode::Virtual => None,
         };
@@ -152,6 +161,7 @@ impl LiveSite {
                 units: registry.units().at(site.atmospheric_pressure),
             },
             lookers: Lookers::default(),
+            alarms: SystemAlarms::default(),
             tables,
             names: OnceLock::new(),
         });
@@ -161,7 +171,8 @@ impl LiveSite {
                 std::thread::Builder::new().name("ducto-ending".into()).spawn(move || close_at_the_end(&shared));
             ending.map_err(|error| SiteError::Runtime(error.into()))?;
         }
-        let mut live = Self { shared, server: None };
+        let watch = Watch::start(shared.clone(), findings).map_err(|error| SiteError::Runtime(error.into()))?;
+        let mut live = Self { shared, server: None, watch: Some(watch) };
         match Server::start(live.shared.clone()) {
             Ok(server) => live.server = Some(server),
             Err((path, source)) => {
@@ -206,6 +217,7 @@ impl LiveSite {
         if let Some(server) = self.server.take() {
             server.stop();
         }
+        self.watch = None;
         if self.shared.with(|_| ()).is_some() {
             let history = self.shared.history.clone();
             let (stopped, waiting) = std::sync::mpsc::channel::<()>();

@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::live::Shared;
 use crate::protocol::{
-    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, OutboxState,
+    ClientState, ConnectionState, DatasetState, DiskState, LinkStatus, LogStatus, MemoryState, NodeState, OutboxState,
     PipelineState, PortState, Status,
 };
 
@@ -43,6 +43,8 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
         dropped_rows: running.intake().dropped_rows(),
         clock_steps: running.intake().clock_steps(),
         cpu: cpu(),
+        alarms: shared.alarms.list(),
+        disk: disk(shared),
         log: LogStatus {
             rows: log.rows,
             entries: log.entries,
@@ -63,6 +65,12 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
         datasets,
         outbox: shared.outboxes.iter().flat_map(|outboxes| outboxes.status()).map(outbox).collect(),
     }
+}
+
+/// Everything that is written goes through the folder's disk.
+fn disk(shared: &Shared) -> DiskState {
+    let kept = shared.history.all().iter().map(|(_, historian)| historian.stats().bytes_kept).sum();
+    DiskState { written: shared.folder.disk().written(), kept }
 }
 
 /// CPU time of this process, µs.

@@ -2,7 +2,7 @@
 //! longer way through the journal and nothing else.
 //!
 //! ```text
-//! magic · format u32 · checksum u64 of what follows · content
+//! magic · format u32 · checksum u64 of these and what follows · content
 //! ```
 
 use std::collections::BTreeMap;
@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ducto_record::{Epoch, Micros, SavedState};
-use xxhash_rust::xxh3::xxh3_64;
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::bytes::{Cursor, Malformed, put_bytes, put_i64, put_text, put_u64};
 use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
-use crate::set_aside::{Problem, place_for};
+use crate::findings::{Fault, Finding};
+use crate::set_aside::{DAMAGED, Problem, place_for};
 
 const MAGIC: [u8; 8] = *b"DUCTOCKP";
 /// The format of checkpoints; a build reads this and what is older.
@@ -80,7 +82,7 @@ impl Checkpoint {
         let mut bytes = Vec::with_capacity(HEAD + content.len());
         bytes.extend(MAGIC);
         bytes.extend(FORMAT.to_le_bytes());
-        bytes.extend(xxh3_64(&content).to_le_bytes());
+        bytes.extend(sum(FORMAT, &content).to_le_bytes());
         bytes.extend(content);
         bytes
     }
@@ -134,6 +136,11 @@ impl Checkpoints {
         disk.create_folder(folder)?;
         let mut checkpoints = Self { disk: disk.clone(), folder: folder.to_owned(), kept: Vec::new(), next: 1 };
         let (mut newest, mut problems) = (None, Vec::new());
+        for path in foreign(folder)? {
+            let to = place_for(disk, folder, &path)?;
+            disk.rename(&path, &to)?;
+            problems.push(Problem { path, what: "it is no checkpoint".to_owned(), set_aside: Some(to), lost: None });
+        }
         for number in checkpoints.numbers()? {
             checkpoints.next = number + 1;
             let path = checkpoints.path(number);
@@ -201,6 +208,82 @@ impl Checkpoints {
     }
 }
 
+/// The checksum of a checkpoint. Its format is in it: a flipped bit must not look like a newer build's.
+fn sum(format: u32, content: &[u8]) -> u64 {
+    xxh3_64_with_seed(content, u64::from(format))
+}
+
+/// Whatever is no checkpoint by its name, nor one that was being written.
+fn foreign(folder: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let failed = |error| FileError::new("read", folder, error);
+    let mut foreign = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let ours = name.strip_suffix(SUFFIX).is_some_and(|number| number.parse::<u64>().is_ok()) && path.is_file();
+        if !ours && !name.ends_with(".new") && name != DAMAGED {
+            foreign.push(path);
+        }
+    }
+    foreign.sort();
+    Ok(foreign)
+}
+
+/// A checkpoint as it lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckpointSeen {
+    /// From the data folder.
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub time: Option<Micros>,
+    /// By pipeline: the epoch, and how many states of nodes.
+    pub pipelines: BTreeMap<String, (Epoch, usize)>,
+}
+
+/// The checkpoints of a data folder as they lie, and the findings. Changes nothing.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn look(
+    data: &Path,
+    folder: &Path,
+    looked: &mut dyn FnMut(u64),
+) -> Result<(Vec<CheckpointSeen>, Vec<Finding>), StorageError> {
+    let mut findings: Vec<Finding> =
+        foreign(folder)?.iter().map(|path| Finding::new(data, path, Fault::Foreign)).collect();
+    let failed = |error| FileError::new("read", folder, error);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() && path.to_string_lossy().ends_with(SUFFIX) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut seen = Vec::new();
+    for path in paths {
+        let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let mut found = CheckpointSeen {
+            path: path.strip_prefix(data).unwrap_or(&path).to_owned(),
+            bytes,
+            time: None,
+            pipelines: BTreeMap::new(),
+        };
+        match read(&Disk::default(), &path) {
+            Ok(Ok(checkpoint)) => {
+                found.time = Some(checkpoint.time);
+                let of = |(id, state): (Arc<str>, PipelineState)| (id.to_string(), (state.epoch, state.nodes.len()));
+                found.pipelines = checkpoint.pipelines.into_iter().map(of).collect();
+            }
+            Ok(Err(why)) => findings.push(Finding::new(data, &path, Fault::Unreadable { why })),
+            Err(error) => findings.push(Finding::new(data, &path, Fault::Unreadable { why: error.to_string() })),
+        }
+        looked(bytes);
+        seen.push(found);
+    }
+    Ok((seen, findings))
+}
+
 /// The checkpoint, or what is wrong with it.
 fn read(disk: &Disk, path: &Path) -> Result<Result<Checkpoint, String>, StorageError> {
     let bytes = disk.read(path)?;
@@ -209,11 +292,11 @@ fn read(disk: &Disk, path: &Path) -> Result<Result<Checkpoint, String>, StorageE
         return Ok(Err("it does not begin as a checkpoint".to_owned()));
     }
     let format = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+    if head[12..] != sum(format, content).to_le_bytes() {
+        return Ok(Err("its checksum does not fit".to_owned()));
+    }
     if format > FORMAT {
         return Ok(Err(format!("it has format {format}, which a newer Ducto wrote; this one reads {FORMAT}")));
-    }
-    if head[12..] != xxh3_64(content).to_le_bytes() {
-        return Ok(Err("its checksum does not fit".to_owned()));
     }
     Ok(Checkpoint::decode(content).map_err(|Malformed(what)| what.to_owned()))
 }

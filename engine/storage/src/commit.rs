@@ -84,6 +84,7 @@ impl FileWriter {
             written: sealed.last().map_or(0, |sealed| sealed.engine_time),
             revised: false,
             replaces: Vec::new(),
+            key: manifest.key.clone(),
         };
         let parts = match self.config.schema {
             DatasetSchema::Samples(ValueKind::Float64) => self.sample_parts::<f64>(&folder, sealed, &mark),
@@ -206,6 +207,7 @@ impl FileWriter {
             written,
             revised: old.iter().any(|file| file.revised),
             replaces: old.iter().map(|file| file.path.clone()).collect(),
+            key: manifest.key.clone(),
         };
         let staged = folder.join(file_name(&mark));
         // In the order they were written, so that rows of one tag and time stay in theirs.

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
+use crate::findings::{Fault, Finding};
+use crate::manifest::checksum;
+use crate::set_aside::set_aside;
 
 /// The format of the folder; a build reads this and what is older.
 const FORMAT: u32 = 1;
@@ -18,6 +21,8 @@ const FORMAT: u32 = 1;
 /// datasets/<name>/date=2026-01-01/hour=00/*.parquet
 /// manifests/<name>.json   which files make up a dataset; older weeks are listed in manifests/<name>/
 /// staging/<name>/         files being written
+/// journal/, checkpoints/  entries until every store has what came of them; states of nodes
+/// damaged/                what was set aside, in the same places as it was found
 /// tags.parquet, views.sql
 /// replays.json            what of recordings was replayed into it
 /// ```
@@ -28,8 +33,37 @@ const FORMAT: u32 = 1;
 pub struct DataFolder {
     path: PathBuf,
     disk: Disk,
+    /// What of the folder itself was not what it should be.
+    findings: Vec<Finding>,
     /// The lock lives as long as the open file.
     _lock: File,
+}
+
+/// A data folder that no site can start on, to be looked at.
+#[derive(Debug)]
+pub struct HeldFolder {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl HeldFolder {
+    /// Takes the lock and changes nothing. Where the disk is read-only there is no lock, and nobody to keep out.
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`] where a site runs on it, [`StorageError::File`] where there is no such folder.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        std::fs::read_dir(path).map_err(|error| FileError::new("read", path, error))?;
+        let lock = match lock(path) {
+            Ok(lock) => Some(lock),
+            Err(StorageError::File(error)) if error.source.kind() == std::io::ErrorKind::ReadOnlyFilesystem => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl DataFolder {
@@ -49,14 +83,19 @@ impl DataFolder {
     pub fn open_on(disk: Disk, path: &Path) -> Result<Self, StorageError> {
         disk.create_folder(path)?;
         let lock = lock(path)?;
-        check_version(&disk, path)?;
+        let findings = check_version(&disk, path)?.into_iter().collect();
         for name in ["datasets", "manifests", "staging"] {
             disk.create_folder(&path.join(name))?;
         }
         let probe = path.join("staging").join(".writable");
         disk.create(&probe)?.write(b"written to see whether it can be\n")?;
         disk.remove(&probe)?;
-        Ok(Self { path: path.to_owned(), disk, _lock: lock })
+        Ok(Self { path: path.to_owned(), disk, findings, _lock: lock })
+    }
+
+    /// What of the folder itself was not what it should be when it was opened.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     pub fn path(&self) -> &Path {
@@ -127,18 +166,51 @@ fn lock(folder: &Path) -> Result<File, StorageError> {
     Ok(file)
 }
 
-fn check_version(disk: &Disk, folder: &Path) -> Result<(), StorageError> {
+/// What `VERSION` holds: a number, and its checksum, since a flipped bit would make another number of it.
+fn version_text() -> String {
+    let number = FORMAT.to_string();
+    format!("{number} {}\n", checksum(number.as_bytes()))
+}
+
+fn format(bytes: &[u8]) -> Option<u32> {
+    let mut words = std::str::from_utf8(bytes).ok()?.split_whitespace();
+    let number = words.next()?;
+    // Folders from before have no checksum.
+    if words.next().is_some_and(|sum| sum != checksum(number.as_bytes())) {
+        return None;
+    }
+    number.parse().ok()
+}
+
+/// The format that the folder says it has; `None` where there is no such file, and what is wrong with one that says
+/// none.
+pub(crate) fn version(folder: &Path) -> Result<Option<Result<u32, Finding>>, StorageError> {
     let path = folder.join("VERSION");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match text.trim().parse::<u32>() {
-            Ok(found) if found <= FORMAT => Ok(()),
-            _ => Err(StorageError::Version { path, found: text.trim().to_owned(), known: FORMAT }),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(disk.replace(&path, format!("{FORMAT}\n").as_bytes())?)
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let why = || "it holds no number of a format".to_owned();
+            Ok(Some(format(&bytes).ok_or_else(|| Finding::new(folder, &path, Fault::Unreadable { why: why() }))))
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(FileError::new("read", &path, error).into()),
     }
+}
+
+/// Refuses a folder of a newer build. Each file beside says its own format: one that is damaged here is set aside.
+fn check_version(disk: &Disk, folder: &Path) -> Result<Option<Finding>, StorageError> {
+    let path = folder.join("VERSION");
+    let finding = match version(folder)? {
+        Some(Ok(found)) if found <= FORMAT => return Ok(None),
+        Some(Ok(found)) => return Err(StorageError::Version { path, found: found.to_string(), known: FORMAT }),
+        Some(Err(mut finding)) => {
+            let to = set_aside(disk, folder, &path)?;
+            finding.set_aside = to.strip_prefix(folder).ok().map(Path::to_owned);
+            Some(finding)
+        }
+        None => None,
+    };
+    disk.replace(&path, version_text().as_bytes())?;
+    Ok(finding)
 }
 
 #[cfg(test)]
@@ -161,6 +233,24 @@ mod tests {
         std::fs::write(folder.path().join("VERSION"), "99\n").unwrap();
         let error = DataFolder::open(folder.path()).unwrap_err();
         assert!(matches!(error, StorageError::Version { known: FORMAT, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_from_before_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("VERSION"), "1\n").unwrap();
+        assert_eq!(DataFolder::open(folder.path()).unwrap().findings(), []);
+    }
+
+    #[test]
+    fn a_damaged_format_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("VERSION"), [0, 0]).unwrap();
+        let opened = DataFolder::open(folder.path()).unwrap();
+        assert_eq!(opened.findings().len(), 1);
+        assert_eq!(std::fs::read(folder.path().join("damaged/VERSION")).unwrap(), [0, 0]);
+        drop(opened);
+        assert_eq!(DataFolder::open(folder.path()).unwrap().findings(), []);
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct HistorianStats {
     pub last_commit: Option<Micros>,
     pub files_written: u64,
     pub bytes_written: u64,
+    /// By how much the files have grown: those that merges took the place of do not count. What `keep` removed does.
+    pub bytes_kept: u64,
     pub merges: u64,
     /// Merges that failed; their hours stay in more than one file for now.
     pub merge_errors: u64,

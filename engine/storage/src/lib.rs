@@ -5,24 +5,30 @@
 //! take a [`Snapshot`], or read a [`Manifest`] from the folder of a site that does not run.
 
 mod appender;
+mod audit;
 mod bytes;
 mod catalog;
 mod checkpoint;
 mod commit;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 mod dataset;
 pub mod disk;
 mod error;
+mod findings;
 mod folder;
 mod historian;
 mod hour;
+mod intact;
 mod journal;
 mod manifest;
 mod order;
 mod outbox;
 mod parquet_file;
 mod plan;
+mod rebuild;
 mod recover;
 mod segments;
 mod set_aside;
@@ -32,15 +38,17 @@ mod stored;
 mod writer;
 
 pub use appender::Appender;
+pub use audit::{Audit, Care, DatasetSeen, FileSeen, audit, journal_ends_early, repair};
 pub use catalog::{TAGS, tags_table, write_catalog};
-pub use checkpoint::{Checkpoint, Checkpoints, NodeState, OpenedCheckpoints, PipelineState};
+pub use checkpoint::{Checkpoint, CheckpointSeen, Checkpoints, NodeState, OpenedCheckpoints, PipelineState};
 pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, removes, revision};
 pub use error::{AppendError, FileError, StorageError};
-pub use folder::{DataFolder, dataset_names, dataset_path};
+pub use findings::{Fault, Finding};
+pub use folder::{DataFolder, HeldFolder, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
-pub use journal::{Announced, Brought, Journal, JournalReader, Opened, Publisher};
+pub use journal::{Announced, Brought, Journal, JournalReader, Opened, Publisher, SegmentSeen};
 pub use manifest::{FileEntry, Level, Manifest};
 pub use outbox::{BatchHead, BatchId, Caps, Class, OpenedOutbox, Outbox, SealedBatch, Sealing, Stream, StreamStats};
-pub use recover::recover;
+pub use recover::{Recovered, recover};
 pub use set_aside::Problem;
 pub use snapshot::Snapshot;

@@ -11,7 +11,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::dataset::DatasetSchema;
 use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
+use crate::findings::Fault;
 use crate::hour::Hour;
+use crate::intact::{Depth, fault};
 use crate::segments::{self, Segment, Weeks};
 
 const FORMAT: u32 = 1;
@@ -34,7 +36,8 @@ pub struct FileEntry {
     pub level: Level,
     pub rows: u64,
     pub bytes: u64,
-    /// XXH3, 64 bits, of the whole file, in hexadecimal.
+    /// XXH3, 64 bits, of the whole file, in hexadecimal. Empty where the manifest was made again from the files and
+    /// nobody has read them whole since.
     pub checksum: String,
     /// First and last epoch of its rows.
     pub epochs: (u64, u64),
@@ -53,8 +56,10 @@ impl FileEntry {
     /// # Errors
     /// When it cannot be read.
     pub fn is_intact(&self, path: &Path) -> Result<bool, StorageError> {
-        let found = crate::recover::measure(path)?;
-        Ok(found.bytes == self.bytes && found.checksum == self.checksum)
+        match fault(path, self, Depth::Whole) {
+            Some(Fault::Missing) => Err(FileError::new("open", path, std::io::ErrorKind::NotFound.into()).into()),
+            found => Ok(found.is_none()),
+        }
     }
 
     pub(crate) fn hour(&self) -> Hour {
@@ -113,11 +118,16 @@ struct Envelope {
 
 impl Manifest {
     pub(crate) fn new(dataset: &str, schema: &DatasetSchema) -> Self {
+        Self::of_columns(dataset, &schema.stored(), schema.key(), matches!(schema, DatasetSchema::Rows(_)))
+    }
+
+    /// One without files.
+    pub(crate) fn of_columns(dataset: &str, columns: &Schema, key: Vec<String>, corrected: bool) -> Self {
         Self {
             dataset: dataset.to_owned(),
-            columns: columns_of(&schema.stored()),
-            key: schema.key(),
-            corrected: matches!(schema, DatasetSchema::Rows(_)),
+            columns: columns_of(columns),
+            key,
+            corrected,
             held: 0,
             sequence: 1,
             files: Vec::new(),
@@ -203,11 +213,11 @@ impl Manifest {
             }
         }
         let what = "a list of an older week that it names is missing".to_owned();
-        Err(StorageError::Damaged { path: manifest_path(data, dataset), what })
+        Err(StorageError::Damaged { path: path(data, dataset), what })
     }
 
     fn load_recent(data: &Path, dataset: &str) -> Result<Option<Self>, StorageError> {
-        let path = manifest_path(data, dataset);
+        let path = path(data, dataset);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -215,18 +225,20 @@ impl Manifest {
         };
         let damaged = |what: String| StorageError::Damaged { path: path.clone(), what };
         let envelope: Envelope = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let text = envelope.manifest.to_string();
+        let found = sum(envelope.format, &text);
+        // Manifests from before do not have their format in the sum.
+        if found != envelope.checksum && (envelope.format > 1 || checksum(text.as_bytes()) != envelope.checksum) {
+            return Err(damaged(format!("its checksum is {found}, and it names {}", envelope.checksum)));
+        }
         if envelope.format > FORMAT {
             return Err(StorageError::Version { path, found: envelope.format.to_string(), known: FORMAT });
-        }
-        let found = checksum(envelope.manifest.to_string().as_bytes());
-        if found != envelope.checksum {
-            return Err(damaged(format!("its checksum is {found}, and it names {}", envelope.checksum)));
         }
         serde_json::from_value(envelope.manifest).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
     pub(crate) fn save(&mut self, disk: &Disk, data: &Path) -> Result<(), StorageError> {
-        let path = manifest_path(data, &self.dataset);
+        let path = path(data, &self.dataset);
         let (recent, weeks) = segments::write(disk, data, &self.dataset, &self.files, &self.weeks)?;
         let encode = |error: serde_json::Error| StorageError::Damaged { path: path.clone(), what: error.to_string() };
         let all = std::mem::replace(&mut self.files, recent);
@@ -235,7 +247,7 @@ impl Manifest {
         self.files = all;
         self.segments = Vec::new();
         let manifest = manifest?;
-        let checksum = checksum(manifest.to_string().as_bytes());
+        let checksum = sum(FORMAT, &manifest.to_string());
         let bytes = serde_json::to_vec(&Envelope { format: FORMAT, checksum, manifest }).map_err(encode)?;
         disk.replace(&path, &bytes)?;
         let changed = self.weeks != weeks;
@@ -247,11 +259,16 @@ impl Manifest {
     }
 }
 
+/// The checksum of a manifest. Its format is in it: a flipped bit must not look like a newer build's.
+fn sum(format: u32, manifest: &str) -> String {
+    checksum(format!("{format} {manifest}").as_bytes())
+}
+
 pub(crate) fn checksum(bytes: &[u8]) -> String {
     format!("{:016x}", xxh3_64(bytes))
 }
 
-fn manifest_path(data: &Path, dataset: &str) -> PathBuf {
+pub(crate) fn path(data: &Path, dataset: &str) -> PathBuf {
     data.join("manifests").join(format!("{dataset}.json"))
 }
 
@@ -321,7 +338,7 @@ mod tests {
         };
         let first = lists();
         assert!(first.len() >= 10, "{first:?}");
-        let size = std::fs::metadata(manifest_path(folder.path(), "minutes")).unwrap().len();
+        let size = std::fs::metadata(path(folder.path(), "minutes")).unwrap().len();
         assert!(size < 150_000, "the manifest itself has {size} bytes");
         assert_eq!(Manifest::load(folder.path(), "minutes").unwrap().unwrap(), manifest);
         // A late file in an old week, and an old hour that is removed.
@@ -340,7 +357,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("manifests")).unwrap();
         Manifest::new("minutes", &rows(&[])).save(&Disk::default(), folder.path()).unwrap();
-        let path = manifest_path(folder.path(), "minutes");
+        let path = path(folder.path(), "minutes");
         let text = std::fs::read_to_string(&path).unwrap().replace("\"held\":0", "\"held\":7");
         std::fs::write(&path, text).unwrap();
         assert!(matches!(Manifest::load(folder.path(), "minutes"), Err(StorageError::Damaged { .. })));

@@ -4,56 +4,174 @@
 //! - part of a commit that was whole in staging when the process ended: it is put in place and entered;
 //! - an hour that was merged and exchanged: it is entered, and the files it replaces are removed;
 //! - in staging, the rest of a merge or commit that was not finished: it is removed;
-//! - anything else: it is set aside under `staging/<dataset>/foreign-…` and reported.
+//! - anything else: it is set aside under `damaged/` and told.
+//!
+//! A file that it names and that is not what was written is set aside and told too, with its rows. A manifest that is
+//! damaged itself is set aside, and made again from the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ducto_record::ValueKind;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use arrow::datatypes::Schema;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::commit::{entry_of, file_path, insert};
-use crate::dataset::{DatasetConfig, DatasetSchema, check_name};
+use crate::dataset::{DatasetConfig, check_name};
 use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
+use crate::findings::{Fault, Finding};
 use crate::folder::{DataFolder, dataset_names};
 use crate::hour::Hour;
+use crate::intact::{Depth, fault};
 use crate::manifest::{FileEntry, Level, Manifest};
 use crate::parquet_file::{Finished, Mark, read_mark};
+use crate::rebuild;
+use crate::set_aside::set_aside;
+
+/// Bytes of the newest files of a folder that a start reads whole: what a power cut damages is what was written last.
+/// Of the others it sees that they are there, with their sizes.
+const READ_AT_START: u64 = 64 << 20;
+
+/// What the datasets of a folder were when they were looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Up to which epoch any of them holds rows.
+    pub held: u64,
+    /// What was damaged, missing or foreign, and where it lies now.
+    pub findings: Vec<Finding>,
+}
 
 /// Finishes or undoes what a crash left in every dataset of a folder, and says up to which epoch any of them holds
 /// rows. To be called before anything is numbered: what is adopted here raises that epoch, and rows that came with a
-/// number below it would be taken for rows that are held.
+/// number below it would be taken for rows that are held. What is damaged is set aside and told.
 ///
 /// # Errors
-/// A damaged or newer manifest, a file that cannot be read or written.
-pub fn recover(folder: &DataFolder) -> Result<u64, StorageError> {
-    let mut names: BTreeSet<String> = dataset_names(folder.path())?.into_iter().collect();
+/// A newer manifest, a file that cannot be read or written.
+pub fn recover(folder: &DataFolder) -> Result<Recovered, StorageError> {
+    recover_reading(folder, READ_AT_START)
+}
+
+/// As [`recover`], with so many bytes read whole.
+pub(crate) fn recover_reading(folder: &DataFolder, bytes: u64) -> Result<Recovered, StorageError> {
+    let mut recovered = Recovered { held: 0, findings: folder.findings().to_vec() };
+    for path in foreign_manifests(folder.path())? {
+        let to = set_aside(folder.disk(), folder.path(), &path)?;
+        let mut finding = Finding::new(folder.path(), &path, Fault::Foreign);
+        finding.set_aside = to.strip_prefix(folder.path()).ok().map(Path::to_owned);
+        recovered.findings.push(finding);
+    }
+    let mut budget = bytes;
+    for name in names(folder.path())? {
+        let found = &mut recovered.findings;
+        let manifest = match load(folder, &name, found)? {
+            Some(manifest) => bring_up(folder, &name, Some(&manifest), manifest.clone(), &mut budget, found)?,
+            // Without files of its own a folder of that name is of nobody, and stays.
+            None => match made_again(folder, &name, found)? {
+                Some(manifest) => bring_up(folder, &name, None, manifest, &mut budget, found)?,
+                None => continue,
+            },
+        };
+        recovered.held = recovered.held.max(manifest.held);
+    }
+    Ok(recovered)
+}
+
+/// Files beside the manifests that are none. What a crash left of one that was being written is not told.
+pub(crate) fn foreign_manifests(data: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let folder = data.join("manifests");
+    let mut foreign = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
+    let of_ours = |path: &PathBuf| path.extension().is_some_and(|end| end == "json" || end == "new");
+    foreign.retain(|path| path.is_file() && !of_ours(path));
+    foreign.sort();
+    Ok(foreign)
+}
+
+/// Every name that may be a dataset's.
+pub(crate) fn names(data: &Path) -> Result<BTreeSet<String>, StorageError> {
+    let manifests = data.join("manifests");
+    let mut names: BTreeSet<String> =
+        if manifests.is_dir() { dataset_names(data)?.into_iter().collect() } else { BTreeSet::new() };
     for of in ["datasets", "staging"] {
-        let found = folders(&folder.path().join(of))?;
+        let folder = data.join(of);
+        let found = if folder.is_dir() { folders(&folder)? } else { Vec::new() };
         let found = found.iter().filter_map(|path| path.file_name()?.to_str());
         names.extend(found.filter(|name| check_name(name).is_ok()).map(str::to_owned));
     }
-    let mut held = 0;
-    for name in names {
-        let of_dataset = match Manifest::load(folder.path(), &name)? {
-            Some(manifest) => bring_up(folder, &name, Some(&manifest), manifest.clone())?.held,
-            None => Recovery::held_without_manifest(folder, &name)?,
-        };
-        held = held.max(of_dataset);
-    }
-    Ok(held)
+    Ok(names)
 }
 
+/// Opens one dataset, as its sink wants it.
 pub(crate) fn open(folder: &DataFolder, config: &DatasetConfig) -> Result<Manifest, StorageError> {
-    let loaded = Manifest::load(folder.path(), &config.name)?;
-    let mut manifest = loaded.clone().unwrap_or_else(|| Manifest::new(&config.name, &config.schema));
-    if loaded.is_some() {
-        manifest.adopt_schema(&config.schema)?;
+    let mut findings = Vec::new();
+    let loaded = load(folder, &config.name, &mut findings)?;
+    let known = match loaded.clone() {
+        Some(manifest) => Some(manifest),
+        None => made_again(folder, &config.name, &mut findings)?,
+    };
+    let manifest = match known {
+        Some(mut manifest) => {
+            manifest.adopt_schema(&config.schema)?;
+            manifest
+        }
+        None => Manifest::new(&config.name, &config.schema),
+    };
+    // The start of the site has read what a power cut may have damaged.
+    let opened = bring_up(folder, &config.name, loaded.as_ref(), manifest, &mut 0, &mut findings);
+    for finding in findings {
+        tracing::error!(dataset = config.name, "{finding}");
     }
-    bring_up(folder, &config.name, loaded.as_ref(), manifest)
+    opened
+}
+
+/// The manifest of a dataset; one that is damaged is set aside, and counts as none.
+fn load(folder: &DataFolder, name: &str, findings: &mut Vec<Finding>) -> Result<Option<Manifest>, StorageError> {
+    let (data, disk) = (folder.path(), folder.disk());
+    loop {
+        let (path, what) = match Manifest::load(data, name) {
+            Ok(manifest) => return Ok(manifest),
+            Err(StorageError::Damaged { path, what }) => (path, what),
+            Err(StorageError::File(error)) if is_broken(&error.source) => (error.path, error.source.to_string()),
+            Err(error) => return Err(error),
+        };
+        let of_dataset = crate::manifest::path(data, name);
+        // Where the list of a week is damaged, the manifest that names it is of no use either.
+        for path in BTreeSet::from([path.clone(), of_dataset]) {
+            let to = if path.exists() { Some(set_aside(disk, data, &path)?) } else { None };
+            let fault = Fault::Unreadable { why: what.clone() };
+            let mut finding = Finding { dataset: Some(name.to_owned()), ..Finding::new(data, &path, fault) };
+            finding.set_aside = to.map(|to| to.strip_prefix(data).map(Path::to_owned).unwrap_or(to));
+            findings.push(finding);
+        }
+    }
+}
+
+/// The disk does not give back what it was given.
+fn is_broken(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+        || matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::IsADirectory)
+}
+
+/// A manifest without files, with the columns of those that lie there; `None` where there are none. That there was one,
+/// and that it is gone, is told unless it was set aside.
+fn made_again(folder: &DataFolder, name: &str, findings: &mut Vec<Finding>) -> Result<Option<Manifest>, StorageError> {
+    let data = folder.path();
+    let Some((manifest, was_there)) = from_files(folder, name)? else { return Ok(None) };
+    let path = crate::manifest::path(data, name);
+    let finding = Finding { dataset: Some(name.to_owned()), ..Finding::new(data, &path, Fault::Missing) };
+    if was_there && !findings.iter().any(|told| told.path == finding.path) {
+        findings.push(finding);
+    }
+    Ok(Some(manifest))
+}
+
+fn from_files(folder: &DataFolder, name: &str) -> Result<Option<(Manifest, bool)>, StorageError> {
+    let look = Recovery::of(folder, name, false, Manifest::of_columns(name, &Schema::empty(), Vec::new(), false));
+    let mut files = if look.live.is_dir() { look.unknown_files()? } else { Vec::new() };
+    if look.staging.is_dir() {
+        files.extend(look.staged_parts()?);
+    }
+    Ok(rebuild::manifest(name, &files))
 }
 
 /// Makes the files of a dataset what its manifest says, and the manifest what the files allow.
@@ -62,29 +180,36 @@ fn bring_up(
     name: &str,
     loaded: Option<&Manifest>,
     manifest: Manifest,
+    budget: &mut u64,
+    findings: &mut Vec<Finding>,
 ) -> Result<Manifest, StorageError> {
     folder.disk().create_folder(&folder.dataset(name))?;
     folder.disk().create_folder(&folder.staging(name))?;
     let mut recovery = Recovery::of(folder, name, loaded.is_some(), manifest);
-    recovery.remove_garbage(folder.path())?;
+    recovery.remove_garbage()?;
     recovery.adopt()?;
-    recovery.check_known()?;
+    recovery.check_known(budget)?;
     let mut manifest = recovery.manifest.clone();
     if loaded != Some(&manifest) {
         manifest.save(folder.disk(), folder.path())?;
     }
     recovery.clear_staging()?;
+    findings.append(&mut recovery.findings);
     Ok(manifest)
 }
 
 struct Recovery {
     disk: Disk,
+    data: PathBuf,
     live: PathBuf,
     staging: PathBuf,
     dataset: String,
     /// There was a manifest.
     known: bool,
     manifest: Manifest,
+    /// Bytes that may still be read only to make sums of them.
+    measured: u64,
+    findings: Vec<Finding>,
 }
 
 /// A whole file with a mark, where it lies.
@@ -98,27 +223,14 @@ struct Found {
 impl Recovery {
     fn of(folder: &DataFolder, name: &str, known: bool, manifest: Manifest) -> Self {
         let (live, staging) = (folder.dataset(name), folder.staging(name));
-        Self { disk: folder.disk().clone(), live, staging, dataset: name.to_owned(), known, manifest }
+        let (disk, data, dataset) = (folder.disk().clone(), folder.path().to_owned(), name.to_owned());
+        let (measured, findings) = (READ_AT_START, Vec::new());
+        Self { disk, data, live, staging, dataset, known, manifest, measured, findings }
     }
 
-    /// The greatest epoch that files of a dataset speak of whose manifest is lost. Its columns are known only to the
-    /// sink that opens it, so its files are entered then.
-    fn held_without_manifest(folder: &DataFolder, name: &str) -> Result<u64, StorageError> {
-        let no_rows = Manifest::new(name, &DatasetSchema::Samples(ValueKind::Float64));
-        let recovery = Self::of(folder, name, false, no_rows);
-        let mut files = Vec::new();
-        if recovery.live.is_dir() {
-            files.extend(recovery.unknown_files()?);
-        }
-        if recovery.staging.is_dir() {
-            files.extend(recovery.staged_parts()?);
-        }
-        Ok(files.iter().filter_map(|path| recovery.read(path)).map(|found| found.mark.held).max().unwrap_or(0))
-    }
-
-    fn remove_garbage(&mut self, data: &Path) -> Result<(), StorageError> {
+    fn remove_garbage(&mut self) -> Result<(), StorageError> {
         for path in std::mem::take(&mut self.manifest.garbage) {
-            self.disk.remove(&data.join(path))?;
+            self.disk.remove(&self.data.join(path))?;
         }
         Ok(())
     }
@@ -164,10 +276,13 @@ impl Recovery {
         // counts, that which readers see first, and the other goes with its folder in staging.
         let mut there = BTreeSet::new();
         let parts: Vec<Found> = parts.into_iter().filter(|found| there.insert(found.mark.part.0)).collect();
-        // Without a manifest the parts of a commit may have been merged since: what is there is taken.
-        if there.len() != of && self.known {
-            for found in parts.iter().filter(|found| found.path.starts_with(&self.live)) {
-                self.set_aside(&found.path)?;
+        // Without a manifest the parts of a commit may have been merged since: what is there is taken. None is renamed
+        // before all are whole, though: a first commit of which parts lie in staging alone never was.
+        if there.len() != of && (self.known || !parts.iter().any(|found| found.path.starts_with(&self.live))) {
+            for found in parts {
+                if found.path.starts_with(&self.live) {
+                    self.set_aside(&found.path)?;
+                }
             }
             return Ok(());
         }
@@ -206,36 +321,63 @@ impl Recovery {
     fn enter(&mut self, found: Found, path: &Path) -> Result<(), StorageError> {
         tracing::info!(dataset = self.dataset, path = %path.display(), "entered a file that a crash had left aside");
         self.manifest.sequence = self.manifest.sequence.max(found.mark.sequence + 1);
-        let finished = measure(path)?;
-        insert(&mut self.manifest.files, entry_of(&found.mark, found.rows, finished));
+        let bytes = fs::metadata(path).map_err(|error| FileError::new("read", path, error))?.len();
+        let finished = match self.measured.checked_sub(bytes) {
+            Some(left) => {
+                self.measured = left;
+                measure(path)?
+            }
+            // A manifest that is made again of a long history does not wait until all of it is read.
+            None => Finished { bytes, checksum: String::new() },
+        };
+        let entry = entry_of(&found.mark, found.rows, finished);
+        // Nothing else says that it is what was written.
+        if !self.known && !entry.checksum.is_empty() && fault(path, &entry, Depth::Pages).is_some() {
+            return self.set_aside(path);
+        }
+        insert(&mut self.manifest.files, entry);
         Ok(())
     }
 
-    /// Files that the manifest names and that are missing or of another size: looked for in staging, then given up
-    /// with a report.
-    fn check_known(&mut self) -> Result<(), StorageError> {
+    /// Files that the manifest names and that are not what was written: looked for in staging where they are missing,
+    /// then given up and told. The newest are read whole, as far as `budget` goes.
+    fn check_known(&mut self, budget: &mut u64) -> Result<(), StorageError> {
+        let mut newest: Vec<(i64, usize)> =
+            self.manifest.files.iter().enumerate().map(|(at, file)| (file.written, at)).collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        let mut whole = BTreeSet::new();
+        for (_, at) in newest {
+            let Some(left) = self.manifest.files.get(at).and_then(|file| budget.checked_sub(file.bytes)) else { break };
+            *budget = left;
+            whole.insert(at);
+        }
         let files = std::mem::take(&mut self.manifest.files);
-        for file in files {
+        for (at, file) in files.into_iter().enumerate() {
             let path = self.live.join(&file.path);
-            let size = fs::metadata(&path).map(|metadata| metadata.len()).ok();
-            if size == Some(file.bytes) || (size.is_none() && self.bring_back(&file, &path)?) {
+            let depth = if whole.contains(&at) { Depth::Whole } else { Depth::Size };
+            let mut found = fault(&path, &file, depth);
+            if found == Some(Fault::Missing) && self.bring_back(&file, &path)? {
+                found = fault(&path, &file, depth);
+            }
+            let Some(fault) = found else {
                 self.manifest.files.push(file);
                 continue;
-            }
-            tracing::error!(
-                dataset = self.dataset,
-                path = %path.display(),
-                rows = file.rows,
-                from = ducto_record::time::format(file.times.0),
-                to = ducto_record::time::format(file.times.1),
-                "a file is {}: its rows are lost",
-                if size.is_some() { "damaged" } else { "missing" }
-            );
-            if size.is_some() {
-                self.set_aside(&path)?;
-            }
+            };
+            let to = if fault == Fault::Missing { None } else { Some(set_aside(&self.disk, &self.data, &path)?) };
+            self.findings.push(Finding {
+                dataset: Some(self.dataset.clone()),
+                rows: Some(file.rows),
+                epochs: Some(file.epochs),
+                times: Some(file.times),
+                set_aside: to.map(|to| self.below(to)),
+                ..Finding::new(&self.data, &path, fault)
+            });
         }
         Ok(())
+    }
+
+    fn below(&self, path: PathBuf) -> PathBuf {
+        path.strip_prefix(&self.data).map(Path::to_owned).unwrap_or(path)
     }
 
     /// A merge exchanged the hour and its new file cannot be used: the old one waits in staging.
@@ -254,9 +396,9 @@ impl Recovery {
     }
 
     fn read(&self, path: &Path) -> Option<Found> {
-        let reader = SerializedFileReader::new(fs::File::open(path).ok()?).ok()?;
-        let mark = read_mark(reader.metadata())?;
-        let rows = reader.metadata().file_metadata().num_rows() as u64;
+        let metadata = rebuild::footer(path).ok()?;
+        let mark = read_mark(&metadata)?;
+        let rows = metadata.file_metadata().num_rows() as u64;
         (mark.dataset == self.dataset).then(|| Found { path: path.to_owned(), mark, rows })
     }
 
@@ -288,22 +430,19 @@ impl Recovery {
         Ok(parts)
     }
 
-    fn set_aside(&self, path: &Path) -> Result<(), StorageError> {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let free = |number: &usize| !self.staging.join(format!("foreign-{number}-{name}")).exists();
-        let number = (1..).find(free).unwrap_or(0);
-        let to = self.staging.join(format!("foreign-{number}-{name}"));
-        tracing::warn!(
-            dataset = self.dataset,
-            from = %path.display(),
-            to = %to.display(),
-            "set aside a file that is not of this dataset"
-        );
-        Ok(self.disk.rename(path, &to)?)
+    /// What is not of this dataset.
+    fn set_aside(&mut self, path: &Path) -> Result<(), StorageError> {
+        let to = set_aside(&self.disk, &self.data, path)?;
+        self.findings.push(Finding {
+            dataset: Some(self.dataset.clone()),
+            set_aside: Some(self.below(to)),
+            ..Finding::new(&self.data, path, Fault::Foreign)
+        });
+        Ok(())
     }
 
     /// Folders of commits and merges are of no use once the manifest is saved; what was set aside stays.
-    fn clear_staging(&self) -> Result<(), StorageError> {
+    fn clear_staging(&mut self) -> Result<(), StorageError> {
         for folder in folders(&self.staging)? {
             for path in entries(&folder)? {
                 // An exchange takes whatever someone had put into the hour's folder along.

@@ -38,6 +38,23 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Moves a file of a data folder to the same place below its folder `damaged`, and says where it is now.
+pub(crate) fn set_aside(disk: &Disk, data: &Path, path: &Path) -> Result<PathBuf, StorageError> {
+    let inside = path.strip_prefix(data).unwrap_or(path);
+    let folder = data.join(DAMAGED).join(inside.parent().unwrap_or(Path::new("")));
+    disk.create_folder(&folder)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let others = (1..).map(|at| folder.join(format!("{name}.{at}")));
+    let mut free = std::iter::once(folder.join(&name)).chain(others).filter(|path| !path.exists());
+    let to = free.next().unwrap_or_else(|| folder.join(&name));
+    disk.rename(path, &to)?;
+    disk.sync_folder(&folder)?;
+    if let Some(parent) = path.parent() {
+        disk.sync_folder(parent)?;
+    }
+    Ok(to)
+}
+
 /// A place below `folder` for something of the name of `path`, not taken yet.
 pub(crate) fn place_for(disk: &Disk, folder: &Path, path: &Path) -> Result<PathBuf, StorageError> {
     let damaged = folder.join(DAMAGED);

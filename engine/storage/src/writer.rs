@@ -297,6 +297,13 @@ impl Writer<'_> {
             for file in next.files.iter().filter(|file| !old.contains(file.path.as_str())) {
                 stats.files_written += 1;
                 stats.bytes_written += file.bytes;
+                stats.bytes_kept += file.bytes;
+            }
+            if matches!(begun.kind, Kind::Merge) {
+                let new: HashSet<&str> = next.files.iter().map(|file| file.path.as_str()).collect();
+                let replaced = manifest.files.iter().filter(|file| !new.contains(file.path.as_str()));
+                // Files of an earlier process may be more than this one has written.
+                stats.bytes_kept = stats.bytes_kept.saturating_sub(replaced.map(|file| file.bytes).sum());
             }
             match begun.kind {
                 Kind::Commit => {}

@@ -33,16 +33,20 @@ pub(super) enum ClaimError {
 
 /// What of the data folder a path in it means that Ducto keeps there itself.
 pub(super) fn own_place(path: &Path) -> Option<&'static str> {
-    const OWN: [&str; 10] = [
+    const OWN: [&str; 14] = [
         "LOCK",
         "VERSION",
         "datasets",
         "manifests",
         "staging",
+        "journal",
+        "checkpoints",
+        "damaged",
         "outbox",
         super::file::FOLDER,
         "tags.parquet",
         "views.sql",
+        "replays.json",
         "ducto.sock",
     ];
     let mut parts = Vec::new();

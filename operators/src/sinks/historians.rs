@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ducto_graph::operator::Intake;
 use ducto_record::Epoch;
-use ducto_storage::{DataFolder, DatasetConfig, FileError, Historian, StorageError};
+use ducto_storage::{DataFolder, DatasetConfig, FileError, Finding, Historian, Recovered, StorageError};
 
 use super::announcer::Announcer;
 
@@ -17,6 +17,7 @@ use super::announcer::Announcer;
 pub struct Historians {
     folder: Arc<DataFolder>,
     last_epoch: Epoch,
+    findings: Vec<Finding>,
     open: Mutex<BTreeMap<String, Open>>,
     closing: AtomicBool,
     /// Files that sinks write beside the datasets.
@@ -30,15 +31,20 @@ struct Open {
 }
 
 impl Historians {
-    /// Finishes or undoes what a crash left in the folder.
+    /// Finishes or undoes what a crash left in the folder, and sets aside what is damaged.
     ///
     /// # Errors
     /// When a dataset of the folder cannot be read, or not be put right.
     pub fn open(folder: Arc<DataFolder>) -> Result<Self, StorageError> {
-        let last_epoch = ducto_storage::recover(&folder)?.max(super::file::last_epoch(&folder));
+        let Recovered { held, findings } = ducto_storage::recover(&folder)?;
+        let held = held.max(super::file::last_epoch(&folder));
+        for finding in &findings {
+            tracing::error!("{finding}");
+        }
         Ok(Self {
             folder,
-            last_epoch,
+            last_epoch: held,
+            findings,
             open: Mutex::default(),
             closing: AtomicBool::new(false),
             files: Mutex::default(),
@@ -49,6 +55,11 @@ impl Historians {
     /// above it.
     pub fn last_epoch(&self) -> Epoch {
         self.last_epoch
+    }
+
+    /// What was damaged, missing or foreign in the datasets when the folder was opened.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// The data folder.

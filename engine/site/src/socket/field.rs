@@ -232,6 +232,7 @@ impl Field {
         let mut units = Units::default();
         units.register(psig(), &[]);
         let start = Start {
+            findings: Vec::new(),
             folder: Arc::new(DataFolder::open(folder.path()).unwrap()),
             resources: Resources::default(),
             history: Arc::new(NoHistory),

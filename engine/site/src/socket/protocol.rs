@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 pub use super::state::{
-    ClientState, ConnectionState, DatasetState, LinkStatus, LogStatus, MemoryState, NodeState, OutboxState,
-    PipelineState, PortState, Status,
+    ClientState, ConnectionState, DatasetState, DiskState, LinkStatus, LogStatus, MemoryState, NodeState, OutboxState,
+    PipelineState, PortState, Status, SystemAlarm,
 };
 
 /// Version of this protocol; a site refuses another.

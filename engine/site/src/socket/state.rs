@@ -26,6 +26,11 @@ pub struct Status {
     pub clock_steps: u64,
     /// CPU time of the process, in microseconds.
     pub cpu: u64,
+    /// What keeps the site itself from what it promises.
+    #[serde(default)]
+    pub alarms: Vec<SystemAlarm>,
+    #[serde(default)]
+    pub disk: DiskState,
     pub log: LogStatus,
     pub memory: MemoryState,
     pub clients: ClientState,
@@ -35,6 +40,33 @@ pub struct Status {
     /// What waits to be sent to other machines.
     #[serde(default)]
     pub outbox: Vec<OutboxState>,
+}
+
+/// An alarm of the site itself, which goes when its cause has gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemAlarm {
+    /// `JOURNAL_WAITS`, `DATA_DAMAGED`.
+    pub name: String,
+    /// Engine time.
+    pub since: i64,
+    /// In English.
+    pub why: String,
+}
+
+/// What is written to the disk, since the start, and what for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskState {
+    /// Bytes of every file of the data folder, whatever became of it.
+    pub written: u64,
+    /// By how many bytes the history has grown, in the files that stay.
+    pub kept: u64,
+}
+
+impl DiskState {
+    /// Bytes written for each byte of history; `None` before there is any.
+    pub fn writes_per_byte(&self) -> Option<f64> {
+        (self.kept > 0).then(|| self.written as f64 / self.kept as f64)
+    }
 }
 
 /// The site log.

@@ -28,6 +28,7 @@ impl History for NoHistory {
 
 fn start(data: &Path) -> LiveSite {
     let start = Start {
+        findings: Vec::new(),
         folder: Arc::new(DataFolder::open(data).unwrap()),
         resources: Resources::default(),
         history: Arc::new(NoHistory),

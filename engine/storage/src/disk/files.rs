@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Result, StoredFile, failed};
 use crate::error::FileError;
@@ -33,15 +35,19 @@ fn sync(file: &dyn StoredFile) -> io::Result<()> {
 pub struct NewFile {
     file: Box<dyn StoredFile>,
     path: PathBuf,
+    /// Of the disk: counts the bytes of all its files.
+    written: Arc<AtomicU64>,
 }
 
 impl NewFile {
-    pub(super) fn new(file: Box<dyn StoredFile>, path: &Path) -> Self {
-        Self { file, path: path.to_owned() }
+    pub(super) fn new(file: Box<dyn StoredFile>, path: &Path, written: &Arc<AtomicU64>) -> Self {
+        Self { file, path: path.to_owned(), written: written.clone() }
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        write_all(self.file.as_mut(), bytes).map_err(failed("write", &self.path))
+        write_all(self.file.as_mut(), bytes).map_err(failed("write", &self.path))?;
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Waits until the disk has the bytes.
@@ -60,12 +66,13 @@ pub struct AppendedFile {
     file: Box<dyn StoredFile>,
     path: PathBuf,
     length: u64,
+    written: Arc<AtomicU64>,
 }
 
 impl AppendedFile {
-    pub(super) fn new(file: Box<dyn StoredFile>, path: &Path) -> Result<Self> {
+    pub(super) fn new(file: Box<dyn StoredFile>, path: &Path, written: &Arc<AtomicU64>) -> Result<Self> {
         let length = file.length().map_err(failed("read", path))?;
-        Ok(Self { file, path: path.to_owned(), length })
+        Ok(Self { file, path: path.to_owned(), length, written: written.clone() })
     }
 
     pub fn path(&self) -> &Path {
@@ -91,6 +98,7 @@ impl AppendedFile {
             return Err(FileError::new("write", &self.path, source));
         }
         self.length += bytes.len() as u64;
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::FileError;
 
@@ -68,11 +69,14 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fil
 
 /// A storage to be passed around. Its errors say what was tried and where.
 #[derive(Clone, Debug)]
-pub struct Disk(Arc<dyn Storage>);
+pub struct Disk {
+    storage: Arc<dyn Storage>,
+    written: Arc<AtomicU64>,
+}
 
 impl Default for Disk {
     fn default() -> Self {
-        Self(Arc::new(RealStorage))
+        Self::new(Arc::new(RealStorage))
     }
 }
 
@@ -81,13 +85,18 @@ pub(crate) const EXCHANGE: &str = "exchange";
 
 impl Disk {
     pub fn new(storage: Arc<dyn Storage>) -> Self {
-        Self(storage)
+        Self { storage, written: Arc::default() }
+    }
+
+    /// Bytes that were written by it and its clones.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Creates a file; one that is there already is emptied.
     pub fn create(&self, path: &Path) -> Result<NewFile> {
-        let file = self.0.open(path, Opening::New).map_err(failed("create", path))?;
-        Ok(NewFile::new(file, path))
+        let file = self.storage.open(path, Opening::New).map_err(failed("create", path))?;
+        Ok(NewFile::new(file, path, &self.written))
     }
 
     /// Opens a file to go on behind what it holds, creating it, and folders on the way, where they are missing.
@@ -95,26 +104,26 @@ impl Disk {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             self.create_folder(folder)?;
         }
-        let file = self.0.open(path, Opening::Append).map_err(failed("open", path))?;
-        AppendedFile::new(file, path)
+        let file = self.storage.open(path, Opening::Append).map_err(failed("open", path))?;
+        AppendedFile::new(file, path, &self.written)
     }
 
     pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        self.0.read(path).map_err(failed("read", path))
+        self.storage.read(path).map_err(failed("read", path))
     }
 
     pub fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.0.rename(from, to).map_err(failed("rename to", to))
+        self.storage.rename(from, to).map_err(failed("rename to", to))
     }
 
     /// Exchanges two folders in one step, so that no reader sees neither or both.
     pub fn exchange(&self, one: &Path, other: &Path) -> Result<()> {
-        self.0.exchange(one, other).map_err(failed(EXCHANGE, other))
+        self.storage.exchange(one, other).map_err(failed(EXCHANGE, other))
     }
 
     /// Waits until the disk has the names in a folder.
     pub fn sync_folder(&self, path: &Path) -> Result<()> {
-        self.0.sync_folder(path).map_err(failed("sync", path))
+        self.storage.sync_folder(path).map_err(failed("sync", path))
     }
 
     /// Creates a folder and those above it, and makes their names durable.
@@ -126,7 +135,7 @@ impl Disk {
         if let Some(parent) = parent {
             self.create_folder(parent)?;
         }
-        match self.0.create_folder(path) {
+        match self.storage.create_folder(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
             other => other.map_err(failed("create", path))?,
         }
@@ -135,7 +144,7 @@ impl Disk {
 
     /// Removes a file; one that is gone already is no error.
     pub fn remove(&self, path: &Path) -> Result<()> {
-        match self.0.remove(path) {
+        match self.storage.remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove", path, error)),
             _ => Ok(()),
         }
@@ -153,7 +162,7 @@ impl Disk {
             let is_folder = entry.file_type().map_err(failed("read", path))?.is_dir();
             if is_folder { self.remove_folder(&entry.path())? } else { self.remove(&entry.path())? }
         }
-        match self.0.remove_folder(path) {
+        match self.storage.remove_folder(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove", path, error)),
             _ => Ok(()),
         }
@@ -161,7 +170,7 @@ impl Disk {
 
     /// Removes a folder if nothing is in it; says whether it did.
     pub fn remove_if_empty(&self, path: &Path) -> bool {
-        self.0.remove_folder(path).is_ok()
+        self.storage.remove_folder(path).is_ok()
     }
 
     /// Puts `bytes` in the place of a file: a reader, or a start after a crash, sees the old or the new, whole.

@@ -9,6 +9,7 @@ mod brought;
 mod columns;
 mod entry;
 mod frame;
+mod look;
 mod reader;
 mod repair;
 mod segment;
@@ -31,6 +32,8 @@ use entry::Encoder;
 use frame::{FrameWriter, Kind};
 
 pub use brought::{Announced, Brought, Publisher};
+pub use look::SegmentSeen;
+pub(crate) use look::look;
 pub use reader::JournalReader;
 
 /// A segment is closed once it holds this much.

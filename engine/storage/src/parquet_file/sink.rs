@@ -93,6 +93,9 @@ pub(crate) struct Mark {
     pub(crate) revised: bool,
     /// For a merge: the files of the hour that it takes the place of.
     pub(crate) replaces: Vec<String>,
+    /// The columns that, with `time`, name a row: what a manifest that is lost cannot be made again without.
+    #[serde(default)]
+    pub(crate) key: Vec<String>,
 }
 
 const KEY: &str = "ducto";

@@ -1,4 +1,8 @@
-//! Which data folder is meant.
+//! Data folders: which one is meant, and looking after one.
+
+pub(crate) mod care;
+mod text;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +51,7 @@ fn existing(folder: PathBuf) -> Result<PathBuf, Failure> {
 }
 
 fn is_data_folder(folder: &Path) -> bool {
-    folder.join("manifests").is_dir()
+    ["manifests", "journal", "datasets"].iter().any(|part| folder.join(part).is_dir())
 }
 
 fn only_one() -> Result<PathBuf, Failure> {
