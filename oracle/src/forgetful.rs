@@ -1,11 +1,11 @@
-//! A storage that says it has synced and has not: what a build without fsync is.
+//! A storage that says it has synced the journal and has not: what a build without that fsync is.
 
 use std::io;
 use std::path::Path;
 
 use ducto_storage::disk::{Opening, SimulatedStorage, Storage, StoredFile};
 
-/// Everything but the syncs of files.
+/// Everything but the syncs of the journal's files.
 #[derive(Debug)]
 pub struct Forgetful(pub SimulatedStorage);
 
@@ -14,7 +14,9 @@ struct ForgetfulFile(Box<dyn StoredFile>);
 
 impl Storage for Forgetful {
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn StoredFile>> {
-        self.0.open(path, opening).map(|file| Box::new(ForgetfulFile(file)) as Box<dyn StoredFile>)
+        let file = self.0.open(path, opening)?;
+        let of_journal = path.parent().is_some_and(|folder| folder.ends_with("journal"));
+        Ok(if of_journal { Box::new(ForgetfulFile(file)) } else { file })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -19,7 +19,7 @@ use crate::judge::{Archive, judge};
 use crate::{Chance, Fault, Kind, Round, Seen, site};
 
 /// How long a life lasts that nothing ends early.
-const LIFE: Duration = Duration::from_millis(900);
+const LIFE: Duration = Duration::from_millis(1_200);
 
 /// Lives of a round that something ends, before the one that is stopped cleanly.
 const LIVES: u64 = 3;

@@ -32,7 +32,7 @@ sources:
 transforms:
   checked: {type: quality, inputs: [field]}
   alarms: {type: alarm, inputs: [checked]}
-  means: {type: aggregate, inputs: [checked], every: 500ms, wait: 100ms, cutoff: 200ms, outputs: [average, minimum, last, count], publish: {last: \"{asset}.{variable}_LAST\"}}
+  means: {type: aggregate, inputs: [checked], every: 1s, wait: 100ms, cutoff: 200ms, outputs: [average, minimum, last, count], publish: {last: \"{asset}.{variable}_LAST\"}}
 sinks:
   history: {type: historian, inputs: [checked], dataset: history, commit_every: 200ms}
   events: {type: historian, inputs: [alarms], dataset: alarm_events, commit_every: 500ms}
@@ -56,7 +56,7 @@ pub(crate) fn write(folder: &Path, port: u16) -> Result<(), Fault> {
 templates:
   rtu:
     kind: well
-    connection: {{type: modbus, endpoint: \"tcp://127.0.0.1:{port}\", addressing: 40001, scan: 50ms}}
+    connection: {{type: modbus, endpoint: \"tcp://127.0.0.1:{port}\", addressing: 40001, scan: 100ms}}
     tags:
       THP: {{address: 40001, as: f32, checks: {{frozen: {{for: 400ms}}}}, alarms: {{H: {{limit: 60, on_delay: 60ms}}, HH: 90}}}}
       SEQ: {{address: 40003, as: f32}}

@@ -27,9 +27,13 @@ fn nothing_is_lost_when_the_disk_fails() {
 
 #[test]
 fn a_build_without_fsync_is_found_out() {
-    let found = (0..20).any(|seed| {
-        let round = Round { kind: Kind::Cut, seed: 60 + seed * 7, ducto: None, forgetful: true };
-        round.run().is_err()
-    });
-    assert!(found, "twenty power cuts without fsync lost nothing that the oracle saw");
+    let found: Vec<String> = (0..20)
+        .filter_map(|seed| {
+            let round = Round { kind: Kind::Cut, seed: 60 + seed * 7, ducto: None, forgetful: true };
+            round.run().err().map(|failure| failure.what)
+        })
+        .take(1)
+        .collect();
+    assert!(!found.is_empty(), "twenty power cuts without fsync lost nothing that the oracle saw");
+    println!("{found:?}");
 }

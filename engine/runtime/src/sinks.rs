@@ -368,7 +368,7 @@ impl Shared {
         while !self.log.wait_durable(epoch, PAUSE * 10) {
             let queue = self.queue();
             let patience = *ends.get_or_insert_with(|| Instant::now() + AT_THE_END);
-            if queue.abandoned || (queue.ended && Instant::now() > patience) {
+            if queue.abandoned || self.log.is_given_up() || (queue.ended && Instant::now() > patience) {
                 return;
             }
             if !queue.ended {

@@ -90,9 +90,9 @@ impl SiteLog {
         let waits = |inner: &mut Inner| {
             inner.journal.as_ref().is_some_and(|journal| journal.durable < epoch && !journal.given_up)
         };
-        let (mut inner, _) =
+        let (inner, _) =
             self.progress.wait_timeout_while(inner, timeout, waits).unwrap_or_else(PoisonError::into_inner);
-        !waits(&mut inner)
+        inner.journal.as_ref().is_none_or(|journal| journal.durable >= epoch)
     }
 
     /// The ring is full of what is not on disk: nothing more can enter without losing it.
@@ -197,6 +197,10 @@ impl SiteLog {
         }
         self.to_write.notify_all();
         self.progress.notify_all();
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.lock().journal.as_ref().is_some_and(|journal| journal.given_up)
     }
 
     pub(crate) fn is_ended(&self) -> bool {

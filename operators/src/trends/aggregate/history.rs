@@ -223,16 +223,20 @@ impl History {
         }
     }
 
-    pub(super) fn saved(&self) -> SavedHistory {
-        let mut saved = SavedHistory { before: Newest::clone(&self.before), ..SavedHistory::default() };
-        let mut layouts = BTreeMap::new();
+    /// `all`: every slot, as itself.
+    pub(super) fn saved(&self, all: &[Option<Slot>], needs: WeightNeeds) -> SavedHistory {
+        let mut saved = SavedHistory { before: self.before.permuted(all, needs), ..SavedHistory::default() };
+        // By address, then by content: what the journal gave again has other addresses, and is the same state.
+        let (mut layouts, mut by_content) = (BTreeMap::new(), BTreeMap::new());
         for chunk in &self.chunks {
             let scans = chunk.scans.iter().map(|scan| SavedScan {
                 time: scan.time,
                 turn: scan.turn,
                 layout: *layouts.entry(scan.slots.as_ptr()).or_insert_with(|| {
-                    saved.layouts.push(scan.slots.to_vec());
-                    saved.layouts.len() - 1
+                    *by_content.entry(&scan.slots).or_insert_with(|| {
+                        saved.layouts.push(scan.slots.to_vec());
+                        saved.layouts.len() - 1
+                    })
                 }),
                 values: (0..scan.slots.len()).map(|row| scan.value(row)).collect(),
             });

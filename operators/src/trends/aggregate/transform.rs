@@ -353,14 +353,16 @@ impl Transform for Aggregate {
         let (directory, tags, windows) = (self.directory.clone(), self.slots.tags(), self.windows.clone());
         let (newest, history, settings) = (self.newest.clone(), self.history.clone(), self.settings.clone());
         Some(Box::new(move || {
+            // Arrays are as long as there are slots, whenever they were made: the same log gives the same bytes.
+            let (all, needs) = ((0..tags.len() as Slot).map(Some).collect::<Vec<_>>(), settings.needs);
             SavedState::encode(
                 VERSION,
                 &Saved {
                     settings: settings.fingerprint.clone(),
                     tags: tags.iter().map(|tag| directory.tag_name(*tag).to_owned()).collect(),
-                    windows: windows.iter().map(|sums| Sums::clone(sums)).collect(),
-                    newest: Newest::clone(&newest),
-                    history: history.saved(),
+                    windows: windows.iter().map(|sums| sums.permuted(&all, needs)).collect(),
+                    newest: newest.permuted(&all, needs.weights),
+                    history: history.saved(&all, needs.weights),
                 },
             )
         }))
