@@ -58,7 +58,7 @@ impl Archive {
         }
         let mut reader = opened.journal.reader(0);
         let mut entries = Vec::new();
-        while let Some(entry) = reader.next()? {
+        while let Some(entry) = reader.next_entry()? {
             entries.push(entry);
         }
         Ok(entries)

@@ -22,7 +22,8 @@ pub(super) fn run(args: &RecoverArgs, output: &Output) -> Result<Exit, Failure> 
     let layout = Layout::new(ids.collect());
     let data = folder.data();
 
-    let mut running = site::start_on(&loaded, &registry, &site::open(&data)?, ClockMode::Virtual, false, SinkChoice::All, true)?;
+    let mut running =
+        site::start_on(&loaded, &registry, &site::open(&data)?, ClockMode::Virtual, false, SinkChoice::All, true)?;
     let fed = w1::feed(running.intake().clone(), Input::new(BenchValues::Full, 0.0), layout, rows, args.seconds)?;
     let last = running.log().last_epoch();
     while !running.log().wait_durable(last, Duration::from_secs(1)) {}
@@ -30,7 +31,8 @@ pub(super) fn run(args: &RecoverArgs, output: &Output) -> Result<Exit, Failure> 
     drop(running);
 
     let started = Instant::now();
-    let mut running = site::start_on(&loaded, &registry, &site::open(&data)?, ClockMode::Wall, false, SinkChoice::All, true)?;
+    let mut running =
+        site::start_on(&loaded, &registry, &site::open(&data)?, ClockMode::Wall, false, SinkChoice::All, true)?;
     let reads = started.elapsed();
     while !running.log().wait_done(last, Duration::from_secs(1)) {}
     let caught_up = started.elapsed();

@@ -135,7 +135,8 @@ pub(super) fn start_on(
     durable: bool,
 ) -> Result<RunningSite, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Data, error.to_string());
-    let durable = durable.then(|| Durable::open(folder, &site.directory)).transpose().map_err(|error| failed(&error))?;
+    let durable =
+        durable.then(|| Durable::open(folder, &site.directory)).transpose().map_err(|error| failed(&error))?;
     let historians = Historians::open(folder.clone()).map_err(|error| failed(&error))?;
     let last_epoch = historians.last_epoch();
     let mut resources = Resources::default();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ducto_site::protocol::{
-    ClientState, ConnectionState, DatasetState, DiskState, LogStatus, MemoryState, NodeState, OutboxState, PipelineState,
-    Status, SystemAlarm,
+    ClientState, ConnectionState, DatasetState, DiskState, LogStatus, MemoryState, NodeState, OutboxState,
+    PipelineState, Status, SystemAlarm,
 };
 use serde::Serialize;
 

@@ -271,7 +271,7 @@ impl Reader {
             if self.journal.is_none() {
                 self.journal = instance.log.journal(self.position);
             }
-            match self.journal.as_mut().map(JournalReader::next) {
+            match self.journal.as_mut().map(JournalReader::next_entry) {
                 Some(Ok(Some(entry))) => {
                     if entry.epoch > first {
                         instance.lost(self.local.worker, first, entry.epoch - 1);

@@ -181,7 +181,7 @@ mod tests {
                     Read::Entry(entry) => (*entry).clone(),
                     Read::Gone { .. } => {
                         let reader = journal.get_or_insert_with(|| self.log.journal(position).unwrap());
-                        reader.next().unwrap().expect("what the ring let go is in the journal")
+                        reader.next_entry().unwrap().expect("what the ring let go is in the journal")
                     }
                 };
                 position = entry.epoch;

@@ -47,7 +47,7 @@ fn main() {
         let before = cpu(ClockId::ThreadCPUTime);
         let mut reader = journal.reader(0);
         let mut read = 0;
-        while let Some(entry) = reader.next().unwrap() {
+        while let Some(entry) = reader.next_entry().unwrap() {
             read += entry.parts.iter().map(Part::num_rows).sum::<usize>();
         }
         let reading = cpu(ClockId::ThreadCPUTime) - before;

@@ -161,7 +161,7 @@ fn start(data: &Path) -> Started {
     let told = journal.problems.iter().chain(&checkpoints.problems);
     findings.extend(told.map(|problem| Finding::of(data, problem)));
     let mut reader = journal.journal.reader(0);
-    let entries = std::iter::from_fn(|| reader.next().unwrap()).map(|entry| entry.epoch).collect();
+    let entries = std::iter::from_fn(|| reader.next_entry().unwrap()).map(|entry| entry.epoch).collect();
     let mut rows = BTreeMap::new();
     for config in configs() {
         let name = config.name.clone();

@@ -56,7 +56,7 @@ impl JournalReader {
     ///
     /// # Errors
     /// When a segment cannot be read, or holds what this build does not understand.
-    pub fn next(&mut self) -> Result<Option<Entry>, StorageError> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, StorageError> {
         loop {
             while let Some(entry) = self.ready.pop_front() {
                 if entry.epoch > self.position {

@@ -39,7 +39,7 @@ fn open(folder: &Path, directory: &Arc<Directory>) -> Opened {
 
 fn entries(journal: &Journal, position: Epoch) -> Vec<Entry> {
     let mut reader = journal.reader(position);
-    std::iter::from_fn(|| reader.next().unwrap()).collect()
+    std::iter::from_fn(|| reader.next_entry().unwrap()).collect()
 }
 
 /// A scan of every tag, and what else may enter a site.
@@ -95,7 +95,7 @@ fn samples() -> impl Strategy<Value = Samples> {
             state
         };
         let tags: Vec<u32> = (0..rows).map(|_| (random() % u64::from(TAGS)) as u32).collect();
-        let marks = |mark: u64| (mark % 4 == 0).then_some((mark >> 3) as u16).unwrap_or(192);
+        let marks = |mark: u64| if mark.is_multiple_of(4) { (mark >> 3) as u16 } else { 192 };
         let quality: Vec<u16> = (0..rows).map(|_| marks(random())).collect();
         if scan {
             return Samples::scan(&Layout::new(tags), random() as i64, values, Some(quality.into())).unwrap();
@@ -199,7 +199,7 @@ proptest! {
         for group in groups.iter().cycle() {
             let (now, later) = rest.split_at((*group).min(rest.len()));
             journal.commit(now).unwrap();
-            followed.extend(std::iter::from_fn(|| follower.next().unwrap()));
+            followed.extend(std::iter::from_fn(|| follower.next_entry().unwrap()));
             rest = later;
             if rest.is_empty() {
                 break;
@@ -310,7 +310,7 @@ fn names_follow_a_changed_site() {
     let opened = open(folder.path(), &changed);
     assert_eq!(opened.problems, []);
     let mut reader = opened.journal.reader(0);
-    let entry = reader.next().unwrap().unwrap();
+    let entry = reader.next_entry().unwrap().unwrap();
     let Part::Samples { samples, .. } = &entry.parts[0] else { panic!("{entry:?}") };
     let named: BTreeMap<&str, Value> =
         (0..samples.len()).map(|row| (changed.tag_name(samples.tags()[row]), samples.values().get(row))).collect();
