@@ -68,8 +68,11 @@ fn alarms_go_on_while_sinks_wait_for_the_disk_and_nothing_is_lost() {
     let said = run(site.path(), &["alarms", "ack", "WELL-001.THP.H"]).expect(0).stdout;
     assert!(said.contains("reconocida"), "{said}");
     assert!(asked.elapsed() < Duration::from_secs(4), "an answer waits for the disk: {:?}", asked.elapsed());
-    let events = fs::read_to_string(site.data().join("events.jsonl")).unwrap();
-    assert!(events.contains("\"raised\"") && events.contains("\"acknowledged\""), "{events}");
+    // The file takes an event once it is durable; the person who asked has the answer already.
+    eventually("both events in the file", || {
+        let events = fs::read_to_string(site.data().join("events.jsonl")).ok()?;
+        (events.contains("\"raised\"") && events.contains("\"acknowledged\"")).then_some(())
+    });
     let said = run(site.path(), &["alarms", "ack", "own.history.WAITS"]).expect(1).stderr;
     assert!(said.contains("del propio sistema"), "{said}");
 
