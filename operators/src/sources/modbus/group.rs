@@ -1,10 +1,11 @@
 //! A poll group: the tags of one unit that are read together, as often, and become scans with one time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ducto_record::{Layout, Micros, Quality, Samples, TagId};
-use modbus::{Exception, Holes, Item, Limits, Plan, Read, Response};
+use modbus::{Exception, Holes, Item, Limits, Plan, Read, Response, Table};
 
 use super::schedule::{Priority, Timing, flow};
 use super::shape::{Scan, Shape};
@@ -43,9 +44,9 @@ struct Work {
     first: Vec<Read>,
     /// An answer has come.
     read: bool,
-    /// The shortest read that was refused although all of it is asked for, and the longest that was answered.
-    refused: Option<Item>,
-    longest: Option<Item>,
+    /// Of each table, the length of the last read that was refused, and of the longest that was answered.
+    refused: BTreeMap<Table, u16>,
+    longest: BTreeMap<Table, u16>,
     /// A hole was found.
     found: bool,
 }
@@ -114,8 +115,8 @@ impl Group {
             plan: self.plan.clone(),
             first: Vec::new(),
             read: false,
-            refused: None,
-            longest: None,
+            refused: BTreeMap::new(),
+            longest: BTreeMap::new(),
             found: false,
         });
     }
@@ -152,9 +153,8 @@ impl Group {
         if let Some(work) = &mut self.work {
             work.scan.store(read, response);
             work.read = true;
-            if work.longest.is_none_or(|longest| longest.count < read.range.count) {
-                work.longest = Some(read.range);
-            }
+            let longest = work.longest.entry(read.range.table).or_default();
+            *longest = (*longest).max(read.range.count);
         }
     }
 
@@ -165,25 +165,28 @@ impl Group {
         }
     }
 
-    /// Exception 2: its halves are read instead. Where one tag alone was refused, its place is left out from now on.
-    /// Says whether it was: only then there is something that somebody has to mend.
-    pub(super) fn refused(&mut self, read: &Read, now: Instant) -> bool {
+    /// Exception 2 or 3: its halves are read instead. Where one tag alone was refused by exception 2, its place is left
+    /// out from now on. Says whether a tag was refused: only then there is something that somebody has to mend.
+    pub(super) fn refused(&mut self, read: &Read, exception: Exception, now: Instant) -> bool {
+        let address = exception == Exception::IllegalDataAddress;
         match read.bisect(&self.shape.items) {
             Some((left, right)) => {
                 // Whatever lies between the halves is not asked for, and may be what the device does not have.
                 let (end, start) = (left.range.offset + left.range.count, right.range.offset);
-                if start > end {
+                if address && start > end {
                     self.learn_hole(Item { table: read.range.table, offset: end, count: start - end }, now);
                 }
                 if let Some(work) = &mut self.work {
                     work.first.extend([right, left]);
-                    work.refused = Some(read.range);
+                    work.refused.insert(read.range.table, read.range.count);
                 }
                 false
             }
             None => {
                 self.fail(read, Quality::CONFIG_ERROR);
-                self.learn_hole(read.range, now);
+                if address {
+                    self.learn_hole(read.range, now);
+                }
                 true
             }
         }
@@ -201,15 +204,13 @@ impl Group {
     /// long as that: none is longer, from now on, than the longest that was answered. Says how long that is.
     pub(super) fn learn_length(&mut self, now: Instant) -> Option<u16> {
         let work = self.work.as_ref().filter(|_| self.is_done())?;
-        let (refused, longest) = (work.refused?, work.longest?);
-        let table = refused.table.is_bits();
-        if work.found || longest.table.is_bits() != table || longest.count >= refused.count {
-            return None;
-        }
+        let answered = |table: &Table| work.longest.get(table).copied();
+        let mut tables = work.refused.iter().filter_map(|(table, refused)| Some((*table, *refused, answered(table)?)));
+        let (table, _, longest) = tables.find(|(_, refused, longest)| !work.found && longest < refused)?;
         // What one tag needs was answered, or is no question of length.
-        let items = self.shape.items.iter().filter(|item| item.table.is_bits() == table);
-        let longest = items.map(|item| item.count).max()?.max(longest.count);
-        match table {
+        let items = self.shape.items.iter().filter(|item| item.table == table);
+        let longest = items.map(|item| item.count).max()?.max(longest);
+        match table.is_bits() {
             true => self.limits.bits = longest,
             false => self.limits.registers = longest,
         }
@@ -220,6 +221,11 @@ impl Group {
     fn learn(&mut self, now: Instant) {
         self.learned.get_or_insert(now);
         self.plan = Arc::new(Plan::new(&self.shape.items, self.limits, &self.holes));
+    }
+
+    /// Whether everything of the scan under way was asked for.
+    pub(super) fn is_whole(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.read) && self.is_done()
     }
 
     /// Ends the scan under way: what was not read is a failure of communication. Also says how many scans were missed.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ducto_graph::operator::{Connection, Intake, IntakeError, Link as Watched, NodeError, Polling};
 use ducto_record::{Origin, Part, Quality, Samples};
 use modbus::client::{Counters, Error};
-use modbus::{Exception, Read};
+use modbus::{Exception, Item, Read, Table};
 
 use super::breaker::{Backoff, Quiet, hash};
 use super::figures::{State, Telling, exception_name};
@@ -30,7 +30,30 @@ pub(super) struct Unit {
     breaker: Backoff,
     /// Its late answer may come until then, and could pass for the one to another request.
     late_until: Option<Instant>,
+    /// What it was asked for on a line and did not answer in time: that may come still later.
+    owed: Vec<Owed>,
     state: Answer,
+}
+
+/// An answer that may come late.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    table: Table,
+    /// Bytes of values in it.
+    length: usize,
+    /// Nothing comes as late as that.
+    until: Instant,
+}
+
+/// How late an answer may be.
+const LATEST: Duration = Duration::from_secs(60);
+
+/// How many bytes the values of a read have: answers on a line are known by no more.
+fn length(range: Item) -> usize {
+    match range.table.is_bits() {
+        true => usize::from(range.count).div_ceil(8),
+        false => 2 * usize::from(range.count),
+    }
 }
 
 /// What became of a unit's last answer.
@@ -50,11 +73,29 @@ impl Unit {
         // One lost answer opens nothing: radios lose some.
         let name = format!("{endpoint} {id}");
         let breaker = Backoff::new(Duration::from_secs(1), Duration::from_secs(30), 1, &name);
-        Self { id, response_timeout, breaker, late_until: None, state: Answer::Unknown }
+        Self { id, response_timeout, breaker, late_until: None, owed: Vec::new(), state: Answer::Unknown }
     }
 
     fn answers(&self) -> bool {
         self.state == Answer::Comes
+    }
+
+    fn owes(&self, range: Item) -> bool {
+        self.owed.iter().any(|owed| owed.table == range.table && owed.length == length(range))
+    }
+
+    /// What to read instead, before a read whose answer could not be told from one that comes late: a read with an
+    /// answer of another length. Once that is answered, nothing older comes, since devices answer in turn.
+    fn proof(&mut self, range: Item, now: Instant) -> Option<Item> {
+        self.owed.retain(|owed| owed.until > now);
+        if !self.owes(range) {
+            return None;
+        }
+        let step = if range.table.is_bits() { 8 } else { 1 };
+        let shorter = (1..).map_while(|steps| range.count.checked_sub(steps * step)).filter(|count| *count > 0);
+        let longer = (1..=4).map(|steps| range.count.saturating_add(steps * step));
+        let other = |count| Item { count, ..range };
+        shorter.chain(longer).map(other).find(|range| !self.owes(*range))
     }
 
     /// Until when it is not asked, were it its turn.
@@ -307,12 +348,15 @@ impl Poller {
     /// Makes the next request of a group's scan.
     async fn ask(&mut self, index: usize, intake: &Arc<dyn Intake>) -> Result<(), Stopped> {
         let unit = self.groups[index].unit;
+        let on_line = self.link.is_line();
         let read = self.groups[index].next_read(|| intake.now());
         if let (Some(read), Some(client)) = (read, self.link.client()) {
+            let sent = Instant::now();
+            let proof = if on_line { self.units[unit].proof(read.range, sent) } else { None };
+            let asked = proof.unwrap_or(read.range);
             let Unit { id, response_timeout, .. } = self.units[unit];
             let before = client.counters();
-            let request = read.request();
-            let sent = Instant::now();
+            let request = Read { range: asked, items: Vec::new() }.request();
             let result = client.request_within(id, &request, response_timeout).await;
             let now = Instant::now();
             let round_trip = client.round_trip();
@@ -320,14 +364,23 @@ impl Poller {
             self.next_request = sent + self.spacing;
             self.fair.charge(self.groups[index].flow(), now - sent);
             self.count(unit, &before, &counted, now - sent, now);
+            if on_line && matches!(result, Err(Error::Timeout { .. })) {
+                let owed = Owed { table: asked.table, length: length(asked), until: now + LATEST };
+                self.units[unit].owed.push(owed);
+            }
             let then = match result {
+                Ok(_) | Err(Error::Exception { .. }) if proof.is_some() => {
+                    self.answered(unit, round_trip);
+                    self.units[unit].owed.clear();
+                    Then::Again
+                }
                 Ok(response) => {
                     self.answered(unit, round_trip);
                     self.link.worked(id, request, response_timeout);
                     self.groups[index].store(&read, &response);
                     Then::Next
                 }
-                Err(error) => self.failed(index, &read, error, round_trip, now),
+                Err(error) => self.failed(index, &read, error, round_trip, sent, now),
             };
             match then {
                 Then::Next => {}
@@ -372,7 +425,8 @@ impl Poller {
         if alone {
             tracing::info!(endpoint = self.name, unit = unit.id, "the unit answers again");
         }
-        unit.breaker.worked();
+        // The pauses begin anew only when all of a scan was answered: a unit may fail at one of its reads.
+        unit.breaker.probe();
         unit.late_until = None;
         unit.state = Answer::Comes;
     }
@@ -383,10 +437,16 @@ impl Poller {
         let line = self.link.is_line();
         let response_timeout = self.units[unit].response_timeout;
         self.units[unit].late_until = line.then(|| now + response_timeout);
+        let was_known_to_fail = matches!(self.units[unit].state, Answer::Fails | Answer::Breaks);
         self.in_vain(unit, response_timeout, now);
-        self.silent += 1;
-        let patience = if self.link.is_doubtful() { 1 } else { SILENT };
-        if self.silent >= patience + self.units.len() as u32 / UNITS_PER_SILENT {
+        // That a dead unit is still dead says nothing of the connection, as long as another answers over it.
+        if !(was_known_to_fail && self.units.iter().any(Unit::answers)) {
+            self.silent += 1;
+        }
+        let doubtful = self.link.is_doubtful();
+        let patience = if doubtful { 1 } else { SILENT };
+        let all_asked = doubtful || self.units.iter().all(|unit| unit.state != Answer::Unknown);
+        if all_asked && self.silent >= patience + self.units.len() as u32 / UNITS_PER_SILENT {
             self.lost(now, Lost::Useless);
         }
     }
@@ -417,7 +477,15 @@ impl Poller {
     }
 
     /// Takes a failed request in; says how the scan goes on.
-    fn failed(&mut self, index: usize, read: &Read, error: Error, round_trip: Option<Duration>, now: Instant) -> Then {
+    fn failed(
+        &mut self,
+        index: usize,
+        read: &Read,
+        error: Error,
+        round_trip: Option<Duration>,
+        sent: Instant,
+        now: Instant,
+    ) -> Then {
         let unit = self.groups[index].unit;
         let id = self.units[unit].id;
         let text = error.to_string();
@@ -454,16 +522,23 @@ impl Poller {
                 self.groups[index].fail(read, Quality::CONFIG_ERROR);
                 ("request", Then::Next)
             }
-            Error::Garbage { .. } => {
-                self.lost(now, Lost::Useless);
-                ("garbage", Then::GiveUp)
-            }
-            _ => {
-                // Whoever was asked may be why the gateway hung up: twice in a row, and it is left alone for a while.
-                let again = self.units[unit].state == Answer::Breaks && self.units.iter().any(Unit::answers);
-                self.fails(unit, Answer::Breaks, now);
-                self.lost(now, if again { Lost::Unit } else { Lost::Broke });
+            Error::Closed { .. } => {
+                // It was found closed before anything was sent: nobody's fault who is behind it.
+                self.lost(now, Lost::Broke);
                 ("connection broken", if self.link.is_usable() { Then::Again } else { Then::GiveUp })
+            }
+            error => {
+                // Whoever was asked may be why the gateway hung up, or why nothing on the connection makes sense any
+                // more: twice in a row, and it is left alone for a while. The others go on, if there are any.
+                let garbage = matches!(error, Error::Garbage { .. });
+                self.silence = Some(Silence { ended: now, rest_until: now + (now - sent) });
+                self.fails(unit, Answer::Breaks, now);
+                self.lost(now, if self.units.iter().any(Unit::answers) { Lost::Unit } else { Lost::Broke });
+                let retried = self.link.is_usable() && !garbage && self.units[unit].breaker.allows(now);
+                (
+                    if garbage { "garbage" } else { "connection broken" },
+                    if retried { Then::Again } else { Then::GiveUp },
+                )
             }
         };
         if let Some(count) = self.quiet.count(id, cause, now) {
@@ -484,9 +559,9 @@ impl Poller {
     ) -> (Then, bool) {
         let unit = self.groups[index].unit;
         let then = match exception {
-            Exception::IllegalDataAddress => {
+            Exception::IllegalDataAddress | Exception::IllegalDataValue => {
                 self.answered(unit, round_trip);
-                if !self.groups[index].refused(read, now) {
+                if !self.groups[index].refused(read, exception, now) {
                     // A hole between tags: the plan reads around it from now on, and no tag is without a value.
                     return (Then::Next, false);
                 }
@@ -519,6 +594,9 @@ impl Poller {
                 "the device refuses long reads, and answered one of {longest}: none is longer for the next ten minutes; \
                  set `max_registers: {longest}` (`max_bits` for coils and discrete inputs)"
             );
+        }
+        if self.groups[index].is_whole() {
+            self.units[self.groups[index].unit].breaker.worked();
         }
         let (samples, missed) = self.groups[index].finish(now, || intake.now());
         self.missed(index, missed, now);

@@ -107,11 +107,13 @@ pub(super) struct Timing {
     last: Option<Instant>,
     /// It brought nothing.
     in_vain: bool,
+    /// When the last scan ended that gave samples.
+    told: Option<Instant>,
 }
 
 impl Timing {
     pub(super) fn new(period: Duration, first: Instant) -> Self {
-        Self { period, due: first, early: None, last: None, in_vain: false }
+        Self { period, due: first, early: None, last: None, in_vain: false, told: None }
     }
 
     pub(super) fn period(&self) -> Duration {
@@ -135,7 +137,7 @@ impl Timing {
     /// given up a moment ago.
     pub(super) fn is_told(&self, now: Instant) -> bool {
         let before_its_time = self.early.is_some() && now < self.due;
-        let just_now = self.last.is_some_and(|last| now < last + self.period / 2);
+        let just_now = self.told.is_some_and(|told| now < told + self.period / 2);
         self.in_vain && (before_its_time || just_now)
     }
 
@@ -148,9 +150,15 @@ impl Timing {
         };
     }
 
-    /// A scan is over, which has `read` something or not: moves on to the next time, and says how many were missed.
+    /// A scan is over, which has `read` something or not: moves on to the next time, and says how many were missed. Where
+    /// the next one is far, one in vain is soon tried again.
     pub(super) fn done(&mut self, now: Instant, read: bool) -> u32 {
-        (self.early, self.last, self.in_vain) = (None, Some(now), !read);
+        if read || !self.is_told(now) {
+            self.told = Some(now);
+        }
+        let again = !read && !self.in_vain && self.last.is_some() && self.period > RETRY * 2;
+        self.early = again.then(|| now + RETRY);
+        (self.last, self.in_vain) = (Some(now), !read);
         let Some(late) = now.checked_duration_since(self.due) else { return 0 };
         let periods = late.as_nanos() / self.period.as_nanos().max(1);
         let periods = u32::try_from(periods).unwrap_or(u32::MAX).max(1);
@@ -262,11 +270,24 @@ mod tests {
         slow.hurry(start + MS);
         assert_eq!(slow.due(), start + 60_000 * MS, "it was read");
         slow.done(start + 60_000 * MS, false);
+        assert_eq!(slow.due(), start + 70_000 * MS, "one lost answer does not cost a long period");
         slow.hurry(start + 60_500 * MS);
         assert_eq!(slow.due(), start + 70_000 * MS);
         assert!(slow.is_told(start + 70_000 * MS));
         slow.done(start + 70_001 * MS, true);
         assert_eq!(slow.due(), start + 120_000 * MS, "the grid stays");
+        slow.done(start + 120_000 * MS, false);
+        for _ in 0..5 {
+            let now = slow.due();
+            slow.hurry(now);
+            assert_eq!(
+                slow.is_told(now),
+                now < start + 180_000 * MS,
+                "tries between say nothing, nor stop the next scan"
+            );
+            slow.done(now, false);
+            slow.hurry(now);
+        }
         let mut quick = Timing::new(1000 * MS, start);
         quick.done(start + 10 * MS, false);
         for at in [20, 400, 999] {

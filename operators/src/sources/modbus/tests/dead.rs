@@ -11,21 +11,27 @@ use super::*;
 struct Gateway {
     registers: Registers,
     asked: [AtomicU64; 256],
-    /// Longest read that is answered.
+    /// Longest read that is answered, and how others are refused.
     longest: u16,
+    refusal: Exception,
 }
 
 impl Gateway {
     /// Each of the units has a value for each of its registers.
     fn new(units: std::ops::RangeInclusive<u8>, longest: u16) -> Arc<Self> {
+        Self::refusing(units, longest, Exception::IllegalDataAddress)
+    }
+
+    fn refusing(units: std::ops::RangeInclusive<u8>, longest: u16, refusal: Exception) -> Arc<Self> {
         let registers = Registers::new();
         for unit in units {
             for offset in (0..100).step_by(2) {
                 let at = Address { table: Table::HoldingRegisters, offset };
                 registers.set_value(unit, at, F32, Order::Cdab, &Raw::Float(unit.into())).unwrap();
             }
+            registers.set_bits(unit, Address { table: Table::Coils, offset: 0 }, &[true; 300]);
         }
-        Arc::new(Self { registers, asked: std::array::from_fn(|_| AtomicU64::new(0)), longest })
+        Arc::new(Self { registers, asked: std::array::from_fn(|_| AtomicU64::new(0)), longest, refusal })
     }
 
     fn asked(&self, unit: u8) -> u64 {
@@ -36,7 +42,7 @@ impl Gateway {
 impl modbus::Device for Gateway {
     fn handle(&self, unit: u8, request: &Request) -> Reply {
         match request {
-            Request::ReadHoldingRegisters { count, .. } if *count > self.longest => Err(Exception::IllegalDataAddress),
+            Request::ReadHoldingRegisters { count, .. } if *count > self.longest => Err(self.refusal),
             _ => self.registers.handle(unit, request),
         }
     }
@@ -122,10 +128,10 @@ fn a_quarter_behind_a_gateway_is_dead_and_the_others_keep_their_rate() {
     }
 }
 
-#[test]
-fn a_unit_that_makes_the_gateway_hang_up_harms_nobody() {
+/// Unit 3 of eight does something to the connection that all share.
+fn harm_nobody(fault: Fault) {
     let gateway = Gateway::new(1..=8, 125);
-    gateway.registers.set_fault(3, Some(Fault::Close));
+    gateway.registers.set_fault(3, Some(fault));
     let (server, _runtime) = serve(&gateway);
     let polling = poll(&server, 1..=8, "scan: 200ms, response_timeout: 500ms");
     wait_for_values(&polling, "8", 40);
@@ -147,6 +153,80 @@ fn a_unit_that_makes_the_gateway_hang_up_harms_nobody() {
 }
 
 #[test]
+fn a_unit_that_makes_the_gateway_hang_up_harms_nobody() {
+    harm_nobody(Fault::Close);
+}
+
+#[test]
+fn a_unit_that_answers_garbage_harms_nobody() {
+    harm_nobody(Fault::Garbage(vec![0xFF; 40]));
+}
+
+#[test]
+fn a_connection_that_was_found_closed_is_nobodys_fault() {
+    let gateway = Gateway::new(1..=2, 125);
+    let (server, _runtime) = serve(&gateway);
+    let polling = poll(&server, 1..=2, "scan: 300ms, response_timeout: 300ms");
+    wait_for_values(&polling, "2", 1);
+    gateway.registers.set_fault(1, Some(Fault::Close));
+    polling.wait("1", &Value::Null, 24);
+    gateway.registers.set_fault(1, None);
+    let skip = polling.count();
+    polling.wait_behind(skip, "1", &Value::Float64(1.0), 192);
+    let asked = gateway.asked(2);
+    let skip = polling.count();
+    for scan in 1..=8 {
+        server.disconnect_all();
+        polling.collected.wait("the next scan", |_| gateway.asked(2) >= asked + scan);
+    }
+    let behind: Vec<u16> = seen(&polling)["2"].iter().map(|(_, quality)| *quality).collect();
+    assert!(polling.count() > skip && behind.iter().all(|quality| [32, 192].contains(quality)), "{behind:?}");
+}
+
+#[test]
+fn an_answer_that_comes_very_late_is_not_taken_for_another() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let registers = Arc::new(Registers::new());
+    for (index, offset) in [0, 100, 200].into_iter().enumerate() {
+        let at = Address { table: Table::HoldingRegisters, offset };
+        registers.set_value(1, at, F32, Order::Cdab, &Raw::Float(index as f64)).unwrap();
+    }
+    let server = runtime.block_on(Server::bind_framed("127.0.0.1:0", Framing::Rtu, registers.clone())).unwrap();
+    let polling = Polling::over(&[(
+        &format!("rtu+tcp://{}", server.local_addr()),
+        &[(
+            "scan: 100ms, response_timeout: 100ms, request_cost: 0",
+            &[
+                ("0", "{address: 40001, as: f32}"),
+                ("1", "{address: 40101, as: f32}"),
+                ("2", "{address: 40201, as: f32}"),
+            ],
+        )],
+    )]);
+    for tag in ["0", "1", "2"] {
+        polling.wait(tag, &Value::Float64(tag.parse().unwrap()), 192);
+    }
+    for late in [230, 350, 120] {
+        // Longer than twice as long as anybody waits.
+        registers.set_fault(1, Some(Fault::Late(StdDuration::from_millis(late))));
+        let skip = polling.count();
+        polling.wait_behind(skip, "1", &Value::Null, 24);
+        registers.set_fault(1, None);
+        for tag in ["0", "1", "2"] {
+            let skip = polling.count();
+            polling.wait_behind(skip, tag, &Value::Float64(tag.parse().unwrap()), 192);
+        }
+    }
+    for (_, part) in polling.collected.parts() {
+        let Part::Samples { samples, .. } = part else { continue };
+        for row in (0..samples.len()).filter(|row| samples.quality()[*row] == 192) {
+            let tag: f64 = polling.directory.tag_name(samples.tags()[row]).parse().unwrap();
+            assert_eq!(samples.values().get(row), Value::Float64(tag), "a value of another tag");
+        }
+    }
+}
+
+#[test]
 fn a_port_that_hangs_up_at_once_gives_one_sample_a_scan() {
     let gateway = Gateway::new(1..=2, 125);
     for unit in 1..=2 {
@@ -165,17 +245,20 @@ fn a_port_that_hangs_up_at_once_gives_one_sample_a_scan() {
 
 #[test]
 fn a_device_that_refuses_long_reads_is_asked_for_shorter_ones() {
-    let gateway = Gateway::new(1..=1, 60);
-    let (server, _runtime) = serve(&gateway);
-    let tags: Vec<(String, String)> =
-        (0..50).map(|tag| (format!("T{tag}"), format!("{{address: {}, as: f32}}", 40001 + 2 * tag))).collect();
-    let tags: Vec<(&str, &str)> = tags.iter().map(|(name, fields)| (&**name, &**fields)).collect();
-    let polling = Polling::start(&server.local_addr().to_string(), &[(SCAN, &tags)]);
-    wait_for_values(&polling, "T49", 1);
-    let (asked, scans) = (gateway.asked(1), seen(&polling)["T49"].len());
-    assert!(asked >= 3, "the whole, and its halves: {asked}");
-    wait_for_values(&polling, "T49", 11);
-    let (asked, scans) = (gateway.asked(1) - asked, seen(&polling)["T49"].len() - scans);
-    assert!(asked as usize <= 2 * (scans + 1), "{asked} requests for {scans} scans: the halves, and no more in vain");
-    assert_eq!(polling.qualities("T0"), [32, 192]);
+    for refusal in [Exception::IllegalDataAddress, Exception::IllegalDataValue] {
+        let gateway = Gateway::refusing(1..=1, 60, refusal);
+        let (server, _runtime) = serve(&gateway);
+        let float = |tag| (format!("T{tag}"), format!("{{address: {}, as: f32}}", 40001 + 2 * tag));
+        let coil = |tag| (format!("C{tag}"), format!("{{address: {}, as: bool}}", 1 + tag));
+        let tags: Vec<(String, String)> = (0..50).map(float).chain((0..300).map(coil)).collect();
+        let tags: Vec<(&str, &str)> = tags.iter().map(|(name, fields)| (&**name, &**fields)).collect();
+        let polling = Polling::start(&server.local_addr().to_string(), &[(SCAN, &tags)]);
+        wait_for_values(&polling, "T49", 1);
+        let (asked, scans) = (gateway.asked(1), seen(&polling)["T49"].len());
+        assert!(asked >= 4, "the whole, its halves, and the coils: {asked}");
+        wait_for_values(&polling, "T49", 11);
+        let (asked, scans) = (gateway.asked(1) - asked, seen(&polling)["T49"].len() - scans);
+        assert!(asked as usize <= 3 * (scans + 1), "{asked} requests for {scans} scans: no more in vain");
+        assert_eq!(polling.qualities("T0"), [32, 192]);
+    }
 }
