@@ -26,6 +26,7 @@ const AHEAD: Epoch = 32;
 
 /// All segments that the site ever wrote, as what was left of them after each stop: what a checkpoint lets go is still
 /// needed here.
+#[derive(Clone)]
 pub(crate) struct Archive {
     folder: PathBuf,
 }
@@ -49,6 +50,15 @@ impl Archive {
             }
         }
         Ok(())
+    }
+
+    /// Takes a segment that the site is about to remove.
+    pub(crate) fn keep(&self, path: &Path) {
+        if let (true, Some(name)) = (path.parent().is_some_and(|folder| folder.ends_with("journal")), path.file_name())
+        {
+            // What is missing here is seen as a hole.
+            let _ = fs::copy(path, self.folder.join(name));
+        }
     }
 
     fn entries(&self, site: &Site) -> Result<Vec<Entry>, Fault> {

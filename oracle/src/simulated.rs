@@ -40,6 +40,7 @@ struct World<'a> {
     disk: Disk,
     data: &'a Path,
     numbers: Numbers,
+    archive: Archive,
 }
 
 pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
@@ -56,7 +57,8 @@ pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
         false => Disk::new(Arc::new(storage.clone())),
     };
     let archive = Archive::new(folder.path().join("archive"))?;
-    let mut world = World { site, registry, storage, disk, data: &data, numbers: Numbers::default() };
+    let mut world =
+        World { site, registry, storage, disk, data: &data, numbers: Numbers::default(), archive: archive.clone() };
     let mut faults = 0;
     let mut moved = false;
     for life in 0..LIVES {
@@ -110,6 +112,14 @@ pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
 impl World<'_> {
     /// From a start to a clean stop, or to whatever comes before.
     fn live(&mut self, workers: usize) -> Result<(), Fault> {
+        // After a commit that failed the journal goes on in a new segment, and may let the old one go in the same life.
+        let keeper = self.archive.clone();
+        self.storage.set_trigger(move |_, verb, path| {
+            if verb == "remove" {
+                keeper.keep(path);
+            }
+            None
+        });
         let site = Arc::new(Site { workers, ..Site::clone(&self.site) });
         let folder = Arc::new(DataFolder::open_on(self.disk.clone(), self.data)?);
         let historians = Arc::new(Historians::open(folder.clone())?);

@@ -5,14 +5,17 @@
 use ducto_oracle::{Kind, Round};
 
 fn rounds(kind: Kind) {
-    let mut faults = 0;
+    let (mut faults, mut rows) = (0, 0);
     for seed in 0..20 {
         let round = Round { kind, seed: seed * 7 + 1, ducto: None, forgetful: false };
         let seen = round.run().unwrap_or_else(|failure| panic!("{failure}"));
-        assert!(seen.entries > 10 && seen.rows > 100 && seen.acknowledged > 0, "{seen:?}");
+        assert!(seen.entries > 5 && seen.rows > 10 && seen.acknowledged > 0, "{seen:?}");
+        rows += seen.rows;
         faults += seen.faults;
     }
     assert!(kind == Kind::Errors || faults > 20, "something was cut off: {faults}");
+    // A round all of whose starts but the last fail is short; most are not.
+    assert!(rows > 20 * 50, "{rows} rows in all rounds");
 }
 
 #[test]
