@@ -2,20 +2,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::{Duration, Instant};
+
 use ducto_oracle::{Kind, Round};
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn rounds(kind: Kind) {
-    let (mut faults, mut rows) = (0, 0);
+    let (mut faults, mut rows, mut done) = (0, 0, 0);
+    let started = Instant::now();
     for seed in 0..20 {
+        // A stop whose power goes waits for its disk: with many of those the rest is left to `cargo xtask oracle`.
+        if done >= 5 && started.elapsed() > PATIENCE {
+            break;
+        }
         let round = Round { kind, seed: seed * 7 + 1, ducto: None, forgetful: false };
         let seen = round.run().unwrap_or_else(|failure| panic!("{failure}"));
         assert!(seen.entries > 5 && seen.rows > 10 && seen.acknowledged > 0, "{seen:?}");
         rows += seen.rows;
+        done += 1;
         faults += seen.faults;
     }
-    assert!(kind == Kind::Errors || faults > 20, "something was cut off: {faults}");
+    assert!(kind == Kind::Errors || faults > done, "something was cut off: {faults}");
     // A round all of whose starts but the last fail is short; most are not.
-    assert!(rows > 20 * 50, "{rows} rows in all rounds");
+    assert!(rows > done * 50, "{rows} rows in all rounds");
 }
 
 #[test]
