@@ -99,6 +99,10 @@ fn what_a_site_keeps_it_also_sends_once() {
         let id = format!("TEST-001/{}/out.office/{}", batch.header("ducto-incarnation"), index + 1);
         assert_eq!(batch.header("idempotency-key"), id);
     }
+
+    let seen = run(site.path(), &["data", "inspect", "--json"]).expect(0).json();
+    assert_eq!(seen["others"], serde_json::json!([]), "all of the folder is known");
+    run(site.path(), &["data", "verify"]).expect(0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::checkpoint::{self, CheckpointSeen, Checkpoints};
 use crate::error::{FileError, StorageError};
 use crate::findings::{Fault, Finding};
-use crate::folder::{DataFolder, HeldFolder, dataset_path, version};
+use crate::folder::{DataFolder, HeldFolder, OWN, dataset_path, version};
 use crate::intact::{Depth, fault};
 use crate::journal::{self, Journal, SegmentSeen};
 use crate::manifest::{self, Manifest};
@@ -220,24 +220,10 @@ fn files(data: &Path, folder: &Path, found: &mut Vec<FileSeen>) -> Result<(), St
 
 /// Files beside what every folder has.
 fn others(data: &Path, found: &mut Vec<FileSeen>) -> Result<(), StorageError> {
-    const KNOWN: [&str; 12] = [
-        "LOCK",
-        "VERSION",
-        "datasets",
-        "manifests",
-        "staging",
-        "journal",
-        "checkpoints",
-        DAMAGED,
-        "tags.parquet",
-        "views.sql",
-        "replays.json",
-        "ducto.sock",
-    ];
     let failed = |error| FileError::new("read", data, error);
     for entry in std::fs::read_dir(data).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| KNOWN.contains(&name)) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| OWN.contains(&name)) {
             continue;
         }
         if path.is_dir() {

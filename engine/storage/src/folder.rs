@@ -8,10 +8,33 @@ use crate::disk::Disk;
 use crate::error::{FileError, StorageError};
 use crate::findings::{Fault, Finding};
 use crate::manifest::checksum;
-use crate::set_aside::set_aside;
+use crate::set_aside::{DAMAGED, set_aside};
 
 /// The format of the folder; a build reads this and what is older.
 const FORMAT: u32 = 1;
+
+/// Where the outbox lies in a data folder.
+pub const OUTBOX: &str = "outbox";
+/// Where the positions of files that sinks write lie in it.
+pub const FILES: &str = "files";
+
+/// What Ducto keeps in a data folder itself.
+pub const OWN: [&str; 14] = [
+    "LOCK",
+    "VERSION",
+    "datasets",
+    "manifests",
+    "staging",
+    "journal",
+    "checkpoints",
+    DAMAGED,
+    OUTBOX,
+    FILES,
+    "tags.parquet",
+    "views.sql",
+    "replays.json",
+    "ducto.sock",
+];
 
 /// A data folder that this process holds:
 ///
@@ -22,9 +45,12 @@ const FORMAT: u32 = 1;
 /// manifests/<name>.json   which files make up a dataset; older weeks are listed in manifests/<name>/
 /// staging/<name>/         files being written
 /// journal/, checkpoints/  entries until every store has what came of them; states of nodes
+/// outbox/                 sealed batches for other machines, and how far each is
+/// files/                  how far each file that a sink writes is
 /// damaged/                what was set aside, in the same places as it was found
 /// tags.parquet, views.sql
 /// replays.json            what of recordings was replayed into it
+/// ducto.sock              where the running site is asked
 /// ```
 ///
 /// Nothing but Parquet lies under `datasets/<name>`: Polars, pandas and pyarrow refuse a folder that holds anything

@@ -44,7 +44,7 @@ pub use checkpoint::{Checkpoint, CheckpointSeen, Checkpoints, NodeState, OpenedC
 pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, removes, revision};
 pub use error::{AppendError, FileError, StorageError};
 pub use findings::{Fault, Finding};
-pub use folder::{DataFolder, HeldFolder, dataset_names, dataset_path};
+pub use folder::{DataFolder, FILES, HeldFolder, OUTBOX, OWN, dataset_names, dataset_path};
 pub use historian::{Appended, Committed, Historian, HistorianStats};
 pub use journal::{Announced, Brought, Journal, JournalReader, Opened, Publisher, SegmentSeen};
 pub use manifest::{FileEntry, Level, Manifest};

@@ -33,22 +33,6 @@ pub(super) enum ClaimError {
 
 /// What of the data folder a path in it means that Ducto keeps there itself.
 pub(super) fn own_place(path: &Path) -> Option<&'static str> {
-    const OWN: [&str; 14] = [
-        "LOCK",
-        "VERSION",
-        "datasets",
-        "manifests",
-        "staging",
-        "journal",
-        "checkpoints",
-        "damaged",
-        "outbox",
-        super::file::FOLDER,
-        "tags.parquet",
-        "views.sql",
-        "replays.json",
-        "ducto.sock",
-    ];
     let mut parts = Vec::new();
     for part in path.components() {
         match part {
@@ -59,7 +43,7 @@ pub(super) fn own_place(path: &Path) -> Option<&'static str> {
         }
     }
     let first = parts.first()?;
-    OWN.into_iter().find(|own| first.eq_ignore_ascii_case(own))
+    ducto_storage::OWN.into_iter().find(|own| first.eq_ignore_ascii_case(own))
 }
 
 /// The path as the file system knows it, as far as it is there: without links, `..`, and other ways to one folder.

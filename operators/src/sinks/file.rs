@@ -28,7 +28,7 @@ use super::claims::{Claim, own_place};
 use super::text::TextFormat;
 use output::{FileSinkError, Output};
 use position::Kept;
-pub(super) use position::{FOLDER, last_epoch};
+pub(super) use position::last_epoch;
 
 /// How often it is written down how far the file holds what came.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);

@@ -11,10 +11,11 @@ use ducto_graph::scalar::ByteSize;
 use ducto_graph::site::Site;
 use ducto_graph::tree::Spanned;
 use ducto_runtime::Outboxes;
-use ducto_storage::{Caps, Class, DataFolder, Outbox, StorageError};
+use ducto_storage::{Caps, Class, DataFolder, OUTBOX, Outbox, StorageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// The section of a site.
 const NAME: &str = "outbox";
 
 /// What waits to be sent to other machines lies on disk until they have it. When more waits than may, the oldest of the
@@ -88,7 +89,7 @@ fn caps(site: &Site) -> Caps {
 /// # Errors
 /// When it cannot be read or written.
 pub fn open_outboxes(site: &Site, folder: &DataFolder) -> Result<Arc<Outboxes>, StorageError> {
-    let opened = Outbox::open(folder.disk(), &folder.path().join(NAME), &site.name, caps(site))?;
+    let opened = Outbox::open(folder.disk(), &folder.path().join(OUTBOX), &site.name, caps(site))?;
     for problem in &opened.problems {
         tracing::error!("{problem}");
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Where the positions lie in a data folder.
-pub(in crate::sinks) const FOLDER: &str = "files";
+const FOLDER: &str = ducto_storage::FILES;
 /// The format of a position; a build reads this and what is older.
 const FORMAT: u32 = 1;
 

@@ -17,6 +17,7 @@ mod shape;
 pub mod suggest;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -18,9 +18,10 @@ use super::group::Group;
 use super::inspect::together;
 use super::link::Link;
 use super::point::{Defaults, Meaning};
-use super::poller::{Parts, Poller, Unit, phase};
+use super::poller::{Parts, Poller, phase};
 use super::schedule::{Priority, Timing};
 use super::shape::Shape;
+use super::unit::Unit;
 
 /// A tag's fields, by address: tags of one template share them. With the defaults that they are read with.
 type FieldsKey = (usize, usize);

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use ducto_graph::operator::{Connection, Intake, IntakeError, Link as Watched, NodeError, Polling};
 use ducto_record::{Origin, Part, Quality, Samples};
 use modbus::client::{Counters, Error};
-use modbus::{Exception, Item, Read, Table};
+use modbus::{Exception, Read};
 
-use super::breaker::{Backoff, Quiet, hash};
+use super::breaker::{Quiet, hash};
 use super::figures::{State, Telling, exception_name};
 use super::group::{Group, quality_of};
 use super::link::{Event, Link, Lost};
 use super::schedule::Fair;
+use super::unit::{Answer, Silence, Unit};
 
 /// Answers in a row that may fail to come before the connection is taken for dead; one more for every so many units,
 /// since several of them may be dead themselves.
@@ -21,89 +22,6 @@ const UNITS_PER_SILENT: u32 = 4;
 
 /// Within what time all endpoints of a site begin.
 const SPREAD: Duration = Duration::from_secs(1);
-
-/// A device behind the endpoint.
-#[derive(Debug)]
-pub(super) struct Unit {
-    id: u8,
-    response_timeout: Duration,
-    breaker: Backoff,
-    /// Its late answer may come until then, and could pass for the one to another request.
-    late_until: Option<Instant>,
-    /// What it was asked for on a line and did not answer in time: that may come still later.
-    owed: Vec<Owed>,
-    state: Answer,
-}
-
-/// An answer that may come late.
-#[derive(Clone, Copy, Debug)]
-struct Owed {
-    table: Table,
-    /// Bytes of values in it.
-    length: usize,
-    /// Nothing comes as late as that.
-    until: Instant,
-}
-
-/// How late an answer may be.
-const LATEST: Duration = Duration::from_secs(60);
-
-/// How many bytes the values of a read have: answers on a line are known by no more.
-fn length(range: Item) -> usize {
-    match range.table.is_bits() {
-        true => usize::from(range.count).div_ceil(8),
-        false => 2 * usize::from(range.count),
-    }
-}
-
-/// What became of a unit's last answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Unknown,
-    Comes,
-    /// It did not come.
-    Fails,
-    /// The connection broke instead.
-    Breaks,
-}
-
-impl Unit {
-    /// `endpoint` is its name.
-    pub(super) fn new(id: u8, response_timeout: Duration, endpoint: &str) -> Self {
-        // One lost answer opens nothing: radios lose some.
-        let name = format!("{endpoint} {id}");
-        let breaker = Backoff::new(Duration::from_secs(1), Duration::from_secs(30), 1, &name);
-        Self { id, response_timeout, breaker, late_until: None, owed: Vec::new(), state: Answer::Unknown }
-    }
-
-    fn answers(&self) -> bool {
-        self.state == Answer::Comes
-    }
-
-    fn owes(&self, range: Item) -> bool {
-        self.owed.iter().any(|owed| owed.table == range.table && owed.length == length(range))
-    }
-
-    /// What to read instead, before a read whose answer could not be told from one that comes late: a read with an
-    /// answer of another length. Once that is answered, nothing older comes, since devices answer in turn.
-    fn proof(&mut self, range: Item, now: Instant) -> Option<Item> {
-        self.owed.retain(|owed| owed.until > now);
-        if !self.owes(range) {
-            return None;
-        }
-        let step = if range.table.is_bits() { 8 } else { 1 };
-        let shorter = (1..).map_while(|steps| range.count.checked_sub(steps * step)).filter(|count| *count > 0);
-        let longer = (1..=4).map(|steps| range.count.saturating_add(steps * step));
-        let other = |count| Item { count, ..range };
-        shorter.chain(longer).map(other).find(|range| !self.owes(*range))
-    }
-
-    /// Until when it is not asked, were it its turn.
-    fn rests_until(&self, silence: Option<Silence>) -> Option<Instant> {
-        let failed = matches!(self.state, Answer::Fails | Answer::Breaks);
-        self.late_until.max(silence.filter(|_| failed).map(|silence| silence.rest_until))
-    }
-}
 
 pub(super) struct Poller {
     /// The endpoint.
@@ -121,14 +39,6 @@ pub(super) struct Poller {
     silence: Option<Silence>,
     state: Arc<State>,
     quiet: Quiet,
-}
-
-/// The last wait in vain.
-#[derive(Clone, Copy, Debug)]
-struct Silence {
-    ended: Instant,
-    /// Until then nobody who failed to answer is asked again: half of the line's time is for those who answer.
-    rest_until: Instant,
 }
 
 /// The site is stopping.
@@ -365,13 +275,12 @@ impl Poller {
             self.fair.charge(self.groups[index].flow(), now - sent);
             self.count(unit, &before, &counted, now - sent, now);
             if on_line && matches!(result, Err(Error::Timeout { .. })) {
-                let owed = Owed { table: asked.table, length: length(asked), until: now + LATEST };
-                self.units[unit].owed.push(owed);
+                self.units[unit].is_owed(asked, now);
             }
             let then = match result {
                 Ok(_) | Err(Error::Exception { .. }) if proof.is_some() => {
                     self.answered(unit, round_trip);
-                    self.units[unit].owed.clear();
+                    self.units[unit].owes_nothing();
                     Then::Again
                 }
                 Ok(response) => {
@@ -437,7 +346,7 @@ impl Poller {
         let line = self.link.is_line();
         let response_timeout = self.units[unit].response_timeout;
         self.units[unit].late_until = line.then(|| now + response_timeout);
-        let was_known_to_fail = matches!(self.units[unit].state, Answer::Fails | Answer::Breaks);
+        let was_known_to_fail = self.units[unit].fails();
         self.in_vain(unit, response_timeout, now);
         // That a dead unit is still dead says nothing of the connection, as long as another answers over it.
         if !(was_known_to_fail && self.units.iter().any(Unit::answers)) {
