@@ -12,7 +12,7 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_operators::sinks::Historians;
 use ducto_query::{Folder, Session};
-use ducto_record::{Entry, Epoch, Part, Value};
+use ducto_record::{Entry, Epoch, Origin, Part, TagId, Value};
 use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
 use ducto_storage::disk::Disk;
 use ducto_storage::{Checkpoint, Checkpoints, DataFolder, Journal, PipelineState, dataset_names};
@@ -91,6 +91,7 @@ pub(crate) fn judge(
     let end = ended_at(&checkpoint)?;
     let entries = archive.entries(site)?;
     accepted(site, &entries, acknowledged)?;
+    once(&entries)?;
     let reference = tempfile::tempdir()?;
     let states = pass(site, registry, reference.path(), entries.iter().take_while(|entry| entry.epoch <= end))?;
     let mut seen = Seen { entries: end, acknowledged: acknowledged as usize, ..Seen::default() };
@@ -150,6 +151,35 @@ fn accepted(site: &Site, entries: &[Entry], acknowledged: u64) -> Result<(), Fau
         return Err(
             format!("{NUMBERS} was acknowledged up to {acknowledged}, and the log has it up to {}", next - 1).into()
         );
+    }
+    Ok(())
+}
+
+/// What nodes published and datasets announced of an epoch entered in one entry, and in no other.
+fn once(entries: &[Entry]) -> Result<(), Fault> {
+    let mut entered: BTreeMap<String, Epoch> = BTreeMap::new();
+    for entry in entries {
+        for part in &entry.parts {
+            let brought: Vec<String> = match part {
+                Part::Samples { origin: Origin::Published { pipeline, node, piece }, samples } => {
+                    let of = |tag: &TagId| format!("tag {tag} of {pipeline}/{node} at epoch {}", piece.epoch);
+                    samples.tags().iter().map(of).collect()
+                }
+                Part::Samples { origin: Origin::Dataset { name, epoch }, samples } => {
+                    vec![format!("samples of {name}, {:?}, at epoch {epoch}", samples.kind())]
+                }
+                Part::Rows { origin: Origin::Dataset { name, epoch }, .. } => {
+                    vec![format!("rows of {name} at epoch {epoch}")]
+                }
+                _ => Vec::new(),
+            };
+            for what in brought {
+                let first = *entered.entry(what.clone()).or_insert(entry.epoch);
+                if first != entry.epoch {
+                    return Err(format!("{what} entered twice: as {first} and as {}", entry.epoch).into());
+                }
+            }
+        }
     }
     Ok(())
 }

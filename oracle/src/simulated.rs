@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ducto_graph::operator::Resources;
@@ -110,6 +111,25 @@ pub(crate) fn run(round: &Round) -> Result<Seen, Fault> {
 }
 
 impl World<'_> {
+    /// A clean stop, unless the power goes meanwhile.
+    fn stop(&self, running: &mut RunningSite, historians: &Historians) -> Result<(), Fault> {
+        let (log, stopped) = (running.log().clone(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stopped.load(Ordering::Acquire) {
+                    if self.storage.is_off() {
+                        historians.close();
+                        log.give_up_journal();
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let result = running.stop().map_err(Fault::from);
+            stopped.store(true, Ordering::Release);
+            result
+        })
+    }
+
     /// From a start to a clean stop, or to whatever comes before.
     fn live(&mut self, workers: usize) -> Result<(), Fault> {
         // After a commit that failed the journal goes on in a new segment, and may let the old one go in the same life.
@@ -148,7 +168,7 @@ impl World<'_> {
                 running.abandon();
                 Err("the power went".into())
             }
-            false => running.stop().map_err(Fault::from),
+            false => self.stop(&mut running, &historians),
         };
         let _ = sending.join();
         result

@@ -341,7 +341,7 @@ impl RunningSite {
             if self.wait_idle(Duration::from_millis(100)) {
                 return true;
             }
-            if Instant::now() >= end {
+            if Instant::now() >= end || self.log.is_given_up() {
                 return false;
             }
         };
@@ -352,6 +352,9 @@ impl RunningSite {
             if !self.flush() {
                 return;
             }
+        }
+        if self.log.is_given_up() {
+            return;
         }
         tracing::warn!("the pipelines are behind; those that read a dataset may not have seen its last rows");
     }

@@ -189,8 +189,8 @@ impl SiteLog {
         self.to_write.notify_all();
     }
 
-    /// Nobody waits for the disk any more.
-    pub(crate) fn give_up_journal(&self) {
+    /// Nobody waits for the disk any more, whoever is stopping among them. For tests.
+    pub fn give_up_journal(&self) {
         if let Some(journal) = &mut self.lock().journal {
             journal.given_up = true;
             journal.ended = true;
