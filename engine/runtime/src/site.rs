@@ -396,6 +396,8 @@ impl RunningSite {
         self.intake.end();
         if let Some(mut journaling) = self.journaling.take() {
             let journal = journaling.stop();
+            // A power cut leaves none either.
+            let taker = taker.filter(|_| !self.log.is_given_up());
             if let (Some(taker), Some(mut journal)) = (taker, journal)
                 && let Some(epoch) = taker.finish(self.last_states.clone())
                 && let Err(error) = journal.forget(epoch)
