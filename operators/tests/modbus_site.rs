@@ -175,7 +175,7 @@ templates:
     assert_eq!(long.matches("W0381").count(), 1, "once for an endpoint: {long}");
     assert!(long.contains("unit 2 (`Q`) is waited for 3s when it does not answer, and `P.A`"), "{long}");
     assert!(long.contains("is read every 1s") && long.contains("help: set `response_timeout` to 1s"), "{long}");
-    assert!(long.contains("templates.yaml:5"), "{long}");
+    assert!(long.contains("wells.csv:3:12"), "where it is set: {long}");
     // As long as a scan, alone on its line, or longer only than its own scan.
     for fine in [
         "P;well;a;1;1s;1s\nQ;well;a;2;1s;1s\n",
@@ -188,7 +188,7 @@ templates:
     let by_default = template.replace(", response_timeout: \"${wait}\"", "");
     let rows = "asset;template;host;unit_id;wait;scan\nP;well;a;1;;500ms\nQ;well;a;2;;500ms\n";
     let by_default = load("en", &by_default, rows, "").1;
-    assert!(by_default.contains("is waited for 1s") && by_default.contains("templates.yaml:5"), "{by_default}");
+    assert!(by_default.contains("is waited for 1s") && by_default.contains("-->"), "{by_default}");
 }
 
 #[test]

@@ -129,7 +129,7 @@ events:
         .happenings()
         .into_iter()
         .filter(|happening| &*happening.asset == "WELL-001")
-        .map(|happening| (happening.at / SECOND, happening.text))
+        .map(|Happening { at, text: [english, _], .. }| (at / SECOND, english))
         .collect();
     let back = format!("choke back to {opening:.0} %");
     let expected = [(10, "choke to 10 %, over 5 s"), (40, &back), (70, "drive to 40.0 Hz")];
@@ -148,7 +148,7 @@ fn a_test_separator_has_one_well_at_a_time() {
         tested += on_test;
     }
     let happenings = simulation.happenings();
-    let left_out = happenings.iter().filter(|happening| happening.text.starts_with("no well test: WELL-")).count();
+    let left_out = happenings.iter().filter(|happening| happening.text[0].starts_with("no well test: WELL-")).count();
     assert!(tested > 1_000 && left_out > 10, "{tested}, {left_out}");
 }
 

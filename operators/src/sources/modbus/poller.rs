@@ -26,6 +26,8 @@ pub(super) struct Poller {
     /// The endpoint.
     name: String,
     link: Link,
+    /// The link's figures say so.
+    told_open: bool,
     units: Vec<Unit>,
     groups: Vec<Group>,
     tellings: Vec<Telling>,
@@ -68,6 +70,7 @@ impl Poller {
             state: State::new(units.len()),
             name,
             link,
+            told_open: false,
             units,
             groups,
             tellings,
@@ -105,6 +108,9 @@ impl Poller {
         let now = Instant::now();
         if let Some(event) = self.link.step(now).await {
             self.took(event, now);
+        }
+        if self.link.is_open() != self.told_open {
+            self.tell_link();
         }
         self.begin_due(now, intake)?;
         match self.choose(now) {
@@ -155,9 +161,10 @@ impl Poller {
         self.tell_link();
     }
 
-    fn tell_link(&self) {
+    fn tell_link(&mut self) {
+        self.told_open = self.link.is_open();
         let mut state = self.state.lock();
-        (state.up, state.second, state.ever) = (self.link.is_up(), self.link.is_second(), self.link.was_ever_up());
+        (state.up, state.second, state.ever) = (self.told_open, self.link.is_second(), self.link.was_ever_up());
     }
 
     /// Begins the scans that are due. One that has no chance is given at once, without values.
