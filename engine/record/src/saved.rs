@@ -23,6 +23,8 @@ pub enum StateError {
     Decode(#[from] rmp_serde::decode::Error),
     #[error("a state cannot be saved: {0}")]
     Encode(#[from] rmp_serde::encode::Error),
+    #[error("a state could not be saved before, and there is no other of this time; the next snapshot has one")]
+    Gone,
 }
 
 impl SavedState {

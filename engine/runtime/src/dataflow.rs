@@ -56,6 +56,8 @@ pub(crate) struct Assembly {
     pub(crate) position: Epoch,
     /// Engine time between snapshots.
     pub(crate) snapshot_every: Micros,
+    /// Sinks by whose room a standby reads on.
+    pub(crate) paced_by: Vec<Arc<SinkHost>>,
 }
 
 /// What a worker remembers of an epoch that is on its way.
@@ -111,7 +113,7 @@ type FlowOutput = OutputBuilder<u64, CapacityContainerBuilder<Vec<Flow>>>;
 /// Builds the dataflow on this worker. All workers build the same, in the same order.
 pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
     let index = worker.index();
-    let Assembly { instance, nodes, share, deadline, position, snapshot_every } = assembly;
+    let Assembly { instance, nodes, share, deadline, position, snapshot_every, paced_by } = assembly;
     let count = nodes.len();
     let local = Rc::new(Local {
         instance: instance.clone(),
@@ -143,6 +145,7 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
             deadline,
             position,
             snapshot_every,
+            paced_by,
             last_snapshot: None,
             actions_seen: Arc::new([]),
         };
@@ -171,6 +174,7 @@ struct Reader {
     deadline: Deadline,
     position: Epoch,
     snapshot_every: Micros,
+    paced_by: Vec<Arc<SinkHost>>,
     last_snapshot: Option<Micros>,
     actions_seen: Arc<[Arc<Action>]>,
 }
@@ -226,8 +230,9 @@ impl Reader {
     ) -> bool {
         let local = self.local.clone();
         let instance = &local.instance;
-        for _ in 0..IN_FLIGHT_SMALL {
-            if instance.is_fenced() || self.position >= instance.stop_at() {
+        // A standby takes smaller turns, so that the live ones keep their pace.
+        for _ in 0..if instance.is_live() { IN_FLIGHT_SMALL } else { IN_FLIGHT } {
+            if instance.is_fenced() || self.position >= instance.reads_to() {
                 return false;
             }
             if self.is_full() {
@@ -235,6 +240,11 @@ impl Reader {
             }
             let Some(entry) = self.next_entry() else { return false };
             let epoch = entry.epoch;
+            if epoch > instance.reads_to() {
+                // That was set while the entry was fetched.
+                self.journal = None;
+                return false;
+            }
             for capability in capabilities.iter_mut() {
                 capability.downgrade(&epoch);
             }
@@ -291,6 +301,9 @@ impl Reader {
     }
 
     fn is_full(&self) -> bool {
+        if !self.local.instance.is_live() && self.paced_by.iter().any(|sink| !sink.has_room()) {
+            return true;
+        }
         let epochs = self.passing();
         let rows = || self.local.passing.borrow().iter().map(|passing| passing.rows).sum::<usize>();
         epochs >= IN_FLIGHT_SMALL || (epochs >= IN_FLIGHT && rows() > SMALL_ROWS)
@@ -346,10 +359,13 @@ impl Reader {
         selected: &mut Vec<(usize, ducto_record::Batch)>,
     ) -> Result<(), NodeError> {
         selected.clear();
-        source.select(entry, selected)?;
+        let live = self.local.instance.is_live();
+        source.select(entry, live, selected)?;
         for (port, batch) in selected.drain(..) {
             let Some(batch) = self.share.of(batch)? else { continue };
-            source.shared.left(entry.epoch, entry.time, port, &batch)?;
+            if live {
+                source.shared.left(entry.epoch, entry.time, port, &batch)?;
+            }
             if port < ports {
                 let mut output = outputs[port].activate();
                 output.session(&capabilities[port]).give(Flow { stamp: entry.time, batch });
@@ -369,8 +385,10 @@ impl Reader {
             }
         }
         let done = local.all_done().min(self.position);
-        let earliest = local.deadlines.iter().filter_map(Cell::get).min();
-        local.instance.intake.set_deadline(&self.deadline, earliest);
+        if local.instance.is_live() {
+            let earliest = local.deadlines.iter().filter_map(Cell::get).min();
+            local.instance.intake.set_deadline(&self.deadline, earliest);
+        }
         let closes = local.closes.iter().filter_map(Cell::get).max();
         local.instance.done(local.worker, done, closes);
     }
@@ -446,10 +464,11 @@ fn build_node<'scope>(
                 for capability in held.iter_mut() {
                     capability.downgrade(&epoch);
                 }
+                let live = local.instance.is_live();
                 let result = match &mut inner {
                     Inner::Transform(transform) => {
                         let work = Turn { epoch, time, actions: &actions, packets: &mut packets };
-                        let result = transform.turn(work, ended, &mut emitted, &mut replies);
+                        let result = transform.turn(work, live, ended, &mut emitted, &mut replies);
                         if result.is_ok() {
                             local.deadlines[node].set(transform.transform.next_deadline());
                             local.closes[node].set(transform.transform.closes_at(local.opened_by.get()));
@@ -472,9 +491,11 @@ fn build_node<'scope>(
                     }
                     Inner::Sink { host, stats } => {
                         packets.sort_by_key(|packet| (packet.stamp, packet.input));
-                        NodeStats::add(&stats.batches_in, packets.len() as u64);
-                        let rows: usize = packets.iter().map(|packet| packet.batch.num_rows()).sum();
-                        NodeStats::add(&stats.rows_in, rows as u64);
+                        if live {
+                            NodeStats::add(&stats.batches_in, packets.len() as u64);
+                            let rows: usize = packets.iter().map(|packet| packet.batch.num_rows()).sum();
+                            NodeStats::add(&stats.rows_in, rows as u64);
+                        }
                         host.deliver(local.instance.id, local.worker, epoch, time, packets);
                         Ok(())
                     }
@@ -491,7 +512,9 @@ fn build_node<'scope>(
                 }
                 moved = true;
             }
-            if let Inner::Transform(transform) = &inner {
+            if let Inner::Transform(transform) = &inner
+                && local.instance.is_live()
+            {
                 let waiting: usize = queue.values().map(Vec::len).sum();
                 transform.shared.stats.queued.store(waiting as u64, std::sync::atomic::Ordering::Relaxed);
             }

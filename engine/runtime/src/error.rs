@@ -20,6 +20,8 @@ pub enum RuntimeError {
     NoPort { pipeline: Arc<str>, node: String, port: String },
     #[error("a pipeline `{0}` runs already")]
     Duplicate(Arc<str>),
+    #[error("the last states of a pipeline cannot be read: {0}")]
+    State(#[from] ducto_record::StateError),
     #[error("the site is stopping")]
     Stopping,
     #[error("sink `{pipeline}.{node}` could not finish: {message}")]

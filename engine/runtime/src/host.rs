@@ -203,7 +203,7 @@ impl Host {
 
     /// When the last thing that is open in any pipeline closes.
     pub fn closes_at(&self) -> Option<Micros> {
-        self.shared.lock().values().filter_map(|running| running.instance.closes_at()).max()
+        self.shared.lock().values().filter_map(|running| running.live.instance.closes_at()).max()
     }
 
     /// What the intake calls between entries on a virtual clock, so that what an entry brought about (tags that
@@ -264,7 +264,10 @@ impl Drop for Host {
     fn drop(&mut self) {
         if self.controller.is_some() {
             for running in self.shared.lock().values() {
-                running.instance.fence();
+                running.live.instance.fence();
+                if let Some(standby) = &running.standby {
+                    standby.line.instance.fence();
+                }
             }
             self.end();
         }

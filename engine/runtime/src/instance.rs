@@ -1,4 +1,7 @@
 //! One life of a pipeline: from a start or a restart to the next. What its workers, the log and the host share.
+//!
+//! A *standby* is an instance that runs beside the live one and of which nothing is seen: it reads what was before, until
+//! it has come as far and takes over at a fence.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,7 +14,7 @@ use ducto_record::{Epoch, Micros};
 use crate::intake::SiteIntake;
 use crate::log::{ReaderId, SiteLog, Waker};
 use crate::replies::Replies;
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Base, Snapshots};
 
 /// What a worker tells the host.
 pub(crate) enum Event {
@@ -27,8 +30,21 @@ pub(crate) enum Event {
         pipeline: Arc<str>,
         instance: u64,
     },
+    /// A sink takes no more of what its pipeline brings: from behind `base` on it will be brought again.
+    Behind {
+        pipeline: Arc<str>,
+        base: Base,
+    },
+    /// A standby is near the end of the log, or at its fence.
+    Standby {
+        pipeline: Arc<str>,
+        instance: u64,
+    },
     Stop,
 }
+
+/// Entries that a standby may be behind when the fence is set.
+const NEAR: Epoch = 8;
 
 pub(crate) struct Instance {
     pub(crate) id: u64,
@@ -43,7 +59,14 @@ pub(crate) struct Instance {
     lost: Arc<AtomicU64>,
     start: Epoch,
     fenced: AtomicBool,
+    /// False for a standby.
+    live: AtomicBool,
     stop_at: AtomicU64,
+    /// A standby reads up to here and waits.
+    hold_at: AtomicU64,
+    /// What a standby has told.
+    told_near: AtomicBool,
+    told_held: AtomicBool,
     alive: AtomicUsize,
     done: Vec<AtomicU64>,
     closes: Vec<AtomicI64>,
@@ -65,11 +88,13 @@ pub(crate) struct InstanceParts {
     /// Behind which it begins.
     pub(crate) start: Epoch,
     pub(crate) workers: usize,
+    /// False for a standby.
+    pub(crate) live: bool,
 }
 
 impl Instance {
     pub(crate) fn new(parts: InstanceParts) -> Arc<Self> {
-        let InstanceParts { id, pipeline, log, intake, reader, snapshots, replies, events, lost, start, workers } =
+        let InstanceParts { id, pipeline, log, intake, reader, snapshots, replies, events, lost, start, workers, live } =
             parts;
         Arc::new(Self {
             id,
@@ -83,7 +108,11 @@ impl Instance {
             lost,
             start,
             fenced: AtomicBool::new(false),
+            live: AtomicBool::new(live),
             stop_at: AtomicU64::new(Epoch::MAX),
+            hold_at: AtomicU64::new(Epoch::MAX),
+            told_near: AtomicBool::new(false),
+            told_held: AtomicBool::new(false),
             alive: AtomicUsize::new(workers),
             done: (0..workers).map(|_| AtomicU64::new(start)).collect(),
             closes: (0..workers).map(|_| AtomicI64::new(Micros::MIN)).collect(),
@@ -110,6 +139,45 @@ impl Instance {
 
     pub(crate) fn stop_at(&self) -> Epoch {
         self.stop_at.load(Ordering::Acquire)
+    }
+
+    /// Whether what it does is seen: by sinks, taps and counters, in the log, by the intake.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// A standby reads up to this epoch and waits there.
+    pub(crate) fn hold_at(&self, epoch: Epoch) {
+        self.hold_at.store(epoch, Ordering::Release);
+        self.wake();
+    }
+
+    /// From where it stands on, a standby is the one that counts.
+    pub(crate) fn go_live(&self) {
+        self.live.store(true, Ordering::Release);
+        self.hold_at(Epoch::MAX);
+    }
+
+    /// Reads up to here for now.
+    pub(crate) fn reads_to(&self) -> Epoch {
+        self.stop_at().min(self.hold_at.load(Ordering::Acquire))
+    }
+
+    /// A sink takes no more of what this pipeline brings.
+    pub(crate) fn sink_is_behind(&self) {
+        let base = self.snapshots.newest();
+        let _ = self.events.send(Event::Behind { pipeline: self.pipeline.clone(), base });
+    }
+
+    fn tell_standby(&self, done: Epoch) {
+        let hold = self.hold_at.load(Ordering::Acquire);
+        let tells = match hold {
+            Epoch::MAX => done + NEAR >= self.log.last_epoch() && !self.told_near.swap(true, Ordering::AcqRel),
+            hold => done >= hold && !self.told_held.swap(true, Ordering::AcqRel),
+        };
+        if tells {
+            let _ = self.events.send(Event::Standby { pipeline: self.pipeline.clone(), instance: self.id });
+        }
     }
 
     pub(crate) fn fail(&self, node: usize, epoch: Epoch, message: String) {
@@ -161,18 +229,22 @@ impl Instance {
     pub(crate) fn done(&self, worker: usize, done: Epoch, closes: Option<Micros>) {
         self.closes[worker].store(closes.unwrap_or(Micros::MIN), Ordering::Release);
         let before = self.done[worker].swap(done, Ordering::AcqRel);
-        if before == done || self.is_fenced() {
+        if self.is_fenced() {
             return;
         }
         let all = self.all_done();
+        if !self.is_live() {
+            self.tell_standby(all);
+        }
+        if before == done {
+            return;
+        }
         self.snapshots.promote(all);
-        let kept_from = self.snapshots.newest_epoch().unwrap_or(self.start);
-        self.log.advance(self.reader, all, kept_from);
+        self.log.advance(self.reader, all, self.snapshots.newest().epoch);
     }
 
-    /// Behind which it began.
-    pub(crate) fn start(&self) -> Epoch {
-        self.start
+    pub(crate) fn workers(&self) -> usize {
+        self.done.len()
     }
 
     pub(crate) fn all_done(&self) -> Epoch {
@@ -203,7 +275,8 @@ impl Instance {
         }
     }
 
-    fn wake(&self) {
+    /// Its workers look again whether there is something to do.
+    pub(crate) fn wake(&self) {
         for waker in self.wakers.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten() {
             waker();
         }

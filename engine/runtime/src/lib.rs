@@ -25,6 +25,7 @@ mod service;
 mod sinks;
 mod site;
 mod snapshots;
+mod standby;
 mod stats;
 mod taps;
 mod trouble;

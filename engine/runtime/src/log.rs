@@ -239,6 +239,33 @@ impl SiteLog {
         id
     }
 
+    /// Registers a reader that starts behind `position` and for which nobody waits: a standby.
+    pub(crate) fn register_standby(&self, position: Epoch) -> ReaderId {
+        let id = self.register(position, Vec::new());
+        if let Some(reader) = self.lock().readers.get_mut(&id) {
+            reader.done = Epoch::MAX;
+        }
+        id
+    }
+
+    /// A standby, which has processed everything up to `done`, takes the place of another reader.
+    pub(crate) fn take_over(&self, standby: ReaderId, other: ReaderId, done: Epoch) {
+        let mut inner = self.lock();
+        let backlogs = inner.readers.remove(&other).map(|reader| reader.backlogs).unwrap_or_default();
+        if let Some(reader) = inner.readers.get_mut(&standby) {
+            reader.done = done;
+            reader.backlogs = backlogs;
+        }
+        drop(inner);
+        self.progress.notify_all();
+    }
+
+    /// Calls `set` with the last epoch before another one can enter.
+    pub(crate) fn at_end<R>(&self, set: impl FnOnce(Epoch) -> R) -> R {
+        let inner = self.lock();
+        set(inner.last())
+    }
+
     /// Replaces what is called when an entry is appended.
     pub(crate) fn set_wakers(&self, id: ReaderId, wakers: Vec<Waker>) {
         let mut inner = self.lock();

@@ -62,7 +62,12 @@ impl NodeShared {
     }
 
     /// What an [`Output`] carries beside batches.
-    fn settle(&self, out: &mut Output, replies: &mut Vec<Reply>) {
+    fn settle(&self, live: bool, out: &mut Output, replies: &mut Vec<Reply>) {
+        if !live {
+            out.take_drops();
+            out.take_replies();
+            return;
+        }
         for (cause, rows) in out.take_drops() {
             self.stats.drop_rows(cause, rows);
         }
@@ -71,10 +76,12 @@ impl NodeShared {
 }
 
 /// Runs an operator's own code: errors and panics become errors, time is counted.
-fn guarded(stats: &NodeStats, call: impl FnOnce() -> Result<(), NodeError>) -> Result<(), NodeError> {
+fn guarded(stats: Option<&NodeStats>, call: impl FnOnce() -> Result<(), NodeError>) -> Result<(), NodeError> {
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(call));
-    NodeStats::add(&stats.nanoseconds, started.elapsed().as_nanos() as u64);
+    if let Some(stats) = stats {
+        NodeStats::add(&stats.nanoseconds, started.elapsed().as_nanos() as u64);
+    }
     result.unwrap_or_else(|panic| Err(NodeError::text(panic_text(&*panic))))
 }
 
@@ -95,27 +102,34 @@ impl TransformNode {
         Self { transform, shared, publisher, out: Output::default() }
     }
 
-    /// One epoch: what the node gives is put into `emitted`. `ended`: when the input ended, for an epoch behind that.
+    /// One epoch: what the node gives is put into `emitted`. `live`: whether others see what it does. `ended`: when the
+    /// input ended, for an epoch behind that.
     pub(crate) fn turn(
         &mut self,
         work: Turn<'_>,
+        live: bool,
         ended: Option<Micros>,
         emitted: &mut Vec<Emitted>,
         replies: &mut Vec<Reply>,
     ) -> Result<(), NodeError> {
         let stats = &self.shared.stats;
         let epoch = work.epoch;
-        NodeStats::add(&stats.batches_in, work.packets.len() as u64);
-        NodeStats::add(&stats.rows_in, work.packets.iter().map(|packet| packet.batch.num_rows() as u64).sum());
+        if live {
+            NodeStats::add(&stats.batches_in, work.packets.len() as u64);
+            NodeStats::add(&stats.rows_in, work.packets.iter().map(|packet| packet.batch.num_rows() as u64).sum());
+        }
         let (transform, out) = (&mut *self.transform, &mut self.out);
-        let result = guarded(stats, || {
+        let result = guarded(live.then_some(&**stats), || {
             if let Some(at) = ended {
                 transform.end_input(at);
             }
             turn(transform, work, out, emitted)
         });
-        self.shared.settle(&mut self.out, replies);
+        self.shared.settle(live, &mut self.out, replies);
         result?;
+        if !live {
+            return Ok(());
+        }
         for emitted in emitted.iter() {
             self.shared.left(epoch, emitted.stamp, emitted.port, &emitted.batch)?;
         }
@@ -143,12 +157,17 @@ impl SourceNode {
     }
 
     /// What of an entry is this node's, by port.
-    pub(crate) fn select(&mut self, entry: &Entry, selected: &mut Vec<(usize, Batch)>) -> Result<(), NodeError> {
+    pub(crate) fn select(
+        &mut self,
+        entry: &Entry,
+        live: bool,
+        selected: &mut Vec<(usize, Batch)>,
+    ) -> Result<(), NodeError> {
         let (source, out) = (&mut *self.source, &mut self.out);
         out.set(entry.epoch, entry.time);
-        let result = guarded(&self.shared.stats, || source.on_entry(entry, out));
+        let result = guarded(live.then_some(&*self.shared.stats), || source.on_entry(entry, out));
         selected.extend(self.out.take_packets());
-        self.shared.settle(&mut self.out, &mut Vec::new());
+        self.shared.settle(live, &mut self.out, &mut Vec::new());
         result
     }
 }

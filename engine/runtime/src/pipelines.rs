@@ -23,9 +23,10 @@ use crate::node::{Aside, NodeShared, SourceNode, TransformNode};
 use crate::partition::Share;
 use crate::publish::{Publisher, PublisherOf};
 use crate::replies::Replies;
-use crate::resume::{Begin, Resume};
+use crate::resume::Resume;
 use crate::sinks::{SinkHost, SinkParts};
-use crate::snapshots::{Place, Snapshots};
+use crate::snapshots::{Base, Place, Snapshots};
+use crate::standby::Standby;
 use crate::stats::{NodeCounts, NodeStats};
 use crate::trouble::{PATIENCE, Trouble, TroubleKind};
 
@@ -45,25 +46,35 @@ pub(crate) enum Command {
 pub(crate) struct Running {
     pub(crate) pipeline: Arc<Pipeline>,
     context: BuildContext,
-    reader: ReaderId,
     pub(crate) nodes: Vec<Arc<NodeShared>>,
     pub(crate) sinks: BTreeMap<usize, Arc<SinkHost>>,
     /// By node and worker.
     publishers: BTreeMap<Place, Arc<Publisher>>,
-    snapshots: Arc<Snapshots>,
-    /// What its nodes began with, until there is a snapshot.
-    begun: Arc<Begin>,
-    lost: Arc<AtomicU64>,
+    pub(crate) lost: Arc<AtomicU64>,
     restarts: u64,
     failures: BTreeMap<(usize, Epoch), u32>,
     /// Sources and transforms that were set aside, and why; sinks know it of themselves.
     aside: BTreeMap<usize, Trouble>,
-    pub(crate) instance: Arc<Instance>,
+    /// The instance that counts.
+    pub(crate) live: Line,
     /// Set while the old instance is on its way out and the next one waits for that.
-    restarting: bool,
+    pub(crate) restarting: bool,
+    /// Brings again what sinks have not taken.
+    pub(crate) standby: Option<Standby>,
+    /// The live instance ends at a fence, and its standby is given up: another goes on from there.
+    pub(crate) goes_on: bool,
+    /// From where the oldest of that is brought.
+    pub(crate) again_from: Option<Base>,
     pub(crate) ended: bool,
     /// It could not be restarted.
     down: bool,
+}
+
+/// An instance, how it reads the log, and what its nodes leave.
+pub(crate) struct Line {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) reader: ReaderId,
+    pub(crate) snapshots: Arc<Snapshots>,
 }
 
 /// A pipeline that has ended.
@@ -138,7 +149,7 @@ impl Pipelines {
             return Err(RuntimeError::Duplicate(pipeline.id.clone()));
         }
         let position = resume.map_or_else(|| self.log.last_epoch(), |resume| resume.position);
-        let begun = Arc::new(resume.map(|resume| resume.states(pipeline, self.workers)).unwrap_or_default());
+        let begun = resume.map(|resume| resume.states(pipeline, self.workers)).unwrap_or_default();
         let nodes: Vec<_> = pipeline.nodes.iter().map(|node| Arc::new(NodeShared::of(node))).collect();
         let mut sinks = BTreeMap::new();
         let mut publishers = BTreeMap::new();
@@ -180,28 +191,28 @@ impl Pipelines {
             }
         }
         let reader = self.log.register(position, sinks.values().map(|sink| sink.backlog()).collect());
-        let snapshots = Arc::new(Snapshots::new(keeping));
+        let snapshots = Snapshots::new(keeping, Base::new(position, begun));
         let lost = Arc::new(AtomicU64::new(0));
-        let instance = self.instance(&pipeline.id, reader, &snapshots, &lost, position);
+        let live = self.line(&pipeline.id, reader, snapshots, &lost, true);
         let running = Running {
             pipeline: pipeline.clone(),
             context: context.clone(),
-            reader,
             nodes,
             sinks,
             publishers,
-            snapshots,
-            begun: begun.clone(),
             lost,
             restarts: 0,
             failures: BTreeMap::new(),
             aside: BTreeMap::new(),
-            instance,
+            live,
             restarting: false,
+            standby: None,
+            goes_on: false,
+            again_from: None,
             ended: false,
             down: false,
         };
-        match self.launch(&running, position, &begun) {
+        match self.launch(&running, &running.live) {
             Ok(()) => {
                 pipelines.insert(pipeline.id.clone(), running);
                 Ok(())
@@ -221,15 +232,17 @@ impl Pipelines {
         (self.intake.mode() == ClockMode::Wall).then(|| usize::try_from(share).unwrap_or(usize::MAX))
     }
 
-    fn instance(
+    /// An instance that begins with the newest of `snapshots`.
+    pub(crate) fn line(
         &self,
         pipeline: &Arc<str>,
         reader: ReaderId,
-        snapshots: &Arc<Snapshots>,
+        snapshots: impl Into<Arc<Snapshots>>,
         lost: &Arc<AtomicU64>,
-        start: Epoch,
-    ) -> Arc<Instance> {
-        Instance::new(InstanceParts {
+        live: bool,
+    ) -> Line {
+        let snapshots = snapshots.into();
+        let instance = Instance::new(InstanceParts {
             id: self.next_instance.fetch_add(1, Ordering::Relaxed),
             pipeline: pipeline.clone(),
             log: self.log.clone(),
@@ -239,13 +252,27 @@ impl Pipelines {
             replies: self.replies.clone(),
             events: self.events.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             lost: lost.clone(),
-            start,
+            start: snapshots.newest().epoch,
             workers: self.workers,
-        })
+            live,
+        });
+        Line { instance, reader, snapshots }
     }
 
     /// Builds every worker's nodes, restores them, and hands them to the workers.
-    fn launch(&self, running: &Running, position: Epoch, states: &Begin) -> Result<(), RuntimeError> {
+    pub(crate) fn launch(&self, running: &Running, line: &Line) -> Result<(), RuntimeError> {
+        let instance = &line.instance;
+        let base = line.snapshots.newest();
+        let (position, states) = match base.states() {
+            Ok(states) => (base.epoch, states),
+            Err(error) if instance.is_live() => {
+                tracing::error!(pipeline = &*running.pipeline.id, %error, "the snapshot cannot be read; the pipeline starts from empty state");
+                (running.live.instance.all_done(), Arc::default())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // A standby brings what those have not taken that are behind; the others have it of the live one.
+        let fed: Vec<_> = running.sinks.values().filter(|sink| sink.is_behind() != instance.is_live()).cloned().collect();
         let mut assemblies = Vec::new();
         for worker in 0..self.workers {
             let mut nodes = Vec::new();
@@ -286,16 +313,17 @@ impl Pipelines {
                 nodes.push((built, node.edges.clone(), node.ports.len()));
             }
             assemblies.push(Assembly {
-                instance: running.instance.clone(),
+                instance: instance.clone(),
                 nodes,
                 share: Share::new(Partition { worker, workers: self.workers }, &running.context.directory),
                 deadline: self.intake.deadline(),
                 position,
                 snapshot_every: SNAPSHOT_EVERY.min(running.context.site.checkpoint_every.micros() / 2).max(1),
+                paced_by: if instance.is_live() { Vec::new() } else { fed.clone() },
             });
         }
-        for sink in running.sinks.values() {
-            sink.attach(running.instance.id, self.workers, position);
+        for sink in &fed {
+            sink.attach(instance, position);
         }
         for ((sender, thread), assembly) in self.commands.iter().zip(assemblies) {
             sender
@@ -311,27 +339,24 @@ impl Pipelines {
     /// Every pipeline at its newest snapshot.
     pub(crate) fn states(&self) -> Result<BTreeMap<Arc<str>, PipelineState>, StateError> {
         let running: Vec<_> =
-            self.lock().values().map(|running| (running.pipeline.clone(), running.snapshots.clone())).collect();
+            self.lock().values().map(|running| (running.pipeline.clone(), running.live.snapshots.newest())).collect();
         let mut states = BTreeMap::new();
-        for (pipeline, snapshots) in running {
+        for (pipeline, base) in running {
             // One that has come nowhere yet is where it was when it was started.
-            if let Some(state) = self.state(&pipeline, &snapshots)? {
-                if let Some(running) = self.lock().get_mut(&pipeline.id) {
-                    running.begun = Arc::default();
-                }
+            if let Some(state) = self.state(&pipeline, &base)? {
                 states.insert(pipeline.id.clone(), state);
             }
         }
         Ok(states)
     }
 
-    fn state(&self, pipeline: &Pipeline, snapshots: &Snapshots) -> Result<Option<PipelineState>, StateError> {
-        let Some((epoch, found)) = snapshots.newest()? else { return Ok(None) };
+    fn state(&self, pipeline: &Pipeline, base: &Base) -> Result<Option<PipelineState>, StateError> {
+        let Some(left) = base.left()? else { return Ok(None) };
         let node = |((node, worker), state)| {
             Some(NodeState { node: pipeline.nodes.get::<usize>(node)?.id.clone(), worker, state })
         };
-        let nodes = found.into_iter().filter_map(node).collect();
-        Ok(Some(PipelineState { epoch, workers: self.workers, nodes }))
+        let nodes = left.into_iter().filter_map(node).collect();
+        Ok(Some(PipelineState { epoch: base.epoch, workers: self.workers, nodes }))
     }
 
     /// Whether every store of a pipeline holds everything up to this epoch.
@@ -351,8 +376,8 @@ impl Pipelines {
         }
         let until = self.log.last_epoch();
         // A pipeline that fails on its way out comes back and goes on until it is there.
-        while let Some(running) = pipelines.get(id).filter(|running| !running.ended) {
-            running.instance.end_at(until);
+        while let Some(running) = pipelines.get_mut(id).filter(|running| !running.ended) {
+            self.end_at(running, until);
             pipelines = self
                 .ended
                 .wait_timeout(pipelines, Duration::from_millis(100))
@@ -361,7 +386,7 @@ impl Pipelines {
         }
         let Some(running) = pipelines.remove(id) else { return (None, Ok(())) };
         drop(pipelines);
-        self.log.unregister(running.reader);
+        self.log.unregister(running.live.reader);
         let mut result = Ok(());
         for (&node, sink) in &running.sinks {
             if let Err(error) = sink.finish() {
@@ -376,8 +401,8 @@ impl Pipelines {
             // It stands where it could not be restarted.
             return (None, result);
         }
-        running.snapshots.end(until);
-        let state = match self.state(&running.pipeline, &running.snapshots) {
+        running.live.snapshots.end(until);
+        let state = match self.state(&running.pipeline, &running.live.snapshots.newest()) {
             Ok(state) => state,
             Err(error) => {
                 tracing::error!(pipeline = id, %error, "the last state of a pipeline cannot be kept");
@@ -388,60 +413,77 @@ impl Pipelines {
         (state.map(|state| Ended { pipeline: running.pipeline.id.clone(), state, sinks }), result)
     }
 
-    /// The controller's thread: restarts what failed.
+    /// The controller's thread: restarts what failed, and has brought again what sinks could not take.
     pub(crate) fn control(&self, inbox: &Receiver<Event>) {
         while let Ok(event) = inbox.recv() {
             match event {
                 Event::Stop => return,
                 Event::Failed { pipeline, instance, node, epoch, message } => {
                     let mut pipelines = self.lock();
-                    if let Some(running) = pipelines.get_mut(&pipeline)
-                        && running.instance.id == instance
-                    {
+                    let Some(running) = pipelines.get_mut(&pipeline) else { continue };
+                    if running.live.instance.id == instance {
+                        running.restarting = true;
                         running.failed(node, epoch, &message);
+                    } else if running.standby.as_ref().is_some_and(|standby| standby.line.instance.id == instance) {
+                        running.failed(node, epoch, &message);
+                        self.stand_by(running);
                     }
                 }
                 Event::Gone { pipeline, instance } => {
                     let mut pipelines = self.lock();
                     let Some(running) = pipelines.get_mut(&pipeline) else { continue };
-                    if running.instance.id != instance {
+                    if running.live.instance.id != instance {
                         continue;
                     }
-                    if running.restarting {
+                    if running.goes_on && !running.restarting {
+                        running.live.snapshots.end(running.live.instance.stop_at());
+                    }
+                    if running.restarting || running.goes_on {
                         self.restart(running);
+                    } else if running.standby.as_ref().is_some_and(|standby| standby.fence.is_some()) {
+                        running.ended_at_fence();
+                        self.take_over(running);
                     } else {
                         running.ended = true;
                     }
                     self.ended.notify_all();
                 }
+                Event::Behind { pipeline, base } => {
+                    let mut pipelines = self.lock();
+                    let Some(running) = pipelines.get_mut(&pipeline) else { continue };
+                    running.again_from.get_or_insert(base);
+                    self.stand_by(running);
+                }
+                Event::Standby { pipeline, instance } => {
+                    let mut pipelines = self.lock();
+                    let Some(running) = pipelines.get_mut(&pipeline) else { continue };
+                    if running.standby.as_ref().is_some_and(|standby| standby.line.instance.id == instance) {
+                        self.take_over(running);
+                        self.ended.notify_all();
+                    }
+                }
             }
         }
     }
 
-    fn restart(&self, running: &mut Running) {
+    /// A new live instance, from the newest snapshot of the one before.
+    pub(crate) fn restart(&self, running: &mut Running) {
         running.restarting = false;
         running.restarts += 1;
-        running.snapshots.forget_open();
-        let (position, states) = match running.snapshots.newest() {
-            Ok(Some((epoch, states))) => {
-                (epoch, Arc::new(states.into_iter().map(|(place, state)| (place, vec![state])).collect()))
+        let goes_on = std::mem::take(&mut running.goes_on);
+        let Line { instance: before, reader, snapshots } = &running.live;
+        snapshots.forget_open();
+        let line = self.line(&running.pipeline.id, *reader, snapshots.clone(), &running.lost, true);
+        match self.launch(running, &line) {
+            Ok(()) => {
+                line.instance.end_at(if goes_on { Epoch::MAX } else { before.stop_at() });
+                running.live = line;
             }
-            Ok(None) => (running.instance.start(), running.begun.clone()),
-            Err(error) => {
-                tracing::error!(pipeline = &*running.pipeline.id, %error, "the snapshot cannot be read; the pipeline starts from empty state");
-                (running.instance.all_done(), Arc::default())
-            }
-        };
-        let stop_at = running.instance.stop_at();
-        running.instance =
-            self.instance(&running.pipeline.id, running.reader, &running.snapshots, &running.lost, position);
-        match self.launch(running, position, &states) {
-            Ok(()) => running.instance.end_at(stop_at),
             Err(error) => {
                 tracing::error!(pipeline = &*running.pipeline.id, %error, "the pipeline cannot be restarted and stays down; the others go on");
                 running.ended = true;
                 running.down = true;
-                self.log.unregister(running.reader);
+                self.log.unregister(running.live.reader);
             }
         }
     }
@@ -449,7 +491,6 @@ impl Pipelines {
 
 impl Running {
     fn failed(&mut self, node: usize, epoch: Epoch, message: &str) {
-        self.restarting = true;
         let shared = &self.nodes[node];
         NodeStats::add(&shared.stats.errors, 1);
         let failures = self.failures.entry((node, epoch)).or_default();
@@ -474,18 +515,18 @@ impl Running {
             "a node failed for the third time on one epoch and is set aside; the rest goes on without it"
         );
         self.failures.retain(|(other, _), _| *other != node);
-        let since = self.instance.log.last_time().unwrap_or_default();
+        let since = self.live.instance.log.last_time().unwrap_or_default();
         self.aside.insert(node, Trouble { kind: TroubleKind::SetAside, since, why: message.to_owned() });
     }
 
     pub(crate) fn status(&self, log: &SiteLog) -> PipelineStatus {
-        let done = self.instance.all_done();
+        let done = self.live.instance.all_done();
         PipelineStatus {
             id: self.pipeline.id.clone(),
             done,
             waiting_since: log.time_behind(done),
             restarts: self.restarts,
-            longest_pause: self.instance.longest_pause(),
+            longest_pause: self.live.instance.longest_pause(),
             lost_entries: self.lost.load(Ordering::Relaxed),
             nodes: self
                 .nodes

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use ducto_graph::operator::Partition;
 use ducto_graph::pipeline::Pipeline;
-use ducto_record::{Directory, Epoch, SavedState};
+use ducto_record::{Directory, Epoch};
 use ducto_storage::{
     Brought, Checkpoint, Checkpoints, DataFolder, Finding, Journal, NodeState, PipelineState, Publisher, StorageError,
     journal_ends_early,
 };
 
 use crate::publish::Before;
-use crate::snapshots::Place;
+use crate::snapshots::Begin;
 
 /// What a site keeps on disk beside what its sinks store, as it was found at the start.
 pub struct Durable {
@@ -116,9 +116,6 @@ pub(crate) struct Resume {
     /// What each node has published, as the log holds it.
     published: BTreeMap<Arc<str>, Before>,
 }
-
-/// The states that nodes begin with: of each node on each worker those that are, in part at least, its own.
-pub(crate) type Begin = BTreeMap<Place, Vec<SavedState>>;
 
 impl Resume {
     /// The states by place. Assets are split among workers: with another number of them each takes what is its own of

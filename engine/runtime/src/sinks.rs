@@ -1,13 +1,15 @@
 //! A sink and what waits for it: it gets whole epochs, in order, each once, whatever restarts above it.
 //!
 //! On a wall clock a sink has a thread of its own: one that waits for its disk holds back neither the nodes of its
-//! pipeline nor any other. What waits for it is bounded by a share of the site's memory; behind that the oldest rows go,
-//! counted. On a virtual clock the worker gives the sink each epoch itself, and the input waits for it.
+//! pipeline nor any other. What waits for it is bounded by a share of the site's memory. Behind that it takes no more: a
+//! standby of the pipeline brings the rest again from the journal, as fast as the sink takes it (`standby.rs`). Where
+//! there is no journal the oldest rows go, counted. On a virtual clock the worker gives the sink each epoch itself, and
+//! the input waits for it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use ducto_graph::operator::{NodeError, Packet, Sink, Store};
 use ducto_record::{Epoch, Micros};
 
 use crate::error::panic_text;
+use crate::instance::Instance;
 use crate::log::{Backlog, SiteLog};
 use crate::stats::NodeStats;
 use crate::trouble::{PATIENCE, Trouble, TroubleKind};
@@ -75,8 +78,11 @@ struct Shared {
 struct Queue {
     /// The last epoch that was queued or given: what comes again of it after a restart is passed over.
     taken: Epoch,
-    /// The instance of the pipeline that may deliver; an older one is fenced off.
+    /// The instance of the pipeline that may deliver; any other is fenced off.
+    feeder: Option<Weak<Instance>>,
     instance: u64,
+    /// Since when the sink takes nothing of the live instance.
+    behind: Option<Micros>,
     /// What has come of epochs that not every worker has delivered yet.
     pending: BTreeMap<Epoch, Pending>,
     /// The last epoch each worker has delivered.
@@ -85,12 +91,24 @@ struct Queue {
     bytes: usize,
     /// The epoch that the sink is being given.
     giving: Option<Epoch>,
-    /// When a loss may be said again.
+    /// When it may be said again that there is no room.
     speak_at: Option<Instant>,
     /// No more comes.
     ended: bool,
     /// Nobody waits for the rest.
     abandoned: bool,
+}
+
+impl Queue {
+    /// Whether it may be said now that there is no room.
+    fn may_speak(&mut self) -> bool {
+        let now = Instant::now();
+        let may = self.speak_at.is_none_or(|at| now >= at);
+        if may {
+            self.speak_at = Some(now + AGAIN);
+        }
+        may
+    }
 }
 
 struct Pending {
@@ -133,7 +151,9 @@ impl SinkHost {
             room,
             queue: Mutex::new(Queue {
                 taken: position,
+                feeder: None,
                 instance: 0,
+                behind: None,
                 pending: BTreeMap::new(),
                 delivered: Vec::new(),
                 epochs: VecDeque::new(),
@@ -160,11 +180,34 @@ impl SinkHost {
     }
 
     /// From now on only this instance delivers, from behind `position`.
-    pub(crate) fn attach(&self, instance: u64, workers: usize, position: Epoch) {
+    pub(crate) fn attach(&self, instance: &Arc<Instance>, position: Epoch) {
         let mut queue = self.shared.queue();
-        queue.instance = instance;
+        queue.feeder = Some(Arc::downgrade(instance));
+        queue.instance = instance.id;
         queue.pending.clear();
-        queue.delivered = vec![position; workers];
+        queue.delivered = vec![position; instance.workers()];
+    }
+
+    /// It takes nothing of the live instance: what it has not taken has to be brought again.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.shared.queue().behind.is_some()
+    }
+
+    /// What it had not taken has been brought.
+    pub(crate) fn caught_up(&self) {
+        let mut queue = self.shared.queue();
+        if queue.behind.take().is_some() {
+            self.shared.note(&queue);
+            drop(queue);
+            self.shared.log.notify();
+            tracing::info!(pipeline = &*self.shared.pipeline, node = &*self.shared.node, "the sink has caught up");
+        }
+    }
+
+    /// Whether more may be brought that is to be brought again.
+    pub(crate) fn has_room(&self) -> bool {
+        let queue = self.shared.queue();
+        self.shared.room.is_none_or(|room| queue.bytes <= room / 2)
     }
 
     /// Everything up to this epoch that came for the sink is on disk; `None` where nothing waits for that: the sink is no
@@ -191,7 +234,13 @@ impl SinkHost {
 
     /// What keeps the sink from its work.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        self.shared.trouble().clone()
+        let behind = || {
+            let since = self.shared.queue().behind?;
+            let why = "more came than it could take; what it has not taken is read again from the journal".to_owned();
+            Some(Trouble { kind: TroubleKind::Behind, since, why })
+        };
+        let own = self.shared.trouble().clone();
+        own.or_else(behind)
     }
 
     /// A worker's share of an epoch. What every worker has delivered by now is given to the sink, or waits for it.
@@ -216,9 +265,12 @@ impl SinkHost {
             queue.bytes += whole.bytes;
             queue.epochs.push_back(whole);
         }
-        shared.shed(&mut queue);
+        let falls_behind = shared.make_room(&mut queue);
         shared.note(&queue);
         drop(queue);
+        if let Some(instance) = falls_behind {
+            instance.sink_is_behind();
+        }
         match shared.room {
             Some(_) => shared.work.notify_one(),
             None => shared.drain(),
@@ -301,9 +353,36 @@ impl Shared {
         }
     }
 
+    /// Sees to it that no more waits than there is room for. Answers the instance that has to be told that the sink takes
+    /// no more of it.
+    fn make_room(&self, queue: &mut Queue) -> Option<Arc<Instance>> {
+        let room = self.room?;
+        if queue.bytes <= room || queue.epochs.len() < 2 || queue.behind.is_some() {
+            return None;
+        }
+        let feeder = queue.feeder.as_ref().and_then(Weak::upgrade).filter(|_| self.log.has_journal());
+        let Some(feeder) = feeder else {
+            self.shed(queue, room);
+            return None;
+        };
+        queue.behind = Some(self.now());
+        queue.instance = 0;
+        queue.feeder = None;
+        queue.pending.clear();
+        if queue.may_speak() {
+            tracing::warn!(
+                pipeline = &*self.pipeline,
+                node = &*self.node,
+                epoch = queue.taken,
+                "the memory for rows that wait for this sink is full: it takes no more for now, and what comes is read again \
+                 from the journal once it can; the pipeline goes on"
+            );
+        }
+        Some(feeder)
+    }
+
     /// Lets the oldest rows go that there is no room for.
-    fn shed(&self, queue: &mut Queue) {
-        let Some(room) = self.room else { return };
+    fn shed(&self, queue: &mut Queue, room: usize) {
         let mut rows = 0;
         while queue.bytes > room && queue.epochs.len() > 1 {
             let Some(oldest) = queue.epochs.pop_front() else { break };
@@ -314,9 +393,7 @@ impl Shared {
             return;
         }
         self.stats.drop_rows("sink_behind", rows);
-        let now = Instant::now();
-        if queue.speak_at.is_none_or(|at| now >= at) {
-            queue.speak_at = Some(now + AGAIN);
+        if queue.may_speak() {
             tracing::error!(
                 pipeline = &*self.pipeline,
                 node = &*self.node,
@@ -330,8 +407,9 @@ impl Shared {
     /// Notes what waits, for those who look from outside.
     fn note(&self, queue: &Queue) {
         let first = queue.giving.or_else(|| queue.epochs.front().map(|whole| whole.epoch));
-        // Input that can wait does so long before anything is lost.
-        self.backlog.set(first, self.room.is_some_and(|room| queue.bytes > room / 2));
+        let first = first.or_else(|| queue.behind.map(|_| queue.taken + 1));
+        // Input that can wait does so long before there is no room.
+        self.backlog.set(first, queue.behind.is_some() || self.room.is_some_and(|room| queue.bytes > room / 2));
         let waiting = queue.epochs.len() + usize::from(queue.giving.is_some());
         self.stats.queued.store(waiting as u64, Ordering::Relaxed);
     }
@@ -352,7 +430,11 @@ impl Shared {
             queue.giving = None;
             self.note(&queue);
             let idle = queue.epochs.is_empty();
+            let feeder = queue.behind.and(queue.feeder.as_ref()).and_then(Weak::upgrade);
             drop(queue);
+            if let Some(feeder) = feeder.filter(|feeder| !feeder.is_fenced()) {
+                feeder.wake();
+            }
             if idle && self.room.is_some() {
                 self.log.notify();
             }

@@ -1,7 +1,7 @@
 //! The snapshots of a pipeline in memory: every node of every worker at one epoch.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ducto_graph::operator::Snapshot;
 use ducto_record::{Epoch, SavedState, StateError};
@@ -9,18 +9,62 @@ use ducto_record::{Epoch, SavedState, StateError};
 /// A node of a worker.
 pub(crate) type Place = (usize, usize);
 
-/// States of nodes, encoded.
-pub(crate) type States = BTreeMap<Place, SavedState>;
+/// The states that nodes begin with: of each node on each worker those that are, in part at least, its own.
+pub(crate) type Begin = BTreeMap<Place, Vec<SavedState>>;
 
 enum Kept {
     /// Pointers only, not yet encoded.
     Taken(Snapshot),
     Encoded(SavedState),
+    /// It could not be encoded.
+    Gone,
 }
 
+/// What the nodes left at one epoch.
 #[derive(Default)]
-struct Collected {
+pub(crate) struct Collected {
     parts: BTreeMap<Place, Option<Kept>>,
+}
+
+/// From where a pipeline can go on: an epoch, and its nodes as they were right after it.
+#[derive(Clone)]
+pub(crate) struct Base {
+    pub(crate) epoch: Epoch,
+    states: BaseStates,
+}
+
+#[derive(Clone)]
+enum BaseStates {
+    /// What it began with itself.
+    Begun(Arc<Begin>),
+    Left(Arc<Mutex<Collected>>),
+}
+
+impl Base {
+    pub(crate) fn new(epoch: Epoch, begun: Begin) -> Self {
+        Self { epoch, states: BaseStates::Begun(Arc::new(begun)) }
+    }
+
+    /// The states, encoded. Nodes leave others meanwhile.
+    pub(crate) fn states(&self) -> Result<Arc<Begin>, StateError> {
+        match &self.states {
+            BaseStates::Begun(begun) => Ok(begun.clone()),
+            BaseStates::Left(collected) => {
+                let states = encode(&mut collected.lock().unwrap_or_else(PoisonError::into_inner))?;
+                Ok(Arc::new(states.into_iter().map(|(place, state)| (place, vec![state])).collect()))
+            }
+        }
+    }
+
+    /// As [`Base::states`], of what the nodes of a running pipeline left; `None` where it has come nowhere yet.
+    pub(crate) fn left(&self) -> Result<Option<BTreeMap<Place, SavedState>>, StateError> {
+        match &self.states {
+            BaseStates::Begun(_) => Ok(None),
+            BaseStates::Left(collected) => {
+                encode(&mut collected.lock().unwrap_or_else(PoisonError::into_inner)).map(Some)
+            }
+        }
+    }
 }
 
 /// Collects what nodes leave, and keeps the newest epoch that is whole: every node has left its state, and everything
@@ -28,25 +72,26 @@ struct Collected {
 pub(crate) struct Snapshots {
     expected: usize,
     inner: Mutex<Inner>,
-    encoded: Condvar,
 }
 
-#[derive(Default)]
 struct Inner {
     collecting: BTreeMap<Epoch, Collected>,
-    complete: Option<(Epoch, Collected)>,
-    /// Somebody encodes the newest, which is not in its place meanwhile.
-    encoding: Option<Epoch>,
+    newest: Base,
 }
 
 impl Snapshots {
-    /// `expected`: nodes that leave their state, times workers.
-    pub(crate) fn new(expected: usize) -> Self {
-        Self { expected, inner: Mutex::default(), encoded: Condvar::new() }
+    /// `expected`: nodes that leave their state, times workers. `begun`: what there is before the first.
+    pub(crate) fn new(expected: usize, begun: Base) -> Self {
+        Self { expected, inner: Mutex::new(Inner { collecting: BTreeMap::new(), newest: begun }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nodes that leave their state, times workers.
+    pub(crate) fn expected(&self) -> usize {
+        self.expected
     }
 
     /// A snapshot will be taken at this epoch.
@@ -66,7 +111,7 @@ impl Snapshots {
         let whole = inner.collecting.range(..=done).rev().find(|(_, collected)| collected.parts.len() >= expected);
         let Some((&epoch, _)) = whole else { return };
         if let Some(collected) = inner.collecting.remove(&epoch) {
-            inner.complete = Some((epoch, collected));
+            inner.newest = Base { epoch, states: BaseStates::Left(Arc::new(Mutex::new(collected))) };
         }
         inner.collecting.retain(|&other, _| other > epoch);
     }
@@ -82,44 +127,23 @@ impl Snapshots {
         self.lock().collecting.clear();
     }
 
-    /// The epoch of the newest complete snapshot, and its states by node and worker, encoded. Nodes leave states
-    /// meanwhile.
-    pub(crate) fn newest(&self) -> Result<Option<(Epoch, States)>, StateError> {
-        let mut inner = self.lock();
-        while inner.encoding.is_some() && inner.complete.is_none() {
-            inner = self.encoded.wait(inner).unwrap_or_else(PoisonError::into_inner);
-        }
-        let Some((epoch, mut collected)) = inner.complete.take() else { return Ok(None) };
-        inner.encoding = Some(epoch);
-        drop(inner);
-        let states = encode(&mut collected);
-        let mut inner = self.lock();
-        inner.encoding = None;
-        // One that came meanwhile is newer.
-        if inner.complete.is_none() && states.is_ok() {
-            inner.complete = Some((epoch, collected));
-        }
-        drop(inner);
-        self.encoded.notify_all();
-        Ok(Some((epoch, states?)))
-    }
-
-    pub(crate) fn newest_epoch(&self) -> Option<Epoch> {
-        let inner = self.lock();
-        inner.complete.as_ref().map(|(epoch, _)| *epoch).or(inner.encoding)
+    /// The newest that is whole; before the first, what the pipeline began with.
+    pub(crate) fn newest(&self) -> Base {
+        self.lock().newest.clone()
     }
 }
 
-fn encode(collected: &mut Collected) -> Result<States, StateError> {
+fn encode(collected: &mut Collected) -> Result<BTreeMap<Place, SavedState>, StateError> {
     let mut states = BTreeMap::new();
     for (place, kept) in &mut collected.parts {
-        let encoded = match kept.take() {
-            None => continue,
-            Some(Kept::Taken(snapshot)) => snapshot()?,
-            Some(Kept::Encoded(state)) => state,
+        let Some(kept) = kept else { continue };
+        let state = match std::mem::replace(kept, Kept::Gone) {
+            Kept::Taken(snapshot) => snapshot()?,
+            Kept::Encoded(state) => state,
+            Kept::Gone => return Err(StateError::Gone),
         };
-        states.insert(*place, encoded.clone());
-        *kept = Some(Kept::Encoded(encoded));
+        *kept = Kept::Encoded(state.clone());
+        states.insert(*place, state);
     }
     Ok(states)
 }

@@ -9,6 +9,8 @@ pub(crate) const PATIENCE: u32 = 3;
 pub enum TroubleKind {
     /// A sink waits for what takes its rows, a disk; it goes on by itself.
     Waits,
+    /// More came for a sink than it could take; what it has not taken is read again from the journal.
+    Behind,
     /// It failed too often on one epoch, and the rest goes on without it until the next start.
     SetAside,
 }

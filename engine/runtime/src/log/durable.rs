@@ -72,6 +72,10 @@ impl SiteLog {
         });
     }
 
+    pub(crate) fn has_journal(&self) -> bool {
+        self.lock().journal.is_some()
+    }
+
     /// A reader of the journal behind a position; `None` where there is no journal.
     pub(crate) fn journal(&self, position: Epoch) -> Option<JournalReader> {
         let open = self.lock().journal.as_ref()?.open.clone();

@@ -6,6 +6,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use ducto_record::{Batch, Quality, Samples, Value, ValueKind};
 
+use crate::clock::ClockMode;
+use crate::instance::InstanceParts;
+use crate::intake::SiteIntake;
+use crate::snapshots::{Base, Begin, Snapshots};
+
 /// What a sink of the test does with an epoch.
 enum Answer {
     Take,
@@ -44,8 +49,27 @@ impl Drop for Asking {
     }
 }
 
+/// One that reads nothing.
+fn instance(id: u64, log: &Arc<SiteLog>, start: Epoch) -> Arc<Instance> {
+    Instance::new(InstanceParts {
+        id,
+        pipeline: "p".into(),
+        log: log.clone(),
+        intake: SiteIntake::new(ClockMode::Wall, log.clone(), 1 << 20),
+        reader: log.register(start, Vec::new()),
+        snapshots: Arc::new(Snapshots::new(0, Base::new(start, Begin::new()))),
+        replies: Arc::default(),
+        events: channel().0,
+        lost: Arc::default(),
+        start,
+        workers: 1,
+        live: true,
+    })
+}
+
 struct Test {
     host: SinkHost,
+    log: Arc<SiteLog>,
     answers: Sender<Answer>,
     said: Receiver<String>,
     stats: Arc<NodeStats>,
@@ -55,18 +79,19 @@ fn start(room: Option<usize>) -> Test {
     let (answers, asked) = channel();
     let (says, said) = channel();
     let stats = Arc::new(NodeStats::default());
+    let log = Arc::new(SiteLog::new(1 << 20, 0));
     let parts = SinkParts {
         sink: Box::new(Asking { answers: asked, said: says }),
         pipeline: "p".into(),
         node: "kept".into(),
         stats: stats.clone(),
-        log: Arc::new(SiteLog::new(1 << 20, 0)),
+        log: log.clone(),
         position: 0,
         room,
     };
     let host = SinkHost::new(parts).unwrap();
-    host.attach(1, 1, 0);
-    Test { host, answers, said, stats }
+    host.attach(&instance(1, &log, 0), 0);
+    Test { host, log, answers, said, stats }
 }
 
 fn packet() -> Vec<Packet> {
@@ -90,7 +115,7 @@ fn a_sink_that_waits_holds_nobody_back_and_loses_nothing() {
         test.answers.send(Answer::Later).unwrap();
     }
     // The pipeline restarts from before what waits: it is not given twice.
-    test.host.attach(2, 1, 1);
+    test.host.attach(&instance(2, &test.log, 1), 1);
     for epoch in 2..=4 {
         test.host.deliver(2, 0, epoch, 0, packet());
     }

@@ -2,7 +2,7 @@
 //! `kept` (sink), and beside it `all` → `raw` (sink). A second pipeline, `reader`, reads what the first publishes.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field};
 use ducto_graph::expr::Functions;
 use ducto_graph::operator::{
     BuildContext, BuildError, CheckContext, Input, Intake, NodeError, Output, Port, Resources, Sink, SinkConfig,
-    Snapshot, Source, SourceConfig, Transform, TransformConfig,
+    Snapshot, Source, SourceConfig, Store, Transform, TransformConfig,
 };
 use ducto_graph::pipeline::{Edge, GraphNode, NodeConfig, Pipeline, Publish};
 use ducto_graph::registry::Registry;
@@ -25,7 +25,8 @@ use ducto_record::{
     Batch, Directory, Entry, Epoch, Micros, Origin, Part, RowType, SampleColumns, Samples, SavedState, StateError,
     StreamType, Tag, Times, Units, ValueKind, Values, with_role,
 };
-use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
+use ducto_runtime::{ClockMode, Durable, Options, RunningSite, SinkChoice};
+use ducto_storage::DataFolder;
 
 /// The tag that `sums` publishes for tag 1.
 pub(crate) const PUBLISHED: u32 = 9;
@@ -43,7 +44,7 @@ impl Row {
     }
 }
 
-/// A node that fails on an epoch, so many times.
+/// A node that fails on an epoch, or on any where it is 0, so many times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub(crate) node: &'static str,
@@ -53,7 +54,7 @@ pub(crate) struct Fault {
 }
 
 #[derive(Debug, Clone)]
-struct Trap {
+pub(crate) struct Trap {
     fault: Option<Fault>,
     left: Arc<AtomicU32>,
 }
@@ -64,8 +65,14 @@ impl Trap {
         Self { fault, left: Arc::new(AtomicU32::new(fault.map_or(0, |fault| fault.times))) }
     }
 
-    fn spring(&self, epoch: Epoch) -> Result<(), NodeError> {
-        let Some(fault) = self.fault.filter(|fault| fault.epoch == epoch) else { return Ok(()) };
+    /// The fault comes so many times more.
+    #[allow(dead_code)] // Not every test does that.
+    pub(crate) fn arm(&self, times: u32) {
+        self.left.store(times, Ordering::SeqCst);
+    }
+
+    pub(crate) fn spring(&self, epoch: Epoch) -> Result<(), NodeError> {
+        let Some(fault) = self.fault.filter(|fault| fault.epoch == epoch || fault.epoch == 0) else { return Ok(()) };
         let sprung = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match (sprung, fault.panics) {
             (Err(_), _) => Ok(()),
@@ -201,18 +208,22 @@ impl Transform for Sums {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct KeptConfig {
     trap: Trap,
     rows: Arc<Mutex<Vec<Row>>>,
     count: Arc<AtomicUsize>,
+    slow: Arc<AtomicBool>,
+    full: Arc<AtomicBool>,
+    is_store: bool,
+    stored: Arc<AtomicU64>,
 }
 
 impl SinkConfig for KeptConfig {
     fn check(&self, _inputs: &[Input], _cx: &mut CheckContext<'_>) {}
     fn build(&self, _cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        let (trap, rows, count) = (self.trap.clone(), self.rows.clone(), self.count.clone());
-        Ok(Box::new(Kept { trap, waiting: Vec::new(), epoch: 0, rows, count }))
+        let Self { trap, rows, count, slow, full, is_store, stored } = self.clone();
+        Ok(Box::new(Kept { trap, waiting: Vec::new(), epoch: 0, rows, count, slow, full, is_store, stored }))
     }
 }
 
@@ -222,10 +233,20 @@ struct Kept {
     epoch: Epoch,
     rows: Arc<Mutex<Vec<Row>>>,
     count: Arc<AtomicUsize>,
+    slow: Arc<AtomicBool>,
+    full: Arc<AtomicBool>,
+    is_store: bool,
+    stored: Arc<AtomicU64>,
 }
 
 impl Sink for Kept {
     fn on_batch(&mut self, _input: usize, epoch: Epoch, batch: &Batch) -> Result<(), NodeError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(NodeError::Later("the disk of the test is full".into()));
+        }
+        if self.slow.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         if epoch != self.epoch {
             self.waiting.clear();
             self.epoch = epoch;
@@ -247,10 +268,17 @@ impl Sink for Kept {
     }
 
     fn end_epoch(&mut self, epoch: Epoch, _now: Micros) -> Result<(), NodeError> {
-        if epoch == self.epoch {
+        // What a process before has stored is there already.
+        if epoch == self.epoch && epoch > self.stored.load(Ordering::SeqCst) {
             self.rows.lock().unwrap().append(&mut self.waiting);
         }
+        self.stored.fetch_max(epoch, Ordering::SeqCst);
         Ok(())
+    }
+
+    fn store(&self) -> Option<Store> {
+        let stored = self.is_store.then(|| self.stored.clone())?;
+        Some(Box::new(move || stored.load(Ordering::SeqCst)))
     }
 }
 
@@ -267,10 +295,27 @@ pub(crate) fn samples_part(time: Micros, samples: &[(u32, f64)]) -> Part {
     Part::Samples { origin: Origin::Field, samples }
 }
 
+/// What is outside of a site, and outlives it.
+#[derive(Clone, Default)]
+pub(crate) struct Outside {
+    /// What the sink `kept` holds.
+    rows: Arc<Mutex<Vec<Row>>>,
+    stored: Arc<AtomicU64>,
+    /// While it is set, that sink takes nothing.
+    pub(crate) full: Arc<AtomicBool>,
+    /// Rows that came to the sink `raw`.
+    pub(crate) raw: Arc<AtomicUsize>,
+    /// Rows that came to the sink of the pipeline `reader`.
+    pub(crate) read: Arc<AtomicUsize>,
+    /// While it is set, that sink takes 20 ms for each batch.
+    pub(crate) slow: Arc<AtomicBool>,
+}
+
 pub(crate) struct Bench {
     site: Option<RunningSite>,
-    rows: Arc<Mutex<Vec<Row>>>,
-    pub(crate) raw: Arc<AtomicUsize>,
+    pub(crate) outside: Outside,
+    /// The faults of `sums`.
+    pub(crate) sums: Trap,
 }
 
 fn node(id: &str, config: NodeConfig, edges: Vec<Edge>, ports: Vec<Port>, publish: Vec<Publish>) -> GraphNode {
@@ -288,15 +333,46 @@ fn node(id: &str, config: NodeConfig, edges: Vec<Edge>, ports: Vec<Port>, publis
 
 impl Bench {
     pub(crate) fn start(workers: usize, mode: ClockMode, faults: &[Fault]) -> Self {
-        let rows = Arc::new(Mutex::new(Vec::new()));
-        let raw = Arc::new(AtomicUsize::new(0));
+        Self::start_on(&Outside::default(), None, 64_000_000, workers, mode, faults)
+    }
+
+    /// With a journal in a data folder.
+    pub(crate) fn start_on(
+        outside: &Outside,
+        folder: Option<&DataFolder>,
+        memory: u64,
+        workers: usize,
+        mode: ClockMode,
+        faults: &[Fault],
+    ) -> Self {
+        let sums = Trap::new("sums", faults);
         let samples = || vec![Port::main(StreamType::Samples(vec![ValueKind::Float64]))];
         let mut published = vec![None; 9];
         published[1] = Some(PUBLISHED);
         let publish = Publish { column: "sum".into(), key: "tag".into(), kind: ValueKind::Float64, tags: published };
         let sink = |name: &'static str| {
-            let count = if name == "raw" { raw.clone() } else { Arc::default() };
-            NodeConfig::Sink(Arc::new(KeptConfig { trap: Trap::new(name, faults), rows: rows.clone(), count }))
+            let mut config = KeptConfig {
+                trap: Trap::new(name, faults),
+                rows: Arc::default(),
+                count: Arc::default(),
+                slow: Arc::default(),
+                full: Arc::default(),
+                is_store: name == "kept",
+                stored: Arc::default(),
+            };
+            match name {
+                "kept" => {
+                    config.rows = outside.rows.clone();
+                    config.stored = outside.stored.clone();
+                    config.full = outside.full.clone();
+                }
+                "raw" => config.count = outside.raw.clone(),
+                _ => {
+                    config.count = outside.read.clone();
+                    config.slow = outside.slow.clone();
+                }
+            }
+            NodeConfig::Sink(Arc::new(config))
         };
         let first = Edge { node: 0, port: 0 };
         let test = Pipeline {
@@ -306,7 +382,7 @@ impl Bench {
                 node("all", NodeConfig::Source(Arc::new(All)), vec![], samples(), vec![]),
                 node(
                     "sums",
-                    NodeConfig::Transform(Arc::new(SumsConfig(Trap::new("sums", faults)))),
+                    NodeConfig::Transform(Arc::new(SumsConfig(sums.clone()))),
                     vec![first],
                     vec![Port::main(StreamType::Rows(row_type()))],
                     vec![publish],
@@ -330,7 +406,7 @@ impl Bench {
             directory.tag(Tag::named(&format!("T{tag}"), ValueKind::Float64));
         }
         let site = Site {
-            memory: ByteSize::from_bytes(64_000_000),
+            memory: ByteSize::from_bytes(memory),
             workers,
             directory: Arc::new(directory.build()),
             pipelines: vec![Arc::new(test), Arc::new(reader)],
@@ -343,10 +419,10 @@ impl Bench {
             resources: Resources::default(),
             feeders: false,
             sinks: SinkChoice::All,
-            durable: None,
+            durable: folder.map(|folder| Durable::open(folder, &site.directory).unwrap()),
         };
         let site = RunningSite::start(&Arc::new(site), &registry, options).unwrap();
-        Self { site: Some(site), rows, raw }
+        Self { site: Some(site), outside: outside.clone(), sums }
     }
 
     pub(crate) fn site(&self) -> &RunningSite {
@@ -371,7 +447,12 @@ impl Bench {
     }
 
     pub(crate) fn rows(&self) -> Vec<Row> {
-        self.rows.lock().unwrap().clone()
+        self.outside.rows.lock().unwrap().clone()
+    }
+
+    /// Stops the site as it is.
+    pub(crate) fn stop(&mut self) {
+        self.site.take().unwrap().stop().unwrap();
     }
 
     /// Stops the site; what the sink `kept` holds, in order.
