@@ -48,7 +48,7 @@ fn poll(fault: Fault, bad: &'static [u16]) -> (Arc<Moody>, Server, tokio::runtim
     let device = Arc::new(Moody { registers, fault, bad, ill: AtomicBool::new(true), vain: AtomicU64::new(0) });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let server = runtime.block_on(Server::bind("127.0.0.1:0", device.clone())).unwrap();
-    let fast = "scan: 200ms, response_timeout: 150ms, request_cost: 0";
+    let fast = "scan: 400ms, response_timeout: 350ms, request_cost: 0";
     let polling = Polling::start(
         &server.local_addr().to_string(),
         &[
@@ -60,7 +60,7 @@ fn poll(fault: Fault, bad: &'static [u16]) -> (Arc<Moody>, Server, tokio::runtim
                     ("LAST", "{address: 40201, as: f32}"),
                 ],
             ),
-            ("scan: 1700ms, response_timeout: 150ms", &[("SLOW", "{address: 40301, as: f32}")]),
+            ("scan: 3100ms, response_timeout: 350ms", &[("SLOW", "{address: 40301, as: f32}")]),
             (&format!("unit_id: 2, {fast}"), &[("OTHER", "{address: 40001, as: f32}")]),
         ],
     );
@@ -74,16 +74,16 @@ fn seen(polling: &Polling) -> BTreeMap<String, Vec<(i64, u16)>> {
 
 fn fails_at_one_read(fault: Fault) {
     let (device, _server, _runtime, polling) = poll(fault, &[BAD]);
-    super::dead::wait_for_values(&polling, "OTHER", 40);
+    super::dead::wait_for_values(&polling, "OTHER", 25);
     let seen = seen(&polling);
-    for (tag, period) in [("GOOD", 200_000), ("LAST", 200_000), ("OTHER", 200_000), ("SLOW", 1_700_000)] {
+    for (tag, period) in [("GOOD", 400_000), ("LAST", 400_000), ("OTHER", 400_000), ("SLOW", 3_100_000)] {
         assert_eq!(polling.qualities(tag), [32, 192], "{tag}: {:?}", seen[tag]);
         let rate = super::dead::rate(&seen[tag], period);
         assert!((0.95..=1.3).contains(&rate), "{tag}, {rate}: {:?}", seen[tag]);
     }
     assert_eq!(polling.qualities("BAD"), [32, 24], "{:?}", seen["BAD"]);
-    assert!(seen["BAD"].len() >= 35, "a sample each scan: {:?}", seen["BAD"]);
-    // Some eight seconds: two tries, then one after each pause of 1, 2, 4 s.
+    assert!(seen["BAD"].len() >= 20, "a sample each scan: {:?}", seen["BAD"]);
+    // Some ten seconds: two tries, then one after each pause of 1, 2, 4 s.
     let vain = device.vain.load(Ordering::Relaxed);
     assert!((3..=8).contains(&vain), "{vain} requests in vain");
     let report = polling.links[0].report();
@@ -112,9 +112,9 @@ fn a_read_that_is_answered_by_garbage_costs_only_itself() {
 #[test]
 fn of_a_dead_unit_with_many_reads_no_more_is_asked_than_of_one_with_a_single_read() {
     let (device, _server, _runtime, polling) = poll(Fault::NoAnswer, &[0, 100, 200, 300]);
-    super::dead::wait_for_values(&polling, "OTHER", 40);
+    super::dead::wait_for_values(&polling, "OTHER", 25);
     let seen = seen(&polling);
-    let rate = super::dead::rate(&seen["OTHER"], 200_000);
+    let rate = super::dead::rate(&seen["OTHER"], 400_000);
     assert!(rate >= 0.95, "{rate}: {:?}", seen["OTHER"]);
     let vain = device.vain.load(Ordering::Relaxed);
     assert!((3..=9).contains(&vain), "{vain} requests in vain");
@@ -136,7 +136,7 @@ fn of_a_dead_unit_with_many_reads_no_more_is_asked_than_of_one_with_a_single_rea
 #[test]
 fn two_reads_of_four_that_are_never_answered_cost_only_themselves() {
     let (_device, _server, _runtime, polling) = poll(Fault::NoAnswer, &[0, 100]);
-    super::dead::wait_for_values(&polling, "LAST", 40);
+    super::dead::wait_for_values(&polling, "LAST", 25);
     for tag in ["LAST", "SLOW", "OTHER"] {
         let seen = &seen(&polling)[tag];
         // Until it is known which of them it is, the unit was left alone once.
