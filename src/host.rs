@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::load::{counted, grouped};
 use crate::output::{Exit, Failure, Output};
 use crate::stored;
+use crate::words::Language;
 
 /// A site that runs.
 pub(crate) struct Hosted {
@@ -96,30 +97,41 @@ impl Hosted {
     }
 
     /// What a person wants to know once it runs.
-    pub(crate) fn summary(&self) -> String {
+    pub(crate) fn summary(&self, language: Language) -> String {
         let site = &self.site;
+        let count = |number: usize, english: &str, spanish: &str| counted(number, language.pick(english, spanish));
         let mut text = format!(
-            "{} runs: {}, {}, {}\n",
+            "{} {}: {}, {}, {}\n",
             site.name,
-            counted(site.assets.len(), "asset"),
-            counted(site.tags.len(), "tag"),
-            counted(site.pipelines.len(), "pipeline"),
+            language.pick("runs", "en marcha"),
+            count(site.assets.len(), "asset", "activo"),
+            count(site.tags.len(), "tag", "tag"),
+            count(site.pipelines.len(), "pipeline", "pipeline"),
         );
         for pipeline in &site.pipelines {
-            text.push_str(&format!("  pipeline    {} ({})\n", pipeline.id, counted(pipeline.nodes.len(), "node")));
+            let nodes = count(pipeline.nodes.len(), "node", "nodo");
+            text.push_str(&format!("  pipeline    {} ({nodes})\n", pipeline.id));
         }
+        let connection_word = language.pick("connection", "conexión");
         const SHOWN: usize = 8;
         let connections = self.live.status().map(|status| status.connections).unwrap_or_default();
         for connection in connections.iter().take(SHOWN) {
-            text.push_str(&format!("  connection  {}\n", connection.name));
+            text.push_str(&format!("  {connection_word:10}  {}\n", connection.name));
         }
         if connections.len() > SHOWN {
-            text.push_str(&format!("  connection  and {} more\n", connections.len() - SHOWN));
+            let more = connections.len() - SHOWN;
+            text.push_str(&match language {
+                Language::English => format!("  {connection_word:10}  and {more} more\n"),
+                Language::Spanish => format!("  {connection_word:10}  y {more} más\n"),
+            });
         }
         if clock_of(site) == ClockMode::Virtual {
-            text.push_str("  clock       that of its recordings\n");
+            text.push_str(
+                language.pick("  clock       that of its recordings\n", "  reloj       el de sus grabaciones\n"),
+            );
         }
-        text.push_str(&format!("  data        {}\n", self.data.display()));
+        let data_word = language.pick("data", "datos");
+        text.push_str(&format!("  {data_word:10}  {}\n", self.data.display()));
         text
     }
 

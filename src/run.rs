@@ -11,6 +11,7 @@ use crate::interrupt::{Interrupts, Woken};
 use crate::load::{Loading, grouped};
 use crate::logging;
 use crate::output::{Exit, Failure, Output};
+use crate::words::Language;
 
 /// How often the status line is written.
 const LINE: Duration = Duration::from_secs(2);
@@ -26,11 +27,12 @@ pub(crate) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
     if output.is_json() {
         output.object(&hosted.started());
     } else {
-        output.print(&hosted.summary());
+        let language = Language::of(&site.language);
+        output.print(&hosted.summary(language));
         let place = format!("--data {}", folder.display());
-        output.line(&format!("  look        ducto alarms {place}"));
+        output.line(&format!("  {:10}  ducto alarms {place}", language.pick("look", "vea")));
         output.line(&format!("              ducto query {place} \"SHOW TABLES\""));
-        output.line("  stop        Ctrl-C");
+        output.line(&format!("  {:10}  Ctrl-C", language.pick("stop", "detener")));
     }
     wait(&hosted, &interrupts, args.time, output);
     hosted.stop(output)?;

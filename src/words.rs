@@ -205,16 +205,22 @@ impl Language {
     pub(crate) fn never_raised(self, alarm: &str, nearest: Option<&str>) -> String {
         match (self, nearest) {
             (Self::English, Some(nearest)) => {
-                format!("no alarm `{alarm}` was ever raised; did you mean `{nearest}`?")
+                format!("no alarm `{alarm}` has been raised yet; did you mean `{nearest}`?")
             }
             (Self::English, None) => {
-                format!("no alarm `{alarm}` was ever raised; `ducto alarms --all` lists those that were")
+                format!(
+                    "no alarm `{alarm}` has been raised yet, so there is nothing to do; `ducto alarms --watch` shows when \
+                     one is, `ducto alarms --all` lists those that were"
+                )
             }
             (Self::Spanish, Some(nearest)) => {
-                format!("ninguna alarma `{alarm}` se ha activado; ¿quiso decir `{nearest}`?")
+                format!("ninguna alarma `{alarm}` se ha activado todavía; ¿quiso decir `{nearest}`?")
             }
             (Self::Spanish, None) => {
-                format!("ninguna alarma `{alarm}` se ha activado; `ducto alarms --all` lista las que sí")
+                format!(
+                    "ninguna alarma `{alarm}` se ha activado todavía, así que no hay nada que hacer; `ducto alarms --watch` \
+                     muestra cuando se active, `ducto alarms --all` lista las que sí"
+                )
             }
         }
     }

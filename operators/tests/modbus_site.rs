@@ -161,6 +161,37 @@ templates:
 }
 
 #[test]
+fn a_wait_that_is_longer_than_a_scan_of_another_unit_is_said() {
+    let template = "\
+templates:
+  well:
+    kind: well
+    parameters: {host: {type: string}, unit_id: {type: integer}, wait: {type: string}, scan: {type: string}}
+    connection: {type: modbus, endpoint: \"tcp://${host}\", unit_id: \"${unit_id}\", scan: \"${scan}\", response_timeout: \"${wait}\"}
+    tags: {A: {address: 40001, as: u16}, B: {address: 40002, as: u16, scan: 1h}}
+";
+    let check = |rows: &str| load("en", template, &format!("asset;template;host;unit_id;wait;scan\n{rows}"), "").1;
+    let long = check("P;well;a;1;500ms;1s\nQ;well;a;2;3s;10s\nR;well;a;3;2s;10s\n");
+    assert_eq!(long.matches("W0381").count(), 1, "once for an endpoint: {long}");
+    assert!(long.contains("unit 2 (`Q`) is waited for 3s when it does not answer, and `P.A`"), "{long}");
+    assert!(long.contains("is read every 1s") && long.contains("help: set `response_timeout` to 1s"), "{long}");
+    assert!(long.contains("wells.csv:3:12"), "where it is set: {long}");
+    // As long as a scan, alone on its line, or longer only than its own scan.
+    for fine in [
+        "P;well;a;1;1s;1s\nQ;well;a;2;1s;1s\n",
+        "P;well;a;1;5s;1s\nQ;well;b;2;5s;1s\n",
+        "P;well;a;1;5s;1s\nQ;well;a;1;5s;1s\n",
+        "P;well;a;1;5s;1s\nQ;well;a;2;500ms;10s\n",
+    ] {
+        assert_eq!(check(fine), "", "{fine}");
+    }
+    let by_default = template.replace(", response_timeout: \"${wait}\"", "");
+    let rows = "asset;template;host;unit_id;wait;scan\nP;well;a;1;;500ms\nQ;well;a;2;;500ms\n";
+    let by_default = load("en", &by_default, rows, "").1;
+    assert!(by_default.contains("is waited for 1s") && by_default.contains("-->"), "{by_default}");
+}
+
+#[test]
 fn the_plan_of_a_connection_is_printed() {
     let template = well(
         "endpoint: \"tcp://10.0.0.1\", unit_id: 3, request_cost: 20, max_registers: 40, diagnostics: [link_state]",

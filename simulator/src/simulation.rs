@@ -39,8 +39,8 @@ pub struct Happening {
     pub asset: Arc<str>,
     pub event: EventName,
     pub begins: bool,
-    /// For people: `choke to 8 %`.
-    pub text: String,
+    /// For people, in English and in Spanish: `choke to 8 %`.
+    pub text: [String; 2],
 }
 
 /// How something is undone when it is over.
@@ -126,7 +126,10 @@ impl Simulation {
                     let Some(target_of) = what.targets.get(target).copied() else { continue };
                     let id = self.agenda.began(event, target, at, &scenario);
                     if let Some(other) = self.test_in_the_way(what.action, target_of) {
-                        let text = format!("no well test: {other} is tested there");
+                        let text = [
+                            format!("no well test: {other} is tested there"),
+                            format!("sin prueba de pozo: {other} está en prueba allí"),
+                        ];
                         self.tell(at, target_of, what.name, false, text);
                         continue;
                     }
@@ -165,7 +168,7 @@ impl Simulation {
         scenario.wells.iter().enumerate().find(on_test).map(|(_, plan)| plan.name.clone())
     }
 
-    fn tell(&mut self, at: Micros, target: Target, event: EventName, begins: bool, text: String) {
+    fn tell(&mut self, at: Micros, target: Target, event: EventName, begins: bool, text: [String; 2]) {
         let asset = self.scenario.name_of(target).clone();
         self.happenings.push(Happening { at, asset, event, begins, text });
     }

@@ -151,7 +151,8 @@ pub(crate) const WELL: &[Variable] = &[
     well("ESP_CURRENT", Kind::Analogue, |it, _| it.current())
         .unit("A")
         .span(0.0, 250.0)
-        .noise(0.02, 0.004)
+        // Of the reading alone: a motor that is off has no current, and shows none.
+        .noise(0.0, 0.004)
         .about("Motor current", "Corriente del motor"),
     well("ESP_FREQUENCY", Kind::Analogue, |it, _| it.frequency())
         .unit("Hz")

@@ -65,7 +65,7 @@ pub(super) fn run(args: &ModbusArgs, output: &Output) -> Result<Exit, Failure> {
     std::thread::sleep(Duration::from_secs(args.seconds));
     let (wall, cpu) = (wall.elapsed().as_secs_f64(), measure::process_cpu() - cpu);
     let after = Counts::of(&running);
-    let rss = measure::memory("VmRSS");
+    let (rss, peak) = (measure::memory("VmRSS"), measure::memory("VmHWM"));
     let dropped = running.intake().dropped_rows();
     running.stop().map_err(|error| failed(&error))?;
     drop(devices);
@@ -83,7 +83,9 @@ pub(super) fn run(args: &ModbusArgs, output: &Output) -> Result<Exit, Failure> {
         "cores": cpu / wall,
         "cpu_ns_per_sample": cpu * 1e9 / samples,
         "rss_bytes": rss,
-        "peak_rss_bytes": measure::memory("VmHWM"),
+        "peak_rss_bytes": peak,
+        // With the states of all nodes at the end, encoded.
+        "stop_peak_rss_bytes": measure::memory("VmHWM"),
         "samples_per_second": samples / wall,
         "percent_of_samples_due": samples / expected * 100.0,
         "requests_per_second": (after.requests - before.requests) as f64 / wall,

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod overrides;
+mod plan;
 pub(crate) mod site;
 mod suggestions;
 

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{overrides, suggestions};
+use super::{overrides, plan, suggestions};
 use crate::causes;
 use crate::cli::{ConnectArgs, DataArgs};
 use crate::data;
@@ -215,6 +215,8 @@ struct Counts {
     assets: usize,
     answering: usize,
     tags: usize,
+    /// Of devices that do not answer.
+    silent: usize,
     bad: usize,
 }
 
@@ -224,11 +226,12 @@ impl Shown<'_> {
         for answer in self.answered {
             for (member, of) in answer.endpoint.members.iter().zip(&answer.members) {
                 counts.assets += 1;
+                counts.tags += member.tags.len();
                 if answer.error.is_some() || !of.answers() {
+                    counts.silent += member.tags.len();
                     continue;
                 }
                 counts.answering += 1;
-                counts.tags += of.readings.len();
                 let bad = member.tags.iter().zip(&of.readings);
                 counts.bad += bad.filter(|(tag, reading)| !reading::judged(tag, reading).is_good()).count();
             }
@@ -239,6 +242,7 @@ impl Shown<'_> {
     fn text(&self) -> String {
         let counts = self.counts();
         let whole = counts.assets <= SHOWN;
+        let [unit_word, ..] = self.language.request_words();
         let mut text = String::new();
         for answer in self.answered {
             if let Some(error) = &answer.error {
@@ -251,7 +255,7 @@ impl Shown<'_> {
                 if let Some(error) = &of.error {
                     let error = causes::error(self.language, error);
                     text.push_str(&format!(
-                        "{}  {}, unit {unit}\n{}",
+                        "{}  {}, {unit_word} {unit}\n{}",
                         member.asset,
                         answer.endpoint.name,
                         planned(&error)
@@ -263,13 +267,10 @@ impl Shown<'_> {
                 if !whole && bad == 0 {
                     continue;
                 }
-                text.push_str(&format!("{}  {}, unit {unit}\n", member.asset, answer.endpoint.name));
+                text.push_str(&format!("{}  {}, {unit_word} {unit}\n", member.asset, answer.endpoint.name));
                 if let Some(config) = Modbus::of(&*member.connection.config).filter(|_| whole) {
-                    let plan = read_plan(config, &member.tags).to_string();
-                    // The first line names the endpoint and the unit again.
-                    let (head, reads) = plan.split_once('\n').unwrap_or((&plan, ""));
-                    let head = head.rsplit_once(": ").map_or(head, |(_, head)| head);
-                    text.push_str(&format!("  plan: {head}\n{}", planned(reads)));
+                    let (head, reads) = plan::text(&read_plan(config, &member.tags), self.language);
+                    text.push_str(&format!("  plan: {head}\n{}", planned(&reads)));
                 }
                 match refused(&of.readings) {
                     Some(error) => text.push_str(&planned(&causes::error(self.language, error))),
@@ -277,23 +278,25 @@ impl Shown<'_> {
                 }
             }
         }
-        let Counts { assets, answering, tags, bad } = counts;
-        let (site, good) = (&self.site.name, tags - bad);
+        let Counts { assets, answering, tags, silent, bad } = counts;
+        let (site, good) = (&self.site.name, grouped((tags - silent - bad) as u64));
         let (of_assets, of_tags) = (grouped(assets as u64), grouped(tags as u64));
         let one = assets == 1;
         text.push_str(&match self.language {
             Language::English => {
                 let (asset, answer) = if one { ("asset", "answers") } else { ("assets", "answer") };
-                format!(
-                    "{site}: {answering} of {of_assets} {asset} {answer}, {good} of {} good\n",
-                    counted(tags, "tag")
-                )
+                format!("{site}: {answering} of {of_assets} {asset} {answer}, {good} of {} good", counted(tags, "tag"))
             }
             Language::Spanish => {
                 let (asset, answer) = if one { ("activo", "responde") } else { ("activos", "responden") };
-                format!("{site}: {answering} de {of_assets} {asset} {answer}, {good} de {of_tags} tags buenos\n")
+                format!("{site}: {answering} de {of_assets} {asset} {answer}, {good} de {of_tags} tags buenos")
             }
         });
+        if silent > 0 {
+            let of = self.language.pick("of devices that do not answer", "de equipos que no responden");
+            text.push_str(&format!(", {} {of}", grouped(silent as u64)));
+        }
+        text.push('\n');
         text
     }
 
@@ -356,6 +359,7 @@ impl Shown<'_> {
             "assets": counts.assets,
             "answering": counts.answering,
             "tags": counts.tags,
+            "silent": counts.silent,
             "bad": counts.bad,
             "endpoints": endpoints,
         })

@@ -2,6 +2,7 @@
 
 mod changes;
 mod files;
+mod guide;
 mod shift;
 mod watch;
 
@@ -17,6 +18,7 @@ use crate::interrupt::Interrupts;
 use crate::load::Loading;
 use crate::output::{Exit, Failure, Output};
 use crate::simulate::not_started;
+use crate::words::Language;
 
 pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     let interrupts = Interrupts::listen()?;
@@ -42,10 +44,11 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     if output.is_json() {
         output.object(&hosted.started());
     } else {
+        let language = Language::of(&site.language);
         if moved {
-            output.remark(&format!("{} is in use, so the devices are at {address}", files::ADDRESS));
+            output.remark(&guide::moved(files::ADDRESS, address, language));
         }
-        output.print(&guide(&hosted, &simulator));
+        output.print(&guide::text(&hosted, address, language));
     }
     let end = args.time.and_then(|time| Instant::now().checked_add(time));
     watch::until(end, &hosted, &simulator, &interrupts, output);
@@ -74,52 +77,4 @@ fn simulator(scenario: &Arc<Scenario>) -> Result<(Simulator, bool), Failure> {
         }
         Err(error) => Err(not_started(error)),
     }
-}
-
-fn guide(hosted: &Hosted, simulator: &Simulator) -> String {
-    let data = hosted.data.display();
-    let address = simulator.addresses().first().map(ToString::to_string).unwrap_or_default();
-    let place = if *"data/demo" == *hosted.data { String::new() } else { format!(" --data {data}") };
-    format!(
-        "\
-{summary}  devices     20 wells, a separator and a test separator on Modbus TCP
-              at {address}, simulated
-  site        {data}/site  (site.yaml, templates, tables, the field's
-              simulation.yaml)
-
-Below, `field` is what happens out there, `data` is what the checks make of the
-values, `alarm` is what operators are told. Within a minute:
-
-  WELL-003  its choke is closed too far: THP goes high, the shift acknowledges
-            the alarm, the choke is opened, the alarm goes
-  WELL-002  a pressure transmitter spikes: that value is bad, and no alarm
-  WELL-004  a transmitter is stuck: uncertain
-  WELL-005  its device is silent for a while; WELL-020's is dead for ever, and
-            nobody else notices
-  WELL-006  gas gets into the pump: its current falls, its motor warms up, and
-            the alarm waits for you
-  SEP-01    an outlet is blocked: the level rises
-
-Try in another terminal, in this folder:
-
-  ducto top{place}
-  ducto alarms{place}
-  ducto alarms ack 'WELL-006.*' --reason 'gas vented'{place}
-  ducto alarms --watch{place}
-  ducto tap WELL-003.THP{place}
-  ducto tap well-monitoring.checked --where \"quality < 192\"{place}
-  ducto read {data}/site WELL-003.THP
-  ducto connect {data}/site WELL-016
-  ducto query{place} \"SELECT tag, count(*) AS samples, max(value) AS highest
-    FROM history WHERE tag LIKE '%.THP' GROUP BY tag ORDER BY tag\"
-  ducto query{place} \"SELECT time, tag, quality FROM history
-    WHERE quality < 64 ORDER BY time DESC LIMIT 10\"
-  ducto explain {data}/site WELL-004.CHP
-  ducto check {data}/site
-
-Ctrl-C stops it; the history stays in {data}, as Parquet that anything opens.
-
-",
-        summary = hosted.summary(),
-    )
 }

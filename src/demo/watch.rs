@@ -43,7 +43,7 @@ pub(super) fn until(
     });
     let zone = hosted.site.time_zone.zone().clone();
     let language = Language::of(&hosted.site.language);
-    let told = Told { output, bar: bar.as_ref(), zone };
+    let told = Told { output, bar: bar.as_ref(), zone, language };
     let taps: Vec<_> = TAPS.iter().filter_map(|(pipeline, node)| hosted.live.tap(pipeline, node, "main")).collect();
     let (mut changes, mut seen, mut shift) = (Changes::default(), Seen::default(), Shift::default());
     let mut values_at = Some(Instant::now() + VALUES);
@@ -52,13 +52,10 @@ pub(super) fn until(
         let look = Instant::now() + LOOK;
         let woken = interrupts.wait(Some(end.map_or(look, |end| end.min(look))));
         for happening in simulator.happenings() {
-            let line = format!("{}: {}", happening.asset, happening.text);
+            let [english, spanish] = &happening.text;
+            let line = format!("{}: {}", happening.asset, language.pick(english, spanish));
             let (asset, what) = (&happening.asset, happening.event.name());
-            told.tell(
-                "field",
-                &line,
-                || json!({"event": "field", "asset": asset, "what": what, "text": happening.text}),
-            );
+            told.tell("field", &line, || json!({"event": "field", "asset": asset, "what": what, "text": english}));
         }
         for tap in &taps {
             changes.take(tap);
@@ -91,10 +88,15 @@ pub(super) fn until(
                 let rate = (read - rows) as f64 / (now - last).as_secs_f64();
                 let active = alarms.iter().filter(|row| alarms::is_active(row)).count();
                 let (tags, poor) = changes.counts();
-                bar.set_message(format!(
-                    "{} samples/s of {tags} tags, {poor} not good, {active} alarms active; Ctrl-C stops",
-                    grouped(rate.round() as u64)
-                ));
+                let rate = grouped(rate.round() as u64);
+                bar.set_message(match language {
+                    Language::English => {
+                        format!("{rate} samples/s of {tags} tags, {poor} not good, {active} alarms active; Ctrl-C stops")
+                    }
+                    Language::Spanish => format!(
+                        "{rate} muestras/s de {tags} tags, {poor} no buenos, {active} alarmas activas; Ctrl-C lo detiene"
+                    ),
+                });
                 (last, rows) = (now, read);
             }
             bar.tick();
@@ -110,6 +112,7 @@ struct Told<'a> {
     output: &'a Output,
     bar: Option<&'a ProgressBar>,
     zone: TimeZone,
+    language: Language,
 }
 
 impl Told<'_> {
@@ -119,7 +122,13 @@ impl Told<'_> {
             return self.output.object(&json());
         }
         let clock = self.zone.to_datetime(jiff::Timestamp::now()).strftime("%H:%M:%S").to_string();
-        self.print(&format!("{clock}  {what:5}  {text}\n"));
+        let what = match what {
+            "field" => self.language.pick("field", "campo"),
+            "data" => self.language.pick("data", "datos"),
+            _ => self.language.pick("alarm", "alarma"),
+        };
+        let width = self.language.pick("alarm", "alarma").len();
+        self.print(&format!("{clock}  {what:width$}  {text}\n"));
     }
 
     fn print(&self, text: &str) {

@@ -160,7 +160,7 @@ fn ranges(units: &[u8]) -> String {
 }
 
 fn tell(happening: &Happening, output: &Output) {
-    let Happening { at, asset, event, begins, text } = happening;
+    let Happening { at, asset, event, begins, text: [text, _] } = happening;
     if output.is_json() {
         let seconds = *at as f64 / 1e6;
         output.object(&json!({

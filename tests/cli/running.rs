@@ -25,7 +25,7 @@ fn a_site_runs_for_a_while_and_says_what_it_kept() {
     let device = Device::start();
     let site = TestSite::new(device.port());
     let finished = run(site.path(), &["run", "site", "--for", "3s"]).expect(0);
-    assert!(finished.stdout.starts_with("TEST-001 runs: 1 asset, 2 tags, 1 pipeline\n"), "{finished:?}");
+    assert!(finished.stdout.starts_with("TEST-001 en marcha: 1 activo, 2 tags, 1 pipeline\n"), "{finished:?}");
     assert!(finished.stdout.contains("kept") && finished.stdout.contains("data/TEST-001"), "{finished:?}");
     let kept = count(&site).unwrap();
     assert!(kept >= 4, "{kept} samples");

@@ -181,6 +181,7 @@ codes! {
     W0346 UnitWithoutRanges "a table changes the unit of a tag and leaves ranges or limits that were written in another";
     W0370 AddressShared "several tags read one address";
     W0380 PollBudgetExceeded "the scans over an endpoint need more requests than its budget allows";
+    W0381 WaitLongerThanScan "waiting for a device that does not answer takes longer than a scan of others on its line";
 
     W0401 ColumnsWithoutName "cells stand to the right of the last named column";
     W0430 RowsRejected "rows of a recorded file are left out";

@@ -1,5 +1,6 @@
 //! The state of a node as it is kept: bytes with a version, names inside, positions never.
 
+use arrow::buffer::Buffer;
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -8,7 +9,8 @@ use thiserror::Error;
 pub struct SavedState {
     /// The version of the format, the operator's own.
     pub version: u32,
-    pub bytes: Vec<u8>,
+    /// Shared by all who hold the state: that of a large site is large.
+    pub bytes: Buffer,
 }
 
 #[derive(Debug, Error)]
@@ -28,7 +30,7 @@ pub enum StateError {
 impl SavedState {
     /// Encodes with field names, so that a later version can add fields with defaults.
     pub fn encode<T: Serialize>(version: u32, state: &T) -> Result<Self, StateError> {
-        Ok(Self { version, bytes: rmp_serde::to_vec_named(state)? })
+        Ok(Self { version, bytes: rmp_serde::to_vec_named(state)?.into() })
     }
 
     pub fn decode<T: DeserializeOwned>(&self, expected: u32) -> Result<T, StateError> {

@@ -116,7 +116,7 @@ impl Checkpoint {
             for _ in 0..from.count()? {
                 let (node, worker) = (from.name()?, from.count()?);
                 let version = u32::try_from(from.u64()?).map_err(|_| Malformed("a version is too large"))?;
-                let state = SavedState { version, bytes: from.bytes()?.to_vec() };
+                let state = SavedState { version, bytes: from.bytes()?.to_vec().into() };
                 pipeline.nodes.push(NodeState { node, worker, state });
             }
             if format >= WITH_VIEWS {
@@ -336,7 +336,7 @@ mod tests {
     use crate::disk::{Cut, Fault, SimulatedStorage};
 
     fn checkpoint(epoch: Epoch) -> Checkpoint {
-        let state = SavedState { version: 3, bytes: epoch.to_le_bytes().to_vec() };
+        let state = SavedState { version: 3, bytes: epoch.to_le_bytes().to_vec().into() };
         let nodes = vec![NodeState { node: "alarms".into(), worker: 1, state }];
         let views = vec![ViewState { node: "alarms".into(), port: "main".into(), rows: b"rows".to_vec() }];
         let wells = PipelineState { epoch, workers: 2, nodes, views };

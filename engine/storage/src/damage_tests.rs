@@ -89,7 +89,7 @@ fn fill(data: &Path) {
             for historian in &historians {
                 historian.commit().unwrap();
             }
-            let state = SavedState { version: 1, bytes: vec![7; 100] };
+            let state = SavedState { version: 1, bytes: vec![7; 100].into() };
             let nodes = vec![NodeState { node: "checked".into(), worker: 0, state }];
             let pipeline = PipelineState { epoch, workers: 1, nodes, views: Vec::new() };
             let pipelines = BTreeMap::from([("wells".into(), pipeline)]);

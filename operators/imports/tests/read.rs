@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ducto_graph::codes::Code;
 use ducto_graph::diagnostic::Diagnostics;
 use ducto_graph::load::load_site;
 use ducto_graph::source::Sources;
@@ -48,7 +49,9 @@ fn whole(paths: &[PathBuf], options: &Options) -> String {
     let (mut written, mut check) = (Sources::new(), Diagnostics::new());
     let registry = ducto_operators::registry();
     let site = load_site(folder.path(), &registry, &mut written, &mut check);
-    assert!(check.is_empty(), "{}", check.render(&written, false));
+    // How long the devices of a list take to answer, it does not say: a warning where their scans are shorter is right.
+    let others = check.iter().filter(|found| found.code != Code::WaitLongerThanScan).count();
+    assert_eq!(others, 0, "{}", check.render(&written, false));
     let site = site.unwrap();
     assert_eq!((site.assets.len(), site.tags.len()), (files.assets, files.tags));
     text

@@ -403,7 +403,7 @@ fn no_values(kind: ValueKind, rows: usize) -> Values {
 }
 
 /// The state as it is saved: columns, since a site has many tags.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Saved {
     /// By slot, so that the rows of a scan are neighbours again.
     tags: Vec<String>,
@@ -412,6 +412,24 @@ struct Saved {
     extras: Vec<(usize, Extra)>,
     /// Last values that conditions read.
     latest: Vec<(String, Value)>,
+}
+
+/// [`Saved`] on its way out.
+#[derive(Serialize)]
+struct Saving<T, S> {
+    tags: T,
+    states: S,
+    extras: Vec<(usize, Extra)>,
+    latest: Vec<(String, Value)>,
+}
+
+/// A list whose items are made one by one while it is written.
+struct Each<I>(I);
+
+impl<I: ExactSizeIterator<Item: Serialize> + Clone> Serialize for Each<I> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
 }
 
 impl Transform for QualityTransform {
@@ -454,17 +472,22 @@ impl Transform for QualityTransform {
         let (extras, directory) = (self.extras.clone(), self.directory.clone());
         let latest: Vec<(TagId, Value)> = self.conditions.latest().map(|(tag, value)| (tag, value.clone())).collect();
         Some(Box::new(move || {
-            let mut saved = Saved::default();
-            for (slot, hot) in hot.iter().filter(|(_, hot)| hot.newest != Micros::MIN) {
-                let tag = tags[slot as usize];
-                if let Some(Some(extra)) = extras.get(tag) {
-                    saved.extras.push((saved.tags.len(), (**extra).clone()));
-                }
-                saved.tags.push(directory.tag_name(tag).to_owned());
-                saved.states.push((*hot, state.get(slot).cloned().unwrap_or_default()));
-            }
-            saved.latest = latest.into_iter().map(|(tag, value)| (directory.tag_name(tag).to_owned(), value)).collect();
-            SavedState::encode(VERSION, &saved)
+            let known: Vec<(u32, Hot)> =
+                hot.iter().filter(|(_, hot)| hot.newest != Micros::MIN).map(|(slot, hot)| (slot, *hot)).collect();
+            let tag_of = |slot: u32| tags[slot as usize];
+            let extras = known.iter().enumerate().filter_map(|(index, (slot, _))| {
+                let extra = extras.get(tag_of(*slot))?.as_ref()?;
+                Some((index, (**extra).clone()))
+            });
+            let latest = latest.into_iter().map(|(tag, value)| (directory.tag_name(tag).to_owned(), value));
+            // With names and states as they are written: a copy of all of them would be as large as the state.
+            let saving = Saving {
+                tags: Each(known.iter().map(|(slot, _)| directory.tag_name(tag_of(*slot)))),
+                states: Each(known.iter().map(|(slot, hot)| (*hot, state.get(*slot).cloned().unwrap_or_default()))),
+                extras: extras.collect(),
+                latest: latest.collect(),
+            };
+            SavedState::encode(VERSION, &saving)
         }))
     }
 

@@ -1,65 +1,117 @@
-//! What happens, in a few words for people.
+//! What happens, in a few words for people: in English and in Spanish.
 
 use super::{Simulation, Undo};
 use crate::field::ATMOSPHERE;
 use crate::scenario::{Action, Dirt, EventName, Target};
 use crate::simulation::Trouble;
 
+fn both(english: impl Into<String>, spanish: impl Into<String>) -> [String; 2] {
+    [english.into(), spanish.into()]
+}
+
 impl Action {
     /// `choke to 8 %`.
-    pub(super) fn text(self, simulation: &Simulation, target: Target) -> String {
-        let over = |over: f64| if over > 0.0 { format!(", over {over:.0} s") } else { String::new() };
+    pub(super) fn text(self, simulation: &Simulation, target: Target) -> [String; 2] {
+        let over = |over: f64| match over > 0.0 {
+            true => (format!(", over {over:.0} s"), format!(", en {over:.0} s")),
+            false => (String::new(), String::new()),
+        };
         match self {
-            Self::Choke { to, over: time } => format!("choke to {:.0} %{}", 100.0 * to, over(time)),
-            Self::Frequency { to } => format!("drive to {to:.1} Hz"),
-            Self::Stop => "pump stops".to_owned(),
-            Self::Start => "pump starts".to_owned(),
-            Self::GasLock { .. } => "gas gets into the pump".to_owned(),
-            Self::Wear { by, over: time } => format!("pump loses {:.0} % of its head{}", 100.0 * by, over(time)),
-            Self::WaterCut { to, over: time } => format!("water cut to {:.0} %{}", 100.0 * to, over(time)),
-            Self::WellTest { separator } => {
-                format!("goes to {}", simulation.scenario().name_of(Target::Separator(separator)))
+            Self::Choke { to, over: time } => {
+                let (to, (en, es)) = (100.0 * to, over(time));
+                both(format!("choke to {to:.0} %{en}"), format!("choke a {to:.0} %{es}"))
             }
-            Self::Pressure { to } => format!("pressure to {:.0} psig", to - ATMOSPHERE),
-            Self::BlockedOutlet => "liquid outlets blocked".to_owned(),
+            Self::Frequency { to } => both(format!("drive to {to:.1} Hz"), format!("variador a {to:.1} Hz")),
+            Self::Stop => both("pump stops", "la bomba para"),
+            Self::Start => both("pump starts", "la bomba arranca"),
+            Self::GasLock { .. } => both("gas gets into the pump", "entra gas en la bomba"),
+            Self::Wear { by, over: time } => {
+                let (by, (en, es)) = (100.0 * by, over(time));
+                both(
+                    format!("pump loses {by:.0} % of its head{en}"),
+                    format!("la bomba pierde {by:.0} % de su altura{es}"),
+                )
+            }
+            Self::WaterCut { to, over: time } => {
+                let (to, (en, es)) = (100.0 * to, over(time));
+                both(format!("water cut to {to:.0} %{en}"), format!("corte de agua a {to:.0} %{es}"))
+            }
+            Self::WellTest { separator } => {
+                let separator = simulation.scenario().name_of(Target::Separator(separator));
+                both(format!("goes to {separator}"), format!("pasa a {separator}"))
+            }
+            Self::Pressure { to } => {
+                let to = to - ATMOSPHERE;
+                both(format!("pressure to {to:.0} psig"), format!("presión a {to:.0} psig"))
+            }
+            Self::BlockedOutlet => both("liquid outlets blocked", "salidas de líquido bloqueadas"),
             Self::Measurement { variable, dirt } => {
                 let model = simulation.asset(target).model;
                 let variable = &model.on.variables()[variable];
                 let unit = variable.unit.unwrap_or_default();
-                let what = match dirt {
-                    Dirt::SpikeTo(to) => format!("spikes to {to} {unit}"),
-                    Dirt::SpikeBy(by) => format!("spikes by {by} {unit}"),
-                    Dirt::Freeze => "is stuck".to_owned(),
-                    Dirt::Drift { by, over: time } => format!("drifts by {by} {unit}{}", over(time)),
-                    Dirt::Fail(to) if to.is_nan() => "fails".to_owned(),
-                    Dirt::Fail(to) => format!("fails at {to} {unit}"),
+                let [english, spanish] = match dirt {
+                    Dirt::SpikeTo(to) => both(format!("spikes to {to} {unit}"), format!("da un pico de {to} {unit}")),
+                    Dirt::SpikeBy(by) => {
+                        both(format!("spikes by {by} {unit}"), format!("da un pico de {by} {unit} más"))
+                    }
+                    Dirt::Freeze => both("is stuck", "se congela"),
+                    Dirt::Drift { by, over: time } => {
+                        let (en, es) = over(time);
+                        both(format!("drifts by {by} {unit}{en}"), format!("se desvía {by} {unit}{es}"))
+                    }
+                    Dirt::Fail(to) if to.is_nan() => both("fails", "falla"),
+                    Dirt::Fail(to) => both(format!("fails at {to} {unit}"), format!("falla en {to} {unit}")),
                 };
-                format!("{} {}", variable.name, what.trim_end())
+                let name = variable.name;
+                both(format!("{name} {}", english.trim_end()), format!("{name} {}", spanish.trim_end()))
             }
-            Self::Device(Trouble::Dead) => "device is dead".to_owned(),
-            Self::Device(Trouble::Slow { seconds }) => format!("device answers {seconds} s late"),
-            Self::Device(Trouble::Lies(lie)) => format!("device lies: {}", lie.name()),
+            Self::Device(Trouble::Dead) => both("device is dead", "el equipo no responde"),
+            Self::Device(Trouble::Slow { seconds }) => {
+                both(format!("device answers {seconds} s late"), format!("el equipo responde {seconds} s tarde"))
+            }
+            Self::Device(Trouble::Lies(lie)) => {
+                let lie = lie.name();
+                both(format!("device lies: {lie}"), format!("el equipo miente: {lie}"))
+            }
         }
     }
 }
 
 impl Undo {
     /// `choke back to 34 %`.
-    pub(super) fn text(self, simulation: &Simulation, target: Target, event: EventName) -> String {
+    pub(super) fn text(self, simulation: &Simulation, target: Target, event: EventName) -> [String; 2] {
         match self {
-            Self::Choke { to, .. } => format!("choke back to {:.0} %", 100.0 * to),
-            Self::Frequency(to) => format!("drive back to {to:.1} Hz"),
-            Self::Start => "pump starts again".to_owned(),
-            Self::Gas => "the gas is gone".to_owned(),
-            Self::WaterCut { to, .. } => format!("water cut back to {:.0} %", 100.0 * to),
-            Self::Route(to) => format!("goes back to {}", simulation.scenario().name_of(Target::Separator(to))),
-            Self::Pressure(to) => format!("pressure back to {:.0} psig", to - ATMOSPHERE),
-            Self::Outlets => "liquid outlets open again".to_owned(),
-            Self::Measurement { variable } => {
-                let variable = &simulation.asset(target).model.on.variables()[variable];
-                format!("{} is right again, {} is over", variable.name, event.name())
+            Self::Choke { to, .. } => {
+                let to = 100.0 * to;
+                both(format!("choke back to {to:.0} %"), format!("choke de vuelta a {to:.0} %"))
             }
-            Self::Trouble => "device is well again".to_owned(),
+            Self::Frequency(to) => {
+                both(format!("drive back to {to:.1} Hz"), format!("variador de vuelta a {to:.1} Hz"))
+            }
+            Self::Start => both("pump starts again", "la bomba arranca de nuevo"),
+            Self::Gas => both("the gas is gone", "el gas se ha ido"),
+            Self::WaterCut { to, .. } => {
+                let to = 100.0 * to;
+                both(format!("water cut back to {to:.0} %"), format!("corte de agua de vuelta a {to:.0} %"))
+            }
+            Self::Route(to) => {
+                let to = simulation.scenario().name_of(Target::Separator(to));
+                both(format!("goes back to {to}"), format!("vuelve a {to}"))
+            }
+            Self::Pressure(to) => {
+                let to = to - ATMOSPHERE;
+                both(format!("pressure back to {to:.0} psig"), format!("presión de vuelta a {to:.0} psig"))
+            }
+            Self::Outlets => both("liquid outlets open again", "salidas de líquido abiertas de nuevo"),
+            Self::Measurement { variable } => {
+                let name = simulation.asset(target).model.on.variables()[variable].name;
+                let event = event.name();
+                both(
+                    format!("{name} is right again, {event} is over"),
+                    format!("{name} mide bien de nuevo, acabó {event}"),
+                )
+            }
+            Self::Trouble => both("device is well again", "el equipo está bien de nuevo"),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
@@ -398,6 +398,30 @@ impl Client {
         // Even a sleep that is over already waits for the timer's next tick.
         if until > Instant::now() {
             sleep_until(until).await;
+        }
+    }
+
+    /// Waits until the far end closes the connection, and takes in meanwhile what comes unasked. Dropping the future is
+    /// allowed.
+    pub async fn closed(&mut self) -> Error {
+        let mut chunk = [0; 256];
+        loop {
+            let Self { address, stream, framing, counters, .. } = self;
+            let Some(open) = stream.as_deref_mut() else { return Error::Closed { address: address.clone() } };
+            let taken = match open.read(&mut chunk).await {
+                Ok(0) => Err(Failure::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => match framing {
+                    Frames::Header(header) => header.take(&chunk[..count], counters),
+                    Frames::Line(line) => {
+                        line.take(&chunk[..count], counters);
+                        Ok(())
+                    }
+                },
+                Err(source) => Err(Failure::Io(source)),
+            };
+            if let Err(failure) = taken {
+                return self.broken(failure, true);
+            }
         }
     }
 

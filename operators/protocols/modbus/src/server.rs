@@ -29,6 +29,11 @@ pub trait Device: Send + Sync + 'static {
     fn fault(&self, _unit: u8) -> Option<Fault> {
         None
     }
+
+    /// How the answer to this request, function code and data, goes wrong. By default the unit decides.
+    fn fault_of(&self, unit: u8, _pdu: &[u8]) -> Option<Fault> {
+        self.fault(unit)
+    }
 }
 
 /// Ways for an answer to go wrong.
@@ -157,7 +162,7 @@ pub async fn serve(mut stream: impl Transport, framing: Framing, device: &dyn De
     let mut chunk = [0; 512];
     loop {
         while let Some((transaction, unit, pdu)) = frames.next()? {
-            let fault = device.fault(unit);
+            let fault = device.fault_of(unit, &pdu);
             match fault {
                 Some(Fault::NoAnswer) => continue,
                 Some(Fault::WrongTransaction) if framing == Framing::Rtu => continue,

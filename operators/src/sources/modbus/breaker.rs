@@ -34,6 +34,11 @@ impl Backoff {
         self.until
     }
 
+    /// How often in a row it failed.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// It failed; the answer says how long nothing will be tried.
     pub(super) fn failed(&mut self, now: Instant) -> Duration {
         self.failures = self.failures.saturating_add(1);

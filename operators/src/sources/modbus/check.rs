@@ -1,5 +1,7 @@
 //! What can be wrong with a connection and its tags.
 
+use std::collections::BTreeMap;
+
 use ducto_graph::codes::Code;
 use ducto_graph::diagnostic::{Diagnostic, Diagnostics};
 use ducto_graph::operator::{CheckContext, ConnectionConfig, ConnectionTag};
@@ -86,6 +88,7 @@ pub(super) fn connection(config: &Modbus, tags: &[ConnectionTag<'_>], cx: &mut C
     }
     check_overlaps(&mut points, cx.diagnostics);
     budget(config, cx);
+    patience(config, cx);
 }
 
 fn endpoint(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Endpoint> {
@@ -213,6 +216,54 @@ fn shared(config: &Modbus, cx: &mut CheckContext<'_>) {
                 .help("one line has one master: give all its connections the same `endpoint` and `endpoint_2`"),
         );
     }
+}
+
+/// Warns where a line waits for one unit for longer than the scan of another: whenever that one is dead and is asked, the
+/// other misses scans. Said once for an endpoint.
+fn patience(config: &Modbus, cx: &mut CheckContext<'_>) {
+    let members = cx.site.connections.iter().filter_map(|connection| {
+        let other = Modbus::of(&*connection.config)?;
+        (other.endpoint.value == config.endpoint.value).then_some((other, connection))
+    });
+    let members: Vec<_> = members.collect();
+    if members.len() < 2 || members.first().is_none_or(|(_, first)| *first.asset != *cx.owner) {
+        return;
+    }
+    let scans = members.iter().flat_map(|(config, connection)| {
+        let tags = connection.tags.iter().filter_map(|id| cx.site.tag(*id));
+        tags.map(|tag| (tag.scan.unwrap_or(config.scan.value), config.unit_id, tag))
+    });
+    // The shortest scan of each unit.
+    let mut shortest: BTreeMap<u8, (Duration, &TagSettings)> = BTreeMap::new();
+    for (scan, unit, tag) in scans {
+        let known = shortest.entry(unit).or_insert((scan, tag));
+        if scan < known.0 {
+            *known = (scan, tag);
+        }
+    }
+    let pairs = members.iter().filter_map(|(config, connection)| {
+        let others = shortest.iter().filter(|(unit, _)| **unit != config.unit_id);
+        let (scan, tag) = others.map(|(_, known)| *known).min_by_key(|(scan, _)| *scan)?;
+        (config.response_timeout.value > scan).then_some((*config, connection, scan, tag))
+    });
+    let Some((waits, connection, scan, tag)) = pairs.max_by_key(|(config, ..)| config.response_timeout.value) else {
+        return;
+    };
+    let waited = waits.response_timeout.value;
+    let place = match waits.response_timeout.place {
+        Place::NOWHERE => waits.endpoint.place,
+        place => place,
+    };
+    let message = format!(
+        "unit {} (`{}`) is waited for {waited} when it does not answer, and `{}` on the same line is read every {scan}",
+        waits.unit_id, connection.asset, *tag.name
+    );
+    let help = format!(
+        "set `response_timeout` to {scan} or less where the device answers in that time, or lengthen `scan`; until then \
+         `{}` misses scans whenever the unit is dead and is asked again",
+        *tag.name
+    );
+    cx.report(Diagnostic::new(Code::WaitLongerThanScan, message).at(place).help(help));
 }
 
 /// Warns where scans ask for more requests than the budget allows. Said once for an endpoint.

@@ -167,8 +167,10 @@ pub(super) struct UnitState {
     exceptions: BTreeMap<u8, u64>,
     pub(super) overruns: u64,
     round_trip: Option<f64>,
-    /// The newest request was not answered.
+    /// Nothing of it is answered.
     pub(super) silent: bool,
+    /// Some of its reads is left alone.
+    pub(super) partly: bool,
     /// It has answered once.
     answered: bool,
     /// It is left alone for a while.
@@ -298,7 +300,7 @@ impl Watched for State {
             state: match (inner.ever, inner.up) {
                 (false, false) if inner.connects == 0 => LinkState::Waiting,
                 (_, false) => LinkState::Down,
-                (_, true) if inner.units.iter().any(|unit| unit.silent) => LinkState::Partial,
+                (_, true) if inner.units.iter().any(|unit| unit.silent || unit.partly) => LinkState::Partial,
                 (_, true) => LinkState::Up,
             },
             devices: inner.units.len() as u32,

@@ -1,5 +1,6 @@
 //! A poll group: the tags of one unit that are read together, as often, and become scans with one time.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use modbus::{Exception, Holes, Item, Limits, Plan, Read, Response, Table};
 
 use super::schedule::{Priority, Timing, flow};
 use super::shape::{Scan, Shape};
+use super::standing::Standing;
 
 /// How long what the device refused, a range or a length, is left alone before it is tried again.
 const FORGET: Duration = Duration::from_secs(600);
@@ -28,6 +30,7 @@ pub(super) struct Group {
     limits: Limits,
     learned: Option<Instant>,
     plan: Arc<Plan>,
+    pub(super) standing: Standing,
     work: Option<Work>,
 }
 
@@ -37,11 +40,8 @@ struct Work {
     scan: Scan,
     /// When its first request was sent.
     time: Option<Micros>,
-    /// How many of the plan's reads have been taken.
-    taken: usize,
-    plan: Arc<Plan>,
-    /// Reads to make before those: halves of one that was refused, or one that could not be sent.
-    first: Vec<Read>,
+    /// Reads still to make, the next one last.
+    reads: Vec<Read>,
     /// An answer has come.
     read: bool,
     /// Of each table, the length of the last read that was refused, and of the longest that was answered.
@@ -65,6 +65,7 @@ impl Group {
             learned: None,
             plan: shape.plan.clone(),
             shape,
+            standing: Standing::default(),
             work: None,
         }
     }
@@ -99,7 +100,31 @@ impl Group {
         (samples, self.timing.done(now, false))
     }
 
-    /// Begins a scan. Tags that no request reads are a mistake of the configuration.
+    /// Whether some of its reads was answered when it was last asked, or has not been asked yet.
+    pub(super) fn has_good_read(&self) -> bool {
+        self.plan.reads.iter().any(|read| self.standing.is_good(read.range))
+    }
+
+    /// Whether there is something to ask now: not all of it is left alone.
+    pub(super) fn allows(&self, now: Instant) -> bool {
+        let reads = &self.plan.reads;
+        reads.is_empty() || reads.iter().any(|read| self.standing.allows(read.range, now))
+    }
+
+    /// Whether the next read of the scan under way was in vain when it was last made.
+    pub(super) fn next_is_doubtful(&self) -> bool {
+        let next = self.work.as_ref().and_then(|work| work.reads.last());
+        next.is_some_and(|read| !self.standing.is_good(read.range))
+    }
+
+    /// Whether it was so several times in a row.
+    pub(super) fn next_is_left_alone(&self) -> bool {
+        let next = self.work.as_ref().and_then(|work| work.reads.last());
+        next.is_some_and(|read| self.standing.failures(read.range) > 1)
+    }
+
+    /// Begins a scan, without the reads that are left alone, and with doubtful ones after all others. Tags that no
+    /// request reads are a mistake of the configuration.
     pub(super) fn begin(&mut self, now: Instant) {
         if self.learned.is_some_and(|learned| now.duration_since(learned) >= FORGET) {
             (self.holes, self.limits) = (Holes::new(), self.shape.limits);
@@ -108,12 +133,13 @@ impl Group {
         }
         let mut scan = Scan::new(&self.shape, Quality::COMM_FAILURE);
         scan.fail(self.plan.refused.iter().map(|(index, _)| *index), Quality::CONFIG_ERROR);
+        let allowed = self.plan.reads.iter().rev().filter(|read| self.standing.allows(read.range, now));
+        let mut reads: Vec<Read> = allowed.cloned().collect();
+        reads.sort_by_key(|read| Reverse(self.standing.failures(read.range)));
         self.work = Some(Work {
             scan,
             time: None,
-            taken: 0,
-            plan: self.plan.clone(),
-            first: Vec::new(),
+            reads,
             read: false,
             refused: BTreeMap::new(),
             longest: BTreeMap::new(),
@@ -124,14 +150,7 @@ impl Group {
     /// The next read of the scan under way; `None` where all are made.
     pub(super) fn next_read(&mut self, now: impl FnOnce() -> Micros) -> Option<Read> {
         let work = self.work.as_mut()?;
-        let read = match work.first.pop() {
-            Some(read) => read,
-            None => {
-                let read = work.plan.reads.get(work.taken)?.clone();
-                work.taken += 1;
-                read
-            }
-        };
+        let read = work.reads.pop()?;
         work.time.get_or_insert_with(now);
         Some(read)
     }
@@ -139,13 +158,13 @@ impl Group {
     /// A read that could not be sent: it is made again.
     pub(super) fn put_back(&mut self, read: Read) {
         if let Some(work) = &mut self.work {
-            work.first.push(read);
+            work.reads.push(read);
         }
     }
 
     /// Whether the scan under way has nothing left to read.
     pub(super) fn is_done(&self) -> bool {
-        self.work.as_ref().is_some_and(|work| work.first.is_empty() && work.taken >= work.plan.reads.len())
+        self.work.as_ref().is_some_and(|work| work.reads.is_empty())
     }
 
     /// Takes an answer in.
@@ -177,7 +196,8 @@ impl Group {
                     self.learn_hole(Item { table: read.range.table, offset: end, count: start - end }, now);
                 }
                 if let Some(work) = &mut self.work {
-                    work.first.extend([right, left]);
+                    let allowed = [right, left].into_iter().filter(|half| self.standing.allows(half.range, now));
+                    work.reads.extend(allowed);
                     work.refused.insert(read.range.table, read.range.count);
                 }
                 false
@@ -221,11 +241,6 @@ impl Group {
     fn learn(&mut self, now: Instant) {
         self.learned.get_or_insert(now);
         self.plan = Arc::new(Plan::new(&self.shape.items, self.limits, &self.holes));
-    }
-
-    /// Whether everything of the scan under way was asked for.
-    pub(super) fn is_whole(&self) -> bool {
-        self.work.as_ref().is_some_and(|work| work.read) && self.is_done()
     }
 
     /// Ends the scan under way: what was not read is a failure of communication. Also says how many scans were missed.

@@ -136,6 +136,12 @@ impl Link {
         self.client.is_some()
     }
 
+    /// Whether the far end has not closed it, as far as is known. One that is found closed is opened again when something
+    /// is to be asked: there are devices that close whatever is idle.
+    pub(super) fn is_open(&self) -> bool {
+        self.client.as_ref().is_some_and(Client::is_open)
+    }
+
     /// Whether requests can be made now or in a moment.
     pub(super) fn is_usable(&self) -> bool {
         self.is_up() || self.mending
@@ -328,10 +334,16 @@ impl Link {
         }
     }
 
-    /// Waits until [`Link::step`] has something to take.
+    /// Waits until [`Link::step`] has something to take, or the far end closes the connection.
     pub(super) async fn changed(&mut self) {
         let worst = self.worst_wanted();
-        let Self { opening, ways, .. } = self;
+        let Self { opening, ways, client, .. } = self;
+        let closed = async {
+            match client {
+                Some(client) if client.is_open() => drop(client.closed().await),
+                _ => std::future::pending().await,
+            }
+        };
         let opened = async {
             match opening {
                 Some(Opening { task, opened: opened @ None, .. }) => {
@@ -352,6 +364,7 @@ impl Link {
         tokio::select! {
             biased;
             () = opened => {}
+            () = closed => {}
             () = dialled(first) => {}
             () = dialled(second) => {}
         }

@@ -14,6 +14,7 @@ mod poller;
 pub mod probe;
 mod schedule;
 mod shape;
+mod standing;
 pub mod suggest;
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,8 @@ pub use schedule::Priority;
 /// socket or line, on which one request is under way at a time; of all that is due, whoever has used the line least
 /// goes next. Every tag gives a sample each scan: one without a value where there is no reading, whose quality says why
 /// (4 exception 1, 2 or 3; 12 exception 4; 24 no answer; 8 never connected; 32 not read yet). A device that does not
-/// answer twice in a row is left alone for a second, then for longer and longer up to 30 s, and asked once each time.
+/// answer twice in a row is left alone for a second, then for longer and longer up to 30 s, and asked once each time; so
+/// is a single read at which a device hangs that answers others.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Modbus {

@@ -5,28 +5,29 @@ use std::time::{Duration, Instant};
 
 use ducto_graph::operator::{Connection, Intake, IntakeError, Link as Watched, NodeError, Polling};
 use ducto_record::{Origin, Part, Quality, Samples};
+use modbus::Read;
 use modbus::client::{Counters, Error};
-use modbus::{Exception, Read};
 
 use super::breaker::{Quiet, hash};
-use super::figures::{State, Telling, exception_name};
-use super::group::{Group, quality_of};
-use super::link::{Event, Link, Lost};
+use super::figures::{State, Telling};
+use super::group::Group;
+use super::link::{Event, Link};
 use super::schedule::Fair;
 use super::unit::{Answer, Silence, Unit};
 
-/// Answers in a row that may fail to come before the connection is taken for dead; one more for every so many units,
-/// since several of them may be dead themselves.
-const SILENT: u32 = 3;
-const UNITS_PER_SILENT: u32 = 4;
-
 /// Within what time all endpoints of a site begin.
 const SPREAD: Duration = Duration::from_secs(1);
+
+mod outcome;
+
+use outcome::Then;
 
 pub(super) struct Poller {
     /// The endpoint.
     name: String,
     link: Link,
+    /// The link's figures say so.
+    told_open: bool,
     units: Vec<Unit>,
     groups: Vec<Group>,
     tellings: Vec<Telling>,
@@ -43,15 +44,6 @@ pub(super) struct Poller {
 
 /// The site is stopping.
 struct Stopped;
-
-/// How a scan goes on after one of its requests.
-enum Then {
-    Next,
-    /// The rest of the scan has no chance.
-    GiveUp,
-    /// The request was not sent.
-    Again,
-}
 
 /// What a poller is made of.
 pub(super) struct Parts {
@@ -78,6 +70,7 @@ impl Poller {
             state: State::new(units.len()),
             name,
             link,
+            told_open: false,
             units,
             groups,
             tellings,
@@ -116,6 +109,9 @@ impl Poller {
         if let Some(event) = self.link.step(now).await {
             self.took(event, now);
         }
+        if self.link.is_open() != self.told_open {
+            self.tell_link();
+        }
         self.begin_due(now, intake)?;
         match self.choose(now) {
             Some(group) => self.ask(group, intake).await,
@@ -140,6 +136,7 @@ impl Poller {
                 // the connection broke when that unit was asked.
                 self.groups.iter_mut().for_each(|group| group.timing.hurry(now));
                 self.units.iter_mut().filter(|unit| unit.state != Answer::Breaks).for_each(|unit| unit.breaker.probe());
+                self.groups.iter_mut().for_each(|group| group.standing.probe_silent());
             }
             Event::Returned => {
                 tracing::info!(endpoint = self.name, "the first endpoint works again and is returned to");
@@ -164,9 +161,10 @@ impl Poller {
         self.tell_link();
     }
 
-    fn tell_link(&self) {
+    fn tell_link(&mut self) {
+        self.told_open = self.link.is_open();
         let mut state = self.state.lock();
-        (state.up, state.second, state.ever) = (self.link.is_up(), self.link.is_second(), self.link.was_ever_up());
+        (state.up, state.second, state.ever) = (self.told_open, self.link.is_second(), self.link.was_ever_up());
     }
 
     /// Begins the scans that are due. One that has no chance is given at once, without values.
@@ -177,7 +175,7 @@ impl Poller {
             if group.is_at_work() {
                 // One that waits for a connection to be mended, or for its turn after those that answer, waits for less
                 // than its period.
-                let waits_in_vain = !self.link.is_up() || !self.units[group.unit].answers();
+                let waits_in_vain = !self.link.is_up() || !lives(&self.units, group);
                 if !usable || (waits_in_vain && group.timing.is_overdue(now)) {
                     self.finish(index, now, intake)?;
                 }
@@ -186,7 +184,7 @@ impl Poller {
             if !group.timing.is_due(now) {
                 continue;
             }
-            let alone = !self.units[group.unit].breaker.allows(now);
+            let alone = !self.units[group.unit].breaker.allows(now) || !group.allows(now);
             if usable && !alone {
                 group.begin(now);
                 self.fair.wake(group.flow());
@@ -218,14 +216,14 @@ impl Poller {
             return None;
         }
         let Self { groups, units, fair, silence, .. } = self;
-        let rests = |unit: &Unit| unit.rests_until(*silence).is_some_and(|until| until > now);
-        let is_ready = |group: &Group| group.is_at_work() && !rests(&units[group.unit]);
+        let rests = |group: &Group| rests_until(units, group, *silence).is_some_and(|until| until > now);
+        let is_ready = |group: &Group| group.is_at_work() && !rests(group);
         let mut ready: Vec<usize> = (0..groups.len()).filter(|index| is_ready(&groups[*index])).collect();
         // Waiting in vain costs the line dearly: between two such waits whoever answers and is due has its turn.
         if let Some(Silence { ended, .. }) = *silence {
             let lives = |index: &usize| {
                 let group = &groups[*index];
-                units[group.unit].answers() && group.timing.due() <= ended
+                lives(units, group) && group.timing.due() <= ended
             };
             if ready.iter().any(lives) {
                 ready.retain(lives);
@@ -241,7 +239,7 @@ impl Poller {
         let due = self.groups.iter().map(|group| match group.is_at_work() {
             false if group.timing.is_due(now) => now,
             false => group.timing.due(),
-            true if up => self.next_request.max(self.units[group.unit].rests_until(self.silence).unwrap_or(now)),
+            true if up => self.next_request.max(rests_until(&self.units, group, self.silence).unwrap_or(now)),
             true => group.timing.due() + group.timing.period(),
         });
         let told = self.tellings.iter().map(|telling| telling.timing.due());
@@ -279,12 +277,12 @@ impl Poller {
             }
             let then = match result {
                 Ok(_) | Err(Error::Exception { .. }) if proof.is_some() => {
-                    self.answered(unit, round_trip);
+                    self.answered(index, None, round_trip);
                     self.units[unit].owes_nothing();
                     Then::Again
                 }
                 Ok(response) => {
-                    self.answered(unit, round_trip);
+                    self.answered(index, Some(read.range), round_trip);
                     self.link.worked(id, request, response_timeout);
                     self.groups[index].store(&read, &response);
                     Then::Next
@@ -301,13 +299,17 @@ impl Poller {
         if self.groups[index].is_done() {
             self.finish(index, now, intake)?;
         }
-        if !self.units[unit].breaker.allows(now) {
+        if let Some(until) = self.units[unit].breaker.until().filter(|until| *until > now) {
             // What else of the unit was under way has no chance either.
             for index in 0..self.groups.len() {
                 if self.groups[index].unit == unit && self.groups[index].is_at_work() {
                     self.finish(index, now, intake)?;
                 }
             }
+            // Unless the unit answers some of its reads and others not: which of them is then known soon, however far
+            // the next scan is.
+            let unknown = self.groups.iter_mut().filter(|group| group.unit == unit && group.has_good_read());
+            unknown.for_each(|group| group.timing.try_at(until));
         }
         Ok(())
     }
@@ -322,177 +324,6 @@ impl Poller {
         }
     }
 
-    /// A unit has answered, an exception perhaps.
-    fn answered(&mut self, unit: usize, round_trip: Option<Duration>) {
-        self.silent = 0;
-        let mut alone = false;
-        self.state.unit(unit, |state| {
-            alone = state.alone;
-            state.answered(round_trip);
-        });
-        let unit = &mut self.units[unit];
-        if alone {
-            tracing::info!(endpoint = self.name, unit = unit.id, "the unit answers again");
-        }
-        // The pauses begin anew only when all of a scan was answered: a unit may fail at one of its reads.
-        unit.breaker.probe();
-        unit.late_until = None;
-        unit.state = Answer::Comes;
-    }
-
-    /// An answer did not come: the unit is left alone for a while if that happens again, and a connection over which
-    /// nothing comes any more is given up.
-    fn silent(&mut self, unit: usize, now: Instant) {
-        let line = self.link.is_line();
-        let response_timeout = self.units[unit].response_timeout;
-        self.units[unit].late_until = line.then(|| now + response_timeout);
-        let was_known_to_fail = self.units[unit].fails();
-        self.in_vain(unit, response_timeout, now);
-        // That a dead unit is still dead says nothing of the connection, as long as another answers over it.
-        if !(was_known_to_fail && self.units.iter().any(Unit::answers)) {
-            self.silent += 1;
-        }
-        let doubtful = self.link.is_doubtful();
-        let patience = if doubtful { 1 } else { SILENT };
-        let all_asked = doubtful || self.units.iter().all(|unit| unit.state != Answer::Unknown);
-        if all_asked && self.silent >= patience + self.units.len() as u32 / UNITS_PER_SILENT {
-            self.lost(now, Lost::Useless);
-        }
-    }
-
-    /// The line has waited for a unit in vain.
-    fn in_vain(&mut self, unit: usize, waited: Duration, now: Instant) {
-        self.silence = Some(Silence { ended: now, rest_until: now + waited });
-        self.fails(unit, Answer::Fails, now);
-    }
-
-    fn fails(&mut self, index: usize, how: Answer, now: Instant) {
-        let unit = &mut self.units[index];
-        unit.state = how;
-        unit.breaker.failed(now);
-        let alone = !unit.breaker.allows(now);
-        self.state.unit(index, |state| (state.silent, state.alone) = (true, alone));
-    }
-
-    fn lost(&mut self, now: Instant, why: Lost) {
-        self.silent = 0;
-        if let Some(client) = self.link.client() {
-            let counters = client.counters();
-            tracing::debug!(endpoint = self.name, ?counters, "connection closed");
-        }
-        self.link.lost(now, why);
-        self.state.lock().connects += 1;
-        self.tell_link();
-    }
-
-    /// Takes a failed request in; says how the scan goes on.
-    fn failed(
-        &mut self,
-        index: usize,
-        read: &Read,
-        error: Error,
-        round_trip: Option<Duration>,
-        sent: Instant,
-        now: Instant,
-    ) -> Then {
-        let unit = self.groups[index].unit;
-        let id = self.units[unit].id;
-        let text = error.to_string();
-        let (cause, then) = match error {
-            Error::Timeout { .. } => {
-                self.state.unit(unit, |state| state.timeouts += 1);
-                self.silent(unit, now);
-                ("timeout", Then::GiveUp)
-            }
-            Error::Corrupt { .. } => {
-                self.silent(unit, now);
-                ("crc", Then::GiveUp)
-            }
-            Error::Exception { exception, .. } => {
-                let response_timeout = self.units[unit].response_timeout;
-                self.link.worked(id, read.request(), response_timeout);
-                let (then, hurts) = self.refused(index, read, exception, round_trip, now);
-                if !hurts {
-                    tracing::debug!(endpoint = self.name, unit = id, "{text}; the parts are read one by one");
-                    return then;
-                }
-                self.state.unit(unit, |state| state.exception(exception));
-                (exception_name(if matches!(exception, Exception::Other(_)) { 0 } else { exception.code() }), then)
-            }
-            Error::WrongUnit { .. } => {
-                self.groups[index].fail(read, Quality::COMM_FAILURE);
-                ("wrong unit", Then::Next)
-            }
-            Error::Answer { .. } => {
-                self.groups[index].fail(read, Quality::COMM_FAILURE);
-                ("wrong answer", Then::Next)
-            }
-            Error::Request(_) => {
-                self.groups[index].fail(read, Quality::CONFIG_ERROR);
-                ("request", Then::Next)
-            }
-            Error::Closed { .. } => {
-                // It was found closed before anything was sent: nobody's fault who is behind it.
-                self.lost(now, Lost::Broke);
-                ("connection broken", if self.link.is_usable() { Then::Again } else { Then::GiveUp })
-            }
-            error => {
-                // Whoever was asked may be why the gateway hung up, or why nothing on the connection makes sense any
-                // more: twice in a row, and it is left alone for a while. The others go on, if there are any.
-                let garbage = matches!(error, Error::Garbage { .. });
-                self.silence = Some(Silence { ended: now, rest_until: now + (now - sent) });
-                self.fails(unit, Answer::Breaks, now);
-                self.lost(now, if self.units.iter().any(Unit::answers) { Lost::Unit } else { Lost::Broke });
-                let retried = self.link.is_usable() && !garbage && self.units[unit].breaker.allows(now);
-                (
-                    if garbage { "garbage" } else { "connection broken" },
-                    if retried { Then::Again } else { Then::GiveUp },
-                )
-            }
-        };
-        if let Some(count) = self.quiet.count(id, cause, now) {
-            tracing::warn!(endpoint = self.name, unit = id, count, "{text}");
-        }
-        self.state.lock().last_error = Some(text);
-        then
-    }
-
-    /// A device, or the gateway before it, refused a read. Also says whether a tag is without a value for it.
-    fn refused(
-        &mut self,
-        index: usize,
-        read: &Read,
-        exception: Exception,
-        round_trip: Option<Duration>,
-        now: Instant,
-    ) -> (Then, bool) {
-        let unit = self.groups[index].unit;
-        let then = match exception {
-            Exception::IllegalDataAddress | Exception::IllegalDataValue => {
-                self.answered(unit, round_trip);
-                if !self.groups[index].refused(read, exception, now) {
-                    // A hole between tags: the plan reads around it from now on, and no tag is without a value.
-                    return (Then::Next, false);
-                }
-                Then::Next
-            }
-            Exception::GatewayPathUnavailable | Exception::GatewayTargetFailedToRespond => {
-                // The gateway lives.
-                self.silent = 0;
-                self.groups[index].fail(read, quality_of(exception));
-                // It waited for the unit in our place.
-                self.in_vain(unit, round_trip.unwrap_or_default(), now);
-                Then::GiveUp
-            }
-            _ => {
-                self.answered(unit, round_trip);
-                self.groups[index].fail(read, quality_of(exception));
-                Then::Next
-            }
-        };
-        (then, true)
-    }
-
     /// Ends a group's scan and offers it.
     fn finish(&mut self, index: usize, now: Instant, intake: &Arc<dyn Intake>) -> Result<(), Stopped> {
         if let Some(longest) = self.groups[index].learn_length(now) {
@@ -504,20 +335,17 @@ impl Poller {
                  set `max_registers: {longest}` (`max_bits` for coils and discrete inputs)"
             );
         }
-        if self.groups[index].is_whole() {
-            self.units[self.groups[index].unit].breaker.worked();
-        }
         let (samples, missed) = self.groups[index].finish(now, || intake.now());
         self.missed(index, missed, now);
         self.offer(samples, intake)
     }
 
-    /// Scans of a unit that answers were missed.
+    /// Scans of what answers were missed.
     fn missed(&mut self, index: usize, missed: u32, now: Instant) {
-        if missed == 0 || !self.units[self.groups[index].unit].answers() {
+        let group = &self.groups[index];
+        if missed == 0 || !self.units[group.unit].answers() || !group.has_good_read() {
             return;
         }
-        let group = &self.groups[index];
         let (unit, period) = (group.unit, group.timing.period());
         self.state.unit(unit, |state| state.overruns += u64::from(missed));
         let unit = self.units[unit].id;
@@ -545,6 +373,20 @@ impl Poller {
         }
         Ok(())
     }
+}
+
+/// Whether what a group asks next may be expected to be answered.
+fn lives(units: &[Unit], group: &Group) -> bool {
+    units[group.unit].answers() && !group.next_is_doubtful()
+}
+
+/// Until when a group is not asked for, were it its turn.
+fn rests_until(units: &[Unit], group: &Group, silence: Option<Silence>) -> Option<Instant> {
+    let unit = &units[group.unit];
+    let rest = silence
+        .filter(|_| unit.fails() || group.next_is_doubtful())
+        .map(|silence| if group.next_is_left_alone() { silence.dead_until } else { silence.rest_until });
+    unit.late_until.max(rest)
 }
 
 impl Connection for Poller {

@@ -150,6 +150,12 @@ impl Timing {
         };
     }
 
+    /// Reads before its time, at this moment, but never more often than its period.
+    pub(super) fn try_at(&mut self, at: Instant) {
+        let at = self.last.map_or(at, |last| at.max(last + self.period.min(RETRY)));
+        self.early = Some(self.early.map_or(at, |early| early.min(at)));
+    }
+
     /// A scan is over, which has `read` something or not: moves on to the next time, and says how many were missed. Where
     /// the next one is far, one in vain is soon tried again.
     pub(super) fn done(&mut self, now: Instant, read: bool) -> u32 {

@@ -10,6 +10,7 @@ use modbus::value::Value as Raw;
 use modbus::{Address, Exception, Fault, Framing, Registers, Server, Table, ValueType};
 
 mod dead;
+mod reads;
 mod sharing;
 mod ways;
 

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use modbus::{Item, Table};
 
 use super::breaker::Backoff;
+use super::standing::breaker;
 
 /// A device behind the endpoint.
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) id: u8,
     pub(super) response_timeout: Duration,
+    /// Opens when nothing of the unit is answered; a read that fails by itself has a breaker of its own.
     pub(super) breaker: Backoff,
     /// Its late answer may come until then, and could pass for the one to another request.
     pub(super) late_until: Option<Instant>,
@@ -54,9 +56,7 @@ pub(super) enum Answer {
 impl Unit {
     /// `endpoint` is its name.
     pub(super) fn new(id: u8, response_timeout: Duration, endpoint: &str) -> Self {
-        // One lost answer opens nothing: radios lose some.
-        let name = format!("{endpoint} {id}");
-        let breaker = Backoff::new(Duration::from_secs(1), Duration::from_secs(30), 1, &name);
+        let breaker = breaker(&format!("{endpoint} {id}"));
         Self { id, response_timeout, breaker, late_until: None, owed: Vec::new(), state: Answer::Unknown }
     }
 
@@ -95,11 +95,6 @@ impl Unit {
         let other = |count| Item { count, ..range };
         shorter.chain(longer).map(other).find(|range| !self.owes(*range))
     }
-
-    /// Until when it is not asked, were it its turn.
-    pub(super) fn rests_until(&self, silence: Option<Silence>) -> Option<Instant> {
-        self.late_until.max(silence.filter(|_| self.fails()).map(|silence| silence.rest_until))
-    }
 }
 
 /// The last wait in vain.
@@ -108,11 +103,40 @@ pub(super) struct Silence {
     pub(super) ended: Instant,
     /// Until then nobody who failed to answer is asked again: half of the line's time is for those who answer.
     pub(super) rest_until: Instant,
+    /// Until then nobody is who failed several times in a row. Where a wait is longer than a scan of those who answer,
+    /// it costs them scans whenever it is made, so it is made seldom.
+    pub(super) dead_until: Instant,
+}
+
+/// The share of a line's time that is waited in vain for the dead, where that costs the living scans: one part of so many.
+const DEAR_SHARE: u32 = 25;
+/// But each wait is followed by the next within this time.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+impl Silence {
+    /// It ended `now`, after so long; `fastest` is the shortest scan of those who answer.
+    pub(super) fn new(now: Instant, waited: Duration, fastest: Option<Duration>) -> Self {
+        let dear = fastest.is_some_and(|fastest| waited > fastest);
+        let rest = if dear { (waited * (DEAR_SHARE - 1)).min(LONGEST_REST).max(waited) } else { waited };
+        Self { ended: now, rest_until: now + waited, dead_until: now + rest }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_that_costs_scans_is_made_seldom() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let rest = |waited, fastest| Silence::new(now, waited, fastest).dead_until - now;
+        assert_eq!(rest(second, Some(second)), second, "a scan that is late by less than its period is still made");
+        assert_eq!(rest(second, None), second, "nobody answers, so nobody loses");
+        assert_eq!(rest(second, Some(second / 2)), 24 * second);
+        assert_eq!(rest(10 * second, Some(second)), 60 * second);
+        assert_eq!(rest(90 * second, Some(second)), 90 * second, "never more than half of the time");
+        assert_eq!(Silence::new(now, second, Some(second / 2)).rest_until, now + second, "one lost answer is no death");
+    }
 
     #[test]
     fn what_is_owed_is_told_from_what_is_asked_by_its_length() {

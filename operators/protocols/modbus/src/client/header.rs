@@ -39,6 +39,12 @@ impl Header {
         while let Some(count) = pending(stream, &mut chunk)? {
             self.decoder.push(&chunk[..count]);
         }
+        self.take(&[], counters)
+    }
+
+    /// Takes in what came unasked.
+    pub(super) fn take(&mut self, bytes: &[u8], counters: &mut Counters) -> Result<(), Failure> {
+        self.decoder.push(bytes);
         while let Some(frame) = self.next_frame(counters)? {
             self.count(&frame, counters);
         }

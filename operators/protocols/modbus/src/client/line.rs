@@ -51,14 +51,19 @@ impl Line {
     pub(super) fn clear(&mut self, stream: &mut dyn Transport, counters: &mut Counters) -> Result<(), Failure> {
         let mut chunk = [0; 256];
         while let Some(count) = pending(stream, &mut chunk)? {
-            self.buffer.extend_from_slice(&chunk[..count]);
-            self.shorten(counters);
+            self.take(&chunk[..count], counters);
         }
         self.discard(self.buffer.len(), counters);
         if self.owed.is_some_and(|(_, until)| until <= Instant::now()) {
             self.owed = None;
         }
         Ok(())
+    }
+
+    /// Takes in what came unasked.
+    pub(super) fn take(&mut self, bytes: &[u8], counters: &mut Counters) {
+        self.buffer.extend_from_slice(bytes);
+        self.shorten(counters);
     }
 
     /// Waits for the answer to `request`.

@@ -70,7 +70,7 @@ fn poll(server: &Server, units: std::ops::RangeInclusive<u8>, timings: &str) -> 
 }
 
 /// Of each tag, times in microseconds and qualities in the order in which they came.
-fn seen(polling: &Polling) -> BTreeMap<String, Vec<(i64, u16)>> {
+pub(super) fn seen(polling: &Polling) -> BTreeMap<String, Vec<(i64, u16)>> {
     let mut seen: BTreeMap<String, Vec<(i64, u16)>> = BTreeMap::new();
     for (_, part) in polling.collected.parts() {
         let Part::Samples { samples, .. } = part else { continue };
@@ -83,13 +83,13 @@ fn seen(polling: &Polling) -> BTreeMap<String, Vec<(i64, u16)>> {
 }
 
 /// Values of a tag, of those that its period would give from the first to the last of them.
-fn rate(samples: &[(i64, u16)], period: i64) -> f64 {
+pub(super) fn rate(samples: &[(i64, u16)], period: i64) -> f64 {
     let good: Vec<i64> = samples.iter().filter(|(_, quality)| *quality == 192).map(|(time, _)| *time).collect();
     let (Some(first), Some(last)) = (good.first(), good.last()) else { return 0.0 };
     (good.len() - 1) as f64 / ((last - first) as f64 / period as f64).max(1.0)
 }
 
-fn wait_for_values(polling: &Polling, tag: &str, count: usize) {
+pub(super) fn wait_for_values(polling: &Polling, tag: &str, count: usize) {
     let id = polling.directory.tag_id(tag).unwrap();
     polling.collected.wait("values of a living unit", |parts| {
         let has = |samples: &ducto_record::Samples| {
@@ -125,6 +125,28 @@ fn a_quarter_behind_a_gateway_is_dead_and_the_others_keep_their_rate() {
         assert!(told.len() as i64 <= span / period + 1, "unit {unit}: more than one a scan: {samples:?}");
         assert!(told.len() as i64 >= span / period * 8 / 10, "unit {unit}: {samples:?}");
         assert!((2..=8).contains(&gateway.asked(unit)), "unit {unit} was asked {} times", gateway.asked(unit));
+    }
+}
+
+#[test]
+fn the_living_keep_their_rate_even_where_a_dead_unit_is_waited_for_longer_than_their_scan() {
+    const DEAD: [u8; 2] = [3, 6];
+    let gateway = Gateway::new(1..=8, 125);
+    DEAD.into_iter().for_each(|unit| gateway.registers.set_fault(unit, Some(Fault::NoAnswer)));
+    let (server, _runtime) = serve(&gateway);
+    let polling = poll(&server, 1..=8, "scan: 200ms, response_timeout: 500ms");
+    polling.collected.wait("two tries of each of the dead", |_| DEAD.iter().all(|unit| gateway.asked(*unit) >= 2));
+    let skip = seen(&polling)["8"].len();
+    wait_for_values(&polling, "8", 60 + skip);
+    let seen = seen(&polling);
+    for unit in (1..=8).filter(|unit| !DEAD.contains(unit)) {
+        let samples = &seen[&unit.to_string()];
+        let rate = rate(&samples[samples.len() - 58..], 200_000);
+        assert!(rate >= 0.95, "unit {unit}, {rate}: {samples:?}");
+    }
+    for unit in DEAD {
+        let told = seen[&unit.to_string()].iter().filter(|(_, quality)| *quality == 24).count();
+        assert!(told >= 50, "unit {unit}: {:?}", seen[&unit.to_string()]);
     }
 }
 

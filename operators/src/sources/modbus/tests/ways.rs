@@ -1,5 +1,6 @@
 //! Other ways to a device than Modbus TCP to one address.
 
+use ducto_graph::operator::LinkState;
 use modbus::Framing;
 use modbus::server::serve;
 use tokio::task::JoinHandle;
@@ -144,6 +145,27 @@ fn the_second_endpoint_serves_until_the_first_answers_again() {
     let skip = polling.count();
     drop(plant);
     polling.wait_behind(skip, "THP", &Value::Float64(2.0), 192);
+}
+
+#[test]
+fn a_connection_that_the_far_end_closes_is_told_before_anything_is_asked() {
+    let plant = Plant::new();
+    plant.set(1, 0, F32, Raw::Float(7.0));
+    let polling = Polling::start(
+        &plant.server.local_addr().to_string(),
+        &[
+            ("scan: 1h", &[("A", "{address: 40001, as: f32}")]),
+            ("scan: 100ms", &[("LINK", "{diagnostic: link_state}")]),
+        ],
+    );
+    polling.wait("A", &Value::Float64(7.0), 192);
+    polling.wait("LINK", &Value::Int64(3), 192);
+    let requests = plant.registers.requests();
+    let skip = polling.count();
+    plant.server.disconnect_all();
+    polling.wait_behind(skip, "LINK", &Value::Int64(1), 192);
+    assert_eq!(polling.links[0].report().state, LinkState::Down);
+    assert_eq!(plant.registers.requests(), requests, "nothing was asked for it");
 }
 
 #[test]
