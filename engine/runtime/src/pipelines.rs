@@ -272,7 +272,8 @@ impl Pipelines {
             Err(error) => return Err(error.into()),
         };
         // A standby brings what those have not taken that are behind; the others have it of the live one.
-        let fed: Vec<_> = running.sinks.values().filter(|sink| sink.is_behind() != instance.is_live()).cloned().collect();
+        let fed: Vec<_> =
+            running.sinks.values().filter(|sink| sink.is_behind() != instance.is_live()).cloned().collect();
         let mut assemblies = Vec::new();
         for worker in 0..self.workers {
             let mut nodes = Vec::new();
