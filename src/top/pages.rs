@@ -440,7 +440,7 @@ fn pipeline_row(pipeline: &Pipeline) -> Vec<Cell> {
 fn node_row(name: &str, node: &Node) -> Vec<Cell> {
     let dropping = node.drops_per_second.is_some_and(|rate| rate > 0.0);
     vec![
-        Cell::styled(name, if node.set_aside || node.waits { BAD } else { Style::new() }),
+        Cell::styled(name, if node.why.is_some() { BAD } else { Style::new() }),
         Cell::styled(node.operator.as_str(), QUIET),
         rate(node.rows_per_second).into(),
         rate(node.batches_per_second).into(),
@@ -479,5 +479,5 @@ fn trouble_of(connection: &Connection) -> (u8, u64) {
 }
 
 fn trouble_of_node(node: &Node) -> (bool, u64, u64) {
-    (node.set_aside || node.waits, node.errors, node.dropped())
+    (node.why.is_some(), node.errors, node.dropped())
 }

@@ -301,12 +301,16 @@ impl Reader {
     }
 
     fn is_full(&self) -> bool {
-        if !self.local.instance.is_live() && self.paced_by.iter().any(|sink| !sink.has_room()) {
+        if self.local.instance.is_paced() && !self.has_room() {
             return true;
         }
         let epochs = self.passing();
         let rows = || self.local.passing.borrow().iter().map(|passing| passing.rows).sum::<usize>();
         epochs >= IN_FLIGHT_SMALL || (epochs >= IN_FLIGHT && rows() > SMALL_ROWS)
+    }
+
+    fn has_room(&self) -> bool {
+        self.paced_by.iter().all(|sink| sink.has_room())
     }
 
     /// Epochs that are on their way; forgets those that every node has done.
@@ -390,7 +394,8 @@ impl Reader {
             local.instance.intake.set_deadline(&self.deadline, earliest);
         }
         let closes = local.closes.iter().filter_map(Cell::get).max();
-        local.instance.done(local.worker, done, closes);
+        let room = local.instance.is_live() || self.has_room();
+        local.instance.done(local.worker, done, closes, room);
     }
 }
 

@@ -169,10 +169,17 @@ impl Instance {
         let _ = self.events.send(Event::Behind { pipeline: self.pipeline.clone(), base });
     }
 
-    fn tell_standby(&self, done: Epoch) {
+    /// Whether it reads on as the sinks that are behind have room: a standby for which the fence is not set. Behind that
+    /// the live one has ended and waits for it.
+    pub(crate) fn is_paced(&self) -> bool {
+        !self.is_live() && self.hold_at.load(Ordering::Acquire) == Epoch::MAX
+    }
+
+    fn tell_standby(&self, done: Epoch, room: bool) {
         let hold = self.hold_at.load(Ordering::Acquire);
+        let is_near = || room && done + NEAR >= self.log.last_epoch();
         let tells = match hold {
-            Epoch::MAX => done + NEAR >= self.log.last_epoch() && !self.told_near.swap(true, Ordering::AcqRel),
+            Epoch::MAX => is_near() && !self.told_near.swap(true, Ordering::AcqRel),
             hold => done >= hold && !self.told_held.swap(true, Ordering::AcqRel),
         };
         if tells {
@@ -225,8 +232,9 @@ impl Instance {
         }
     }
 
-    /// A worker has done everything up to `done`; what is open closes at `closes`.
-    pub(crate) fn done(&self, worker: usize, done: Epoch, closes: Option<Micros>) {
+    /// A worker has done everything up to `done`; what is open closes at `closes`. `room`: the sinks that are behind have
+    /// room for more.
+    pub(crate) fn done(&self, worker: usize, done: Epoch, closes: Option<Micros>, room: bool) {
         self.closes[worker].store(closes.unwrap_or(Micros::MIN), Ordering::Release);
         let before = self.done[worker].swap(done, Ordering::AcqRel);
         if self.is_fenced() {
@@ -234,7 +242,7 @@ impl Instance {
         }
         let all = self.all_done();
         if !self.is_live() {
-            self.tell_standby(all);
+            self.tell_standby(all, room);
         }
         if before == done {
             return;

@@ -234,13 +234,19 @@ impl SinkHost {
 
     /// What keeps the sink from its work.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        let behind = || {
-            let since = self.shared.queue().behind?;
-            let why = "more came than it could take; what it has not taken is read again from the journal".to_owned();
-            Some(Trouble { kind: TroubleKind::Behind, since, why })
-        };
         let own = self.shared.trouble().clone();
-        own.or_else(behind)
+        let behind = self.shared.queue().behind;
+        match (own, behind) {
+            (Some(own), Some(since)) if own.kind == TroubleKind::Waits => {
+                let why = format!("{}; what comes meanwhile is read again from the journal", own.why);
+                Some(Trouble { kind: TroubleKind::Behind, since, why })
+            }
+            (None, Some(since)) => {
+                let why = "more came than it could take; what it has not taken is read again from the journal";
+                Some(Trouble { kind: TroubleKind::Behind, since, why: why.to_owned() })
+            }
+            (own, _) => own,
+        }
     }
 
     /// A worker's share of an epoch. What every worker has delivered by now is given to the sink, or waits for it.

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ducto_record::{Micros, time};
-use ducto_runtime::RunningSite;
+use ducto_runtime::{PipelineStatus, RunningSite, TroubleKind};
 use ducto_storage::Finding;
 
 use crate::live::Shared;
@@ -133,17 +133,37 @@ fn look(running: &RunningSite, findings: &[Finding], seen: &mut Seen, now: Insta
         present.insert("ROWS_DROPPED", why);
     }
     let pipelines = running.status();
-    let lost = pipelines.iter().map(|pipeline| pipeline.lost_entries).sum();
-    if seen.lost.is_rising(lost, now) {
-        present.insert("ENTRIES_LOST", format!("pipelines were so far behind that they have missed {lost} entries"));
+    let missed = pipelines.iter().map(|pipeline| pipeline.lost_entries).sum();
+    if seen.lost.is_rising(missed, now) {
+        present.insert("ENTRIES_LOST", format!("pipelines were so far behind that they have missed {missed} entries"));
     }
-    let nodes = pipelines.iter().flat_map(|pipeline| &pipeline.nodes);
-    let behind = nodes.filter_map(|node| node.counts.drops.get("sink_behind")).sum();
-    if seen.behind.is_rising(behind, now) {
-        let why = format!("{behind} rows since the start found the memory of sinks full that wait for their disk");
+    let nodes = || pipelines.iter().flat_map(|pipeline| &pipeline.nodes);
+    let lost = nodes().filter_map(|node| node.counts.drops.get("sink_behind")).sum();
+    if seen.behind.is_rising(lost, now) {
+        let why = format!("{lost} rows since the start found the memory of sinks full, and no journal has them");
+        present.insert("SINK_BEHIND", why);
+    } else if let Some(why) = behind(&pipelines, running.now()) {
         present.insert("SINK_BEHIND", why);
     }
     present
+}
+
+/// Which sinks take less than comes for them.
+fn behind(pipelines: &[PipelineStatus], now: Micros) -> Option<String> {
+    let sinks = pipelines.iter().flat_map(|pipeline| {
+        pipeline.nodes.iter().filter_map(move |node| {
+            let trouble = node.trouble.as_ref().filter(|trouble| trouble.kind == TroubleKind::Behind)?;
+            Some(format!("{}.{} for {} s", pipeline.id, node.id, (now - trouble.since) / time::SECOND))
+        })
+    });
+    let sinks: Vec<String> = sinks.collect();
+    (!sinks.is_empty()).then(|| {
+        format!(
+            "{} can take less than comes; the journal keeps the rest and they read it again from there; check the disk, or \
+             give the site less to do",
+            sinks.join(", ")
+        )
+    })
 }
 
 /// What a start found damaged stays an alarm until the next.
@@ -209,6 +229,7 @@ impl Drop for Watch {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
+    use ducto_runtime::{NodeCounts, NodeStatus, Trouble};
 
     #[test]
     fn an_alarm_has_the_time_at_which_it_came() {
@@ -233,5 +254,27 @@ mod tests {
         assert!(counted.is_rising(3, after(60)));
         assert!(!counted.is_rising(3, after(62)));
         assert!(counted.is_rising(4, after(63)));
+    }
+
+    #[test]
+    fn sinks_that_are_behind_are_named_with_how_long() {
+        let node = |id: &str, kind| NodeStatus {
+            id: id.into(),
+            operator: "historian",
+            trouble: Some(Trouble { kind, since: 3 * time::SECOND, why: String::new() }),
+            counts: NodeCounts::default(),
+        };
+        let pipeline = PipelineStatus {
+            id: "wells".into(),
+            done: 1,
+            waiting_since: None,
+            restarts: 0,
+            longest_pause: Duration::ZERO,
+            lost_entries: 0,
+            nodes: vec![node("history", TroubleKind::Behind), node("log", TroubleKind::SetAside)],
+        };
+        let why = behind(&[pipeline], 45 * time::SECOND).unwrap();
+        assert!(why.starts_with("wells.history for 42 s can take less"), "{why}");
+        assert_eq!(behind(&[], 0), None);
     }
 }

@@ -37,7 +37,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(5);
 /// again with a higher `revision`. What an epoch brings is written at once when the epoch ends; a kill or a power cut
 /// neither loses nor doubles a line of it. While the disk is full
 /// or its folder not there, what comes waits in memory, and the rest of the pipeline goes on. When that memory is used up
-/// the oldest rows go, and are counted as `sink_behind`.
+/// the journal keeps what comes, and it is read again from there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSink {

@@ -29,7 +29,7 @@ use super::historians::Historians;
 /// and 3 above a multiple of 4 where it removes one.
 ///
 /// While the disk takes nothing, rows wait in memory, and the rest of the pipeline, its alarms first of all, goes on.
-/// When that memory is used up the oldest rows go, and are counted as `sink_behind`.
+/// When that memory is used up the journal keeps what comes, and it is read again from there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistorianSink {

@@ -17,7 +17,7 @@ use ducto_graph::operator::{
 };
 use ducto_graph::pipeline::{Edge, GraphNode, NodeConfig, Pipeline, Publish};
 use ducto_graph::registry::Registry;
-use ducto_graph::scalar::ByteSize;
+use ducto_graph::scalar::{self, ByteSize};
 use ducto_graph::site::Site;
 use ducto_graph::source::Place;
 use ducto_record::time::SECOND;
@@ -408,6 +408,7 @@ impl Bench {
         let site = Site {
             memory: ByteSize::from_bytes(memory),
             workers,
+            checkpoint_every: folder.map_or(Site::CHECKPOINT_EVERY, |_| scalar::Duration::from_micros(200_000)),
             directory: Arc::new(directory.build()),
             pipelines: vec![Arc::new(test), Arc::new(reader)],
             ..Site::empty("TEST")

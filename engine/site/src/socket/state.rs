@@ -135,7 +135,7 @@ pub struct NodeState {
     /// It waits for what takes its rows, a disk, and goes on by itself.
     #[serde(default)]
     pub waits: bool,
-    /// Why it was set aside, or waits.
+    /// Why it was set aside, or waits, or is behind.
     #[serde(default)]
     pub why: Option<String>,
     /// Engine time since when.
