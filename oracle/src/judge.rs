@@ -142,7 +142,7 @@ pub(crate) fn judge(
     receiver.set_unwell(0);
     receiver.fetch_from(data, &site.name)?;
     let until = entries.iter().take_while(|entry| entry.epoch <= end);
-    let (states, incarnation) = pass(site, registry, reference.path(), until, receiver)?;
+    let Reference { states, incarnation } = pass(site, registry, reference.path(), until, receiver)?;
     let acknowledged = said.numbers.acknowledged() as usize + said.people.accepted().len();
     let mut seen = Seen { entries: end, acknowledged, ..Seen::default() };
     for stream in site::STREAMS {
@@ -243,14 +243,21 @@ fn once(entries: &[Entry]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One pass over the log, from empty state. Answers the states, and the incarnation under which it has sent.
+/// What one pass gave beside the rows in its folder.
+struct Reference {
+    states: BTreeMap<Arc<str>, PipelineState>,
+    /// Under which it has sent.
+    incarnation: Arc<str>,
+}
+
+/// One pass over the log, from empty state.
 fn pass<'a>(
     site: &Arc<Site>,
     registry: &Registry,
     data: &Path,
     entries: impl Iterator<Item = &'a Entry>,
     receiver: &Receiver,
-) -> Result<(BTreeMap<Arc<str>, PipelineState>, Arc<str>), Fault> {
+) -> Result<Reference, Fault> {
     let folder = Arc::new(DataFolder::open(data)?);
     let historians = Arc::new(Historians::open(folder.clone())?);
     let outboxes = open_outboxes(site, &folder)?;
@@ -276,7 +283,7 @@ fn pass<'a>(
     }
     running.stop()?;
     receiver.fetch(outboxes.outbox())?;
-    Ok((running.last_states().clone(), outboxes.outbox().incarnation().clone()))
+    Ok(Reference { states: running.last_states().clone(), incarnation: outboxes.outbox().incarnation().clone() })
 }
 
 /// All rows of all datasets, as lines, sorted.
