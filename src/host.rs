@@ -58,7 +58,7 @@ impl Hosted {
             folder,
             resources,
             last_epoch,
-            findings: historians.findings().to_vec(),
+            findings: [historians.findings(), replays.findings()].concat(),
             history: Arc::new(SiteHistory(historians)),
             dataset_of: Box::new(move |tag| datasets.get(&tag).cloned()),
             version: env!("CARGO_PKG_VERSION"),

@@ -1,18 +1,20 @@
-//! What the site reads: a device whose registers count, and a source that resends until it is acknowledged.
+//! What the site reads: a device whose registers count, a source that resends until it is acknowledged, and people who
+//! acknowledge alarms.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ducto_record::{Origin, Part, Quality, Samples, TagId, Value, ValueKind};
+use ducto_record::{Action, Origin, Part, Quality, Samples, TagId, Value, ValueKind};
 use ducto_runtime::SiteIntake;
 use modbus::{Address, Order, Registers, Server, Table, ValueType};
 
-use crate::Fault;
+use crate::{Fault, site::ALARMS};
 
 /// How often the registers change.
-const CHANGE: Duration = Duration::from_millis(20);
+const CHANGE: Duration = Duration::from_millis(8);
 
 /// A device on a port of its own, in this process.
 pub(crate) struct Device {
@@ -95,3 +97,56 @@ impl Numbers {
         }
     }
 }
+
+/// How often people acknowledge an alarm.
+pub(crate) const ACKNOWLEDGE: Duration = Duration::from_millis(60);
+
+/// What people did, each with a reason of its own, and was answered: it is accepted, whether there was an alarm or not.
+#[derive(Clone, Default)]
+pub(crate) struct People(Arc<Mutex<(usize, Vec<String>)>>);
+
+impl People {
+    /// The next thing they do: the tag and the alarm, and their reason.
+    pub(crate) fn next(&self) -> (&'static str, &'static str, String) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 += 1;
+        let (tag, alarm) = ALARMS[state.0 % ALARMS.len()];
+        (tag, alarm, format!("seen {}", state.0))
+    }
+
+    pub(crate) fn answered(&self, reason: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.push(reason);
+    }
+
+    /// The reasons of what was answered.
+    pub(crate) fn accepted(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Acknowledges until the site stops.
+    pub(crate) fn act(&self, intake: &SiteIntake, stop: &AtomicBool) {
+        // Nobody asks for the answers of nodes by these numbers.
+        let mut id = u64::MAX / 2;
+        while !stop.load(Ordering::Acquire) {
+            let (tag, alarm, reason) = self.next();
+            let text = |text: &str| Value::Text(text.into());
+            let arguments = BTreeMap::from([("tag".to_owned(), text(tag)), ("alarm".to_owned(), text(alarm))]);
+            id += 1;
+            let action = Action {
+                id,
+                verb: "acknowledge".into(),
+                arguments,
+                user: PERSON.into(),
+                reason: Some(reason.as_str().into()),
+            };
+            if intake.act(Arc::new(action)).is_err() {
+                return;
+            }
+            self.answered(reason);
+            std::thread::sleep(ACKNOWLEDGE);
+        }
+    }
+}
+
+/// Who acknowledges.
+pub(crate) const PERSON: &str = "ana";

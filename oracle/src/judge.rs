@@ -11,13 +11,16 @@ use ducto_graph::operator::Resources;
 use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_operators::sinks::Historians;
+use ducto_operators::sinks::outbox::open_outboxes;
 use ducto_query::{Folder, Session};
 use ducto_record::{Entry, Epoch, Origin, Part, TagId, Value};
-use ducto_runtime::{ClockMode, Options, RunningSite, SinkChoice};
+use ducto_runtime::{ClockMode, Options, Outboxes, RunningSite, SinkChoice};
 use ducto_storage::disk::Disk;
 use ducto_storage::{Checkpoint, Checkpoints, DataFolder, Journal, PipelineState, dataset_names};
 
-use crate::{Fault, Seen, site::NUMBERS};
+use crate::driver::{Numbers, People};
+use crate::receiver::Receiver;
+use crate::{Fault, Seen, site, site::NUMBERS};
 
 const MEMORY: usize = 64 << 20;
 
@@ -75,6 +78,48 @@ impl Archive {
     }
 }
 
+/// What the site has said that it has: none of it may be missing, whatever came then.
+#[derive(Clone, Default)]
+pub(crate) struct Accepted {
+    pub(crate) numbers: Numbers,
+    pub(crate) people: People,
+}
+
+impl Accepted {
+    /// What was said to be on disk up to an epoch is in the log that survived.
+    pub(crate) fn survived(&self, site: &Site, archive: &Archive, durable: Epoch) -> Result<(), Fault> {
+        let entries = archive.entries(site)?;
+        let last = entries.last().map_or(0, |entry| entry.epoch);
+        if last < durable {
+            return Err(format!("entries up to {durable} were said to be on disk, and the log ends at {last}").into());
+        }
+        self.holds(site, &entries)
+    }
+
+    fn holds(&self, site: &Site, entries: &[Entry]) -> Result<(), Fault> {
+        accepted(site, entries, self.numbers.acknowledged())?;
+        let parts = entries.iter().flat_map(|entry| &entry.parts);
+        let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+        for part in parts {
+            if let Part::Action(action) = part {
+                *done.entry(action.reason.as_deref().unwrap_or_default()).or_default() += 1;
+            }
+        }
+        for reason in self.people.accepted() {
+            match done.get(reason.as_str()) {
+                Some(1) => {}
+                times => {
+                    let times = times.copied().unwrap_or_default();
+                    return Err(
+                        format!("the acknowledgement `{reason}` was answered and is in the log {times} times").into()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Compares what a data folder holds after a clean stop with one pass over the log. States are compared byte for byte
 /// where nodes have kept their tags in the `same_places`; where assets have moved between workers, what comes of the states
 /// later is compared.
@@ -83,22 +128,36 @@ pub(crate) fn judge(
     registry: &Registry,
     data: &Path,
     archive: &Archive,
-    acknowledged: u64,
+    said: &Accepted,
+    receiver: &Receiver,
     same_places: bool,
 ) -> Result<Seen, Fault> {
     let checkpoint = Checkpoints::open(&Disk::default(), &data.join("checkpoints"))?.newest;
     let checkpoint = checkpoint.ok_or("a clean stop left no checkpoint")?;
     let end = ended_at(&checkpoint)?;
     let entries = archive.entries(site)?;
-    accepted(site, &entries, acknowledged)?;
+    said.holds(site, &entries)?;
     once(&entries)?;
     let reference = tempfile::tempdir()?;
-    let states = pass(site, registry, reference.path(), entries.iter().take_while(|entry| entry.epoch <= end))?;
-    let mut seen = Seen { entries: end, acknowledged: acknowledged as usize, ..Seen::default() };
+    receiver.set_unwell(0);
+    receiver.fetch_from(data, &site.name)?;
+    let until = entries.iter().take_while(|entry| entry.epoch <= end);
+    let Reference { states, incarnation } = pass(site, registry, reference.path(), until, receiver)?;
+    let acknowledged = said.numbers.acknowledged() as usize + said.people.accepted().len();
+    let mut seen = Seen { entries: end, acknowledged, ..Seen::default() };
+    for stream in site::STREAMS {
+        let (mut sent, mut expected) =
+            (receiver.lines(stream, &incarnation, true)?, receiver.lines(stream, &incarnation, false)?);
+        seen.sent += sent.len();
+        sent.sort();
+        expected.sort();
+        same(stream, &sent, &expected)?;
+    }
     let (kept, expected) = (rows(data)?, rows(reference.path())?);
     for (dataset, expected) in &expected {
         let kept = kept.get(dataset).map_or(&[][..], Vec::as_slice);
         seen.rows += kept.len();
+        seen.alarms_acknowledged += kept.iter().filter(|row| row.contains(" acknowledged ")).count();
         same(dataset, kept, expected)?;
     }
     if let Some(dataset) = kept.keys().find(|dataset| !expected.contains_key(*dataset)) {
@@ -184,16 +243,27 @@ fn once(entries: &[Entry]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What one pass gave beside the rows in its folder.
+struct Reference {
+    states: BTreeMap<Arc<str>, PipelineState>,
+    /// Under which it has sent.
+    incarnation: Arc<str>,
+}
+
 /// One pass over the log, from empty state.
 fn pass<'a>(
     site: &Arc<Site>,
     registry: &Registry,
     data: &Path,
     entries: impl Iterator<Item = &'a Entry>,
-) -> Result<BTreeMap<Arc<str>, PipelineState>, Fault> {
-    let historians = Arc::new(Historians::open(Arc::new(DataFolder::open(data)?))?);
+    receiver: &Receiver,
+) -> Result<Reference, Fault> {
+    let folder = Arc::new(DataFolder::open(data)?);
+    let historians = Arc::new(Historians::open(folder.clone())?);
+    let outboxes = open_outboxes(site, &folder)?;
     let mut resources = Resources::default();
     resources.insert(historians);
+    resources.insert::<Outboxes>(outboxes.clone());
     let options = Options {
         mode: ClockMode::Virtual,
         last_epoch: 0,
@@ -212,7 +282,8 @@ fn pass<'a>(
         while !log.wait_done(epoch.saturating_sub(AHEAD), Duration::from_secs(1)) {}
     }
     running.stop()?;
-    Ok(running.last_states().clone())
+    receiver.fetch(outboxes.outbox())?;
+    Ok(Reference { states: running.last_states().clone(), incarnation: outboxes.outbox().incarnation().clone() })
 }
 
 /// All rows of all datasets, as lines, sorted.

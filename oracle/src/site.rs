@@ -12,12 +12,18 @@ use ducto_graph::source::Sources;
 
 use crate::Fault;
 
+/// The alarms that people acknowledge, by tag and name.
+pub(crate) const ALARMS: [(&str, &str); 4] = [("W1.THP", "H"), (NUMBERS, "H"), ("W2.THP", "HH"), ("W1.THP", "HH")];
+
+/// The streams of what is sent.
+pub(crate) const STREAMS: [&str; 2] = ["wells.pager", "wells.office"];
+
 /// The tag of the source that is acknowledged.
 pub(crate) const NUMBERS: &str = "D1.N";
 
 const SITE: &str = "\
 site: ORACLE
-checkpoint_every: 300ms
+checkpoint_every: 200ms
 include: [templates.yaml]
 assets: [assets.csv]
 pipelines: [{use: wells}, {use: behind}]
@@ -32,12 +38,20 @@ sources:
 transforms:
   checked: {type: quality, inputs: [field]}
   alarms: {type: alarm, inputs: [checked]}
-  means: {type: aggregate, inputs: [checked], every: 1s, wait: 100ms, cutoff: 200ms, outputs: [average, minimum, last, count], publish: {last: \"{asset}.{variable}_LAST\"}}
+  means: {type: aggregate, inputs: [checked], every: 1s, wait: 50ms, cutoff: 100ms, outputs: [average, minimum, last, count], publish: {last: \"{asset}.{variable}_LAST\"}}
 sinks:
-  history: {type: historian, inputs: [checked], dataset: history, commit_every: 200ms}
-  events: {type: historian, inputs: [alarms], dataset: alarm_events, commit_every: 500ms}
-  tier: {type: historian, inputs: [means], dataset: means, commit_every: 300ms}
+  history: {type: historian, inputs: [checked], dataset: history, commit_every: 120ms}
+  events: {type: historian, inputs: [alarms], dataset: alarm_events, commit_every: 250ms}
+  tier: {type: historian, inputs: [means], dataset: means, commit_every: 150ms}
 ";
+
+/// What is sent. Both are of one class, so that a disk that is full makes none of them give way to the other.
+fn sent(url: &str) -> String {
+    let sink = |name: &str, input: &str, more: &str| {
+        format!("  {name}: {{type: webhook, inputs: [{input}], url: \"{url}\", class: 1, timeout: 300ms{more}}}\n")
+    };
+    sink("pager", "alarms", "") + &sink("office", "checked", ", batch_every: 150ms")
+}
 
 const BEHIND: &str = "\
 pipeline: behind
@@ -45,12 +59,12 @@ sources:
   means: {type: dataset, dataset: means}
   published: {type: tags, where: \"variable LIKE '%_LAST'\"}
 sinks:
-  copied: {type: historian, inputs: [means], dataset: copied, commit_every: 200ms}
-  lasts: {type: historian, inputs: [published], dataset: lasts, commit_every: 200ms}
+  copied: {type: historian, inputs: [means], dataset: copied, commit_every: 120ms}
+  lasts: {type: historian, inputs: [published], dataset: lasts, commit_every: 120ms}
 ";
 
-/// Writes the site's files; its wells are read from this port.
-pub(crate) fn write(folder: &Path, port: u16) -> Result<(), Fault> {
+/// Writes the site's files; its wells are read from this port, and what it sends goes to this URL.
+pub(crate) fn write(folder: &Path, port: u16, url: &str) -> Result<(), Fault> {
     let rtu = format!(
         "\
 templates:
@@ -58,7 +72,7 @@ templates:
     kind: well
     connection: {{type: modbus, endpoint: \"tcp://127.0.0.1:{port}\", addressing: 40001, scan: 100ms}}
     tags:
-      THP: {{address: 40001, as: f32, checks: {{frozen: {{for: 400ms}}}}, alarms: {{H: {{limit: 60, on_delay: 60ms}}, HH: 90}}}}
+      THP: {{address: 40001, as: f32, checks: {{frozen: {{for: 200ms}}}}, alarms: {{H: {{limit: 60, on_delay: 30ms}}, HH: 90}}}}
       SEQ: {{address: 40003, as: f32}}
   driver:
     kind: driver
@@ -71,7 +85,7 @@ templates:
         ("site.yaml", SITE),
         ("assets.csv", ASSETS),
         ("templates.yaml", &rtu),
-        ("pipelines/wells.yaml", WELLS),
+        ("pipelines/wells.yaml", &format!("{WELLS}{}", sent(url))),
         ("pipelines/behind.yaml", BEHIND),
     ] {
         fs::write(folder.join(name), text)?;

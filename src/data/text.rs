@@ -38,7 +38,7 @@ pub(super) fn inventory(folder: &Path, audit: &Audit, language: Language) -> Str
     let format = audit.format.map_or("?".to_owned(), |format| format.to_string());
     let mut text = language.head_of_folder(&folder.display().to_string(), &format);
     text.push('\n');
-    let [journal, checkpoints, datasets, aside, others] = language.parts_of_folder();
+    let [journal, checkpoints, datasets, outbox, written, aside, others] = language.parts_of_folder();
     if !audit.journal.is_empty() {
         let [entries, from, to, first, size] = language.segment_columns();
         let columns = [
@@ -104,6 +104,43 @@ pub(super) fn inventory(folder: &Path, audit: &Audit, language: Language) -> Str
         });
         section(&mut text, datasets, &layout(&columns, &cells.collect::<Vec<_>>()));
     }
+    if !audit.outbox.is_empty() {
+        let [name, class, batches, from, to, rows, size] = language.stream_columns();
+        let columns = [
+            (name, Align::Left, 20),
+            (class, Align::Right, 5),
+            (batches, Align::Right, 7),
+            (from, Align::Right, 7),
+            (to, Align::Right, 7),
+            (rows, Align::Right, 11),
+            (size, Align::Right, 9),
+        ];
+        let cells = audit.outbox.iter().map(|stream| {
+            let [from, to] = stream
+                .sequences
+                .map_or([String::new(), String::new()], |(from, to)| [from, to].map(|number| number.to_string()));
+            vec![
+                shorten_middle(&stream.name, 20),
+                stream.class.map_or(String::new(), |class| class.to_string()),
+                grouped(stream.batches),
+                from,
+                to,
+                grouped(stream.rows),
+                bytes(stream.bytes),
+            ]
+        });
+        section(&mut text, outbox, &layout(&columns, &cells.collect::<Vec<_>>()));
+    }
+    if !audit.files.is_empty() {
+        let [node, file, epoch, size] = language.file_columns();
+        let columns =
+            [(node, Align::Left, 24), (file, Align::Left, 26), (epoch, Align::Right, 12), (size, Align::Right, 9)];
+        let cells = audit.files.iter().map(|held| {
+            let file = shorten_middle(&name_of(&held.path), 26);
+            vec![shorten_middle(&held.node, 24), file, held.epoch.to_string(), bytes(held.length)]
+        });
+        section(&mut text, written, &layout(&columns, &cells.collect::<Vec<_>>()));
+    }
     for (title, files) in [(aside, &audit.set_aside), (others, &audit.others)] {
         if !files.is_empty() {
             section(&mut text, title, &list(files));
@@ -148,7 +185,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use ducto_storage::{CheckpointSeen, DatasetSeen, Fault, SegmentSeen};
+    use ducto_storage::{CheckpointSeen, DatasetSeen, Fault, FileHeld, SegmentSeen, StreamSeen};
 
     use super::*;
 
@@ -178,12 +215,30 @@ mod tests {
             times: Some((LAST, LAST)),
             manifest_bytes: 1,
         };
+        let stream = StreamSeen {
+            name: "well-monitoring.maintenance-office".to_owned(),
+            class: Some(4),
+            batches: 12_345,
+            rows: 12_345_678,
+            bytes: 123_456_789,
+            sequences: Some((1_234_567, 1_246_911)),
+            delivered: 1_234_566,
+            held: 9,
+        };
+        let held = FileHeld {
+            node: "well-monitoring.lines-for-the-office".to_owned(),
+            path: "lines-of-all-the-wells-of-the-field.jsonl".into(),
+            epoch: 123_456_789,
+            length: 123_456_789,
+        };
         let others = vec![FileSeen { path: "lines.jsonl".into(), bytes: 12 }];
         Audit {
             format: Some(1),
             journal: vec![segment],
             checkpoints: vec![checkpoint],
             datasets: vec![dataset],
+            outbox: vec![stream],
+            files: vec![held],
             set_aside: Vec::new(),
             others,
             findings: vec![finding()],

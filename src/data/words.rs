@@ -15,11 +15,37 @@ impl Language {
         }
     }
 
-    /// Journal, checkpoints, datasets, what was set aside, other files.
-    pub(super) fn parts_of_folder(self) -> [&'static str; 5] {
+    /// Journal, checkpoints, datasets, outbox, files that sinks write, what was set aside, other files.
+    pub(super) fn parts_of_folder(self) -> [&'static str; 7] {
         match self {
-            Self::English => ["journal", "checkpoints", "datasets", "set aside", "other files"],
-            Self::Spanish => ["diario", "puntos de control", "conjuntos de datos", "apartado", "otros archivos"],
+            Self::English => {
+                ["journal", "checkpoints", "datasets", "outbox", "files written", "set aside", "other files"]
+            }
+            Self::Spanish => [
+                "diario",
+                "puntos de control",
+                "conjuntos de datos",
+                "bandeja de salida",
+                "archivos escritos",
+                "apartado",
+                "otros archivos",
+            ],
+        }
+    }
+
+    /// Stream, class, batches that wait, their first and last number, rows, size.
+    pub(super) fn stream_columns(self) -> [&'static str; 7] {
+        match self {
+            Self::English => ["STREAM", "CLASS", "BATCHES", "FROM", "TO", "ROWS", "SIZE"],
+            Self::Spanish => ["FLUJO", "CLASE", "LOTES", "DESDE", "HASTA", "FILAS", "TAMAÑO"],
+        }
+    }
+
+    /// Node, file, last epoch that it holds, bytes.
+    pub(super) fn file_columns(self) -> [&'static str; 4] {
+        match self {
+            Self::English => ["NODE", "FILE", "EPOCH", "SIZE"],
+            Self::Spanish => ["NODO", "ARCHIVO", "ÉPOCA", "TAMAÑO"],
         }
     }
 

@@ -66,6 +66,7 @@ pub(super) fn status(at: u64) -> Status {
         cpu: 31_000 * at,
         log: LogStatus {
             rows: 160 * at,
+            durable: 9_000 + 20 * at - 1,
             entries: 200,
             bytes: 3 << 20,
             capacity: 32 << 20,

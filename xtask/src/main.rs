@@ -30,16 +30,20 @@ enum Task {
         /// The first seed; every round has the next one.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Rounds of one kind: `kill`, `errors` or `cut`.
+        /// Rounds of one kind: `kill`, `errors`, `cut`, `older` or `whole`.
         #[arg(long)]
         kind: Option<oracle::KindArg>,
+        /// The operation of the disk at which the power goes, as a failure of kind `cut` prints it; without it, each
+        /// seed has the next of all.
+        #[arg(long)]
+        at: Option<ducto_oracle::Operation>,
     },
 }
 
 fn main() -> ExitCode {
     let check = match Tasks::parse().task {
         Task::Generate { check } => check,
-        Task::Oracle { rounds, seed, kind } => return oracle::run(rounds, seed, kind),
+        Task::Oracle { rounds, seed, kind, at } => return oracle::run(rounds, seed, kind, at.as_ref()),
     };
     let root = generate::workspace();
     let done = if check { generate::check(&root) } else { generate::write(&root) };

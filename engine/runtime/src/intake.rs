@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ducto_graph::operator::{Intake, IntakeError};
 use ducto_record::{Action, Epoch, Micros, Part, time};
 
-use crate::clock::{ClockMode, EngineClock};
+use crate::clock::{ClockMode, EngineClock, WallClock};
 use crate::log::SiteLog;
 
 /// Entries that may be ahead of the slowest pipeline before the intake lets more come together in one entry, and
@@ -62,10 +62,17 @@ pub struct SiteIntake {
 }
 
 impl SiteIntake {
-    pub fn new(mode: ClockMode, log: Arc<SiteLog>, capacity: usize) -> Arc<Self> {
+    pub fn new(mode: ClockMode, wall: WallClock, log: Arc<SiteLog>, capacity: usize) -> Arc<Self> {
+        let clock = EngineClock::start(wall, log.last_time());
+        if mode == ClockMode::Wall && clock.offset() != 0 {
+            tracing::warn!(
+                seconds = -clock.offset() as f64 / time::SECOND as f64,
+                "the wall clock is behind the last entry of the journal; engine time goes on from there"
+            );
+        }
         Arc::new(Self {
             mode,
-            clock: EngineClock::start(),
+            clock,
             log,
             capacity,
             waiting: Mutex::new(Waiting { parts: Vec::new(), bytes: 0, sealed: 0, offered: 0, sealed_offers: 0 }),

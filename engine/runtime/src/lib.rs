@@ -33,7 +33,7 @@ mod turns;
 mod views;
 
 pub use checkpoints::CheckpointStatus;
-pub use clock::{ClockMode, EngineClock};
+pub use clock::{ClockMode, EngineClock, WallClock};
 pub use couriers::{Carried, Carrier, CourierStatus, Delivery, EngineNow, OutboxStatus, Outboxes};
 pub use error::RuntimeError;
 pub use feeders::FeederStatus;

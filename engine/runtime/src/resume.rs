@@ -8,7 +8,7 @@ use ducto_graph::pipeline::Pipeline;
 use ducto_record::{Directory, Epoch};
 use ducto_storage::{
     Brought, Checkpoint, Checkpoints, DataFolder, Finding, Journal, NodeState, PipelineState, Publisher, StorageError,
-    journal_ends_early,
+    journal_begins_late, journal_ends_early,
 };
 
 use crate::publish::Before;
@@ -39,7 +39,11 @@ impl Durable {
         let needed = pipelines.map(|pipeline| pipeline.epoch).max();
         let last = journal.journal.last().map(|(epoch, _)| epoch);
         let told = journal.problems.iter().chain(&checkpoints.problems).map(|problem| Finding::of(path, problem));
-        let findings: Vec<Finding> = told.chain(journal_ends_early(path, last, needed)).collect();
+        let mut findings: Vec<Finding> = told.chain(journal_ends_early(path, last, needed)).collect();
+        let begins_late = journal_begins_late(path, journal.journal.first(), checkpoints.checkpoints.reads_behind());
+        // What was set aside just now has said so.
+        let begins_late = begins_late.filter(|gap| !findings.iter().any(|other| covers(other, gap)));
+        findings.extend(begins_late);
         for finding in &findings {
             tracing::error!("{finding}");
         }
@@ -57,6 +61,11 @@ impl Durable {
             findings,
         })
     }
+}
+
+/// Whether one finding says of all entries that they are lost of which the other says it.
+fn covers(one: &Finding, other: &Finding) -> bool {
+    one.epochs.zip(other.epochs).is_some_and(|(one, other)| one.0 <= other.0 && one.1 >= other.1)
 }
 
 /// From where every pipeline of a site goes on.

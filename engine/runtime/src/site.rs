@@ -16,7 +16,7 @@ use ducto_record::{Action, Epoch, Micros, Value, time};
 use ducto_storage::PipelineState;
 
 use crate::checkpoints::{CheckpointStatus, Checkpointing};
-use crate::clock::ClockMode;
+use crate::clock::{ClockMode, WallClock};
 use crate::error::RuntimeError;
 use crate::feeders::{FeederStatus, Feeders};
 use crate::host::{Host, Sinks};
@@ -94,7 +94,20 @@ impl RunningSite {
     /// # Errors
     /// When a node cannot be built or a thread not started; what had started is stopped again.
     pub fn start(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
-        Self::begin(site, registry, options, false)
+        Self::start_by(site, registry, options, WallClock::default())
+    }
+
+    /// As [`RunningSite::start`], by another clock than the machine's.
+    ///
+    /// # Errors
+    /// As [`RunningSite::start`].
+    pub fn start_by(
+        site: &Arc<Site>,
+        registry: &Registry,
+        options: Options,
+        wall: WallClock,
+    ) -> Result<Self, RuntimeError> {
+        Self::begin(site, registry, options, wall, false)
     }
 
     /// As [`RunningSite::start`], for input that is a log of before, appended entry by entry to [`RunningSite::log`]: what
@@ -103,10 +116,16 @@ impl RunningSite {
     /// # Errors
     /// As [`RunningSite::start`].
     pub fn start_from_log(site: &Arc<Site>, registry: &Registry, options: Options) -> Result<Self, RuntimeError> {
-        Self::begin(site, registry, options, true)
+        Self::begin(site, registry, options, WallClock::default(), true)
     }
 
-    fn begin(site: &Arc<Site>, registry: &Registry, options: Options, from_log: bool) -> Result<Self, RuntimeError> {
+    fn begin(
+        site: &Arc<Site>,
+        registry: &Registry,
+        options: Options,
+        wall: WallClock,
+        from_log: bool,
+    ) -> Result<Self, RuntimeError> {
         let Options { mode, last_epoch, mut resources, feeders: with_feeders, sinks, durable } = options;
         let memory = site.memory.bytes();
         let share = |part: u64| usize::try_from(memory / part).unwrap_or(usize::MAX).max(1 << 20);
@@ -122,7 +141,7 @@ impl RunningSite {
             announced = brought.announced;
             kept = Some((Resumes::new(checkpoint, brought.published, first, log.last_epoch()), checkpoints));
         }
-        let intake = SiteIntake::new(mode, log.clone(), share(WAITING_SHARE));
+        let intake = SiteIntake::new(mode, wall, log.clone(), share(WAITING_SHARE));
         if from_log {
             intake.pass_over_published();
         }

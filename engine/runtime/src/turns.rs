@@ -87,14 +87,14 @@ impl Drop for Turned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ClockMode;
+    use crate::clock::{ClockMode, WallClock};
     use crate::log::{Read, SiteLog};
 
     #[test]
     fn inputs_enter_in_the_order_of_their_times() {
         let log = Arc::new(SiteLog::new(1 << 20, 0));
         let _reader = log.register(0, Vec::new());
-        let intake = SiteIntake::new(ClockMode::Virtual, log.clone(), 1 << 20);
+        let intake = SiteIntake::new(ClockMode::Virtual, WallClock::default(), log.clone(), 1 << 20);
         let inputs = [vec![1, 5, 6, 40], vec![2, 3, 5], vec![], vec![4, 50]];
         std::thread::scope(|scope| {
             for (way, times) in Turned::ways(&intake, inputs.len()).into_iter().zip(&inputs) {

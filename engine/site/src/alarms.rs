@@ -95,11 +95,18 @@ fn look(running: &RunningSite, findings: &[Finding], seen: &mut Seen, now: Insta
     }
     let offset = running.intake().clock_offset();
     if offset.abs() >= OFFSET {
-        let (seconds, where_to) = (offset.abs() / time::SECOND, if offset > 0 { "ahead of" } else { "behind" });
-        let why = format!(
-            "the wall clock is {seconds} s {where_to} the site's, which goes on from where it was; put the wall clock \
-             right, or restart the site if it is right now"
-        );
+        let seconds = (offset.abs() + time::SECOND / 2) / time::SECOND;
+        // Engine time never goes back: behind a start it is not before what stands in the journal.
+        let why = match offset > 0 {
+            true => format!(
+                "the wall clock is {seconds} s ahead of the site's, which goes on from where it was; put the wall clock \
+                 right, or restart the site if it is right now"
+            ),
+            false => format!(
+                "the wall clock is {seconds} s behind the site's, which goes on from where it was; put the wall clock \
+                 right, or if it is right now, stop the site for as long: its time never goes back"
+            ),
+        };
         present.insert("CLOCK_STEPPED", why);
     }
     if let Some(journal) = running.journal() {

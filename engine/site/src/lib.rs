@@ -8,6 +8,8 @@ mod error;
 mod live;
 mod lookers;
 mod rows;
+#[cfg(test)]
+mod shortage_tests;
 mod socket;
 mod status;
 mod users;

@@ -8,7 +8,9 @@ use ducto_graph::registry::Registry;
 use ducto_graph::site::Site;
 use ducto_query::{Session, Site as QuerySite};
 use ducto_record::{Epoch, Micros, TagId};
-use ducto_runtime::{ClockMode, Durable, Options, Outboxes, RunningSite, SinkChoice, SiteIntake, TapReader, clock_of};
+use ducto_runtime::{
+    ClockMode, Durable, Options, Outboxes, RunningSite, SinkChoice, SiteIntake, TapReader, WallClock, clock_of,
+};
 use ducto_storage::{DataFolder, Finding, Historian, StorageError, tags_table, write_catalog};
 
 use crate::alarms::{SystemAlarms, Watch};
@@ -127,6 +129,14 @@ impl LiveSite {
     /// # Errors
     /// When a node cannot be built, the catalog not written, or the socket not opened.
     pub fn start(site: &Arc<Site>, registry: &Registry, start: Start) -> Result<Self, SiteError> {
+        Self::start_by(site, registry, start, WallClock::default())
+    }
+
+    /// As [`LiveSite::start`], by another clock than the machine's.
+    ///
+    /// # Errors
+    /// As [`LiveSite::start`].
+    pub fn start_by(site: &Arc<Site>, registry: &Registry, start: Start, wall: WallClock) -> Result<Self, SiteError> {
         let Start { folder, resources, history, last_epoch, dataset_of, mut findings, version } = start;
         write_catalog(&folder, &site.directory, &dataset_of)?;
         let tables = Arc::new(QuerySite::open(folder.path())?);
@@ -146,7 +156,7 @@ impl LiveSite {
         };
         let outboxes = resources.get::<Outboxes>();
         let options = Options { mode, last_epoch, resources, feeders: true, sinks: SinkChoice::All, durable };
-        let running = RunningSite::start(site, registry, options)?;
+        let running = RunningSite::start_by(site, registry, options, wall)?;
         let shared = Arc::new(Shared {
             site: site.clone(),
             running: RwLock::new(Some(running)),

@@ -47,6 +47,7 @@ fn status(shared: &Shared, running: &RunningSite) -> Status {
         disk: disk(shared),
         log: LogStatus {
             rows: log.rows,
+            durable: running.log().durable(),
             entries: log.entries,
             bytes: log.bytes,
             capacity: log.capacity,

@@ -12,10 +12,12 @@ use serde::Serialize;
 use crate::checkpoint::{self, CheckpointSeen, Checkpoints};
 use crate::error::{FileError, StorageError};
 use crate::findings::{Fault, Finding};
-use crate::folder::{DataFolder, HeldFolder, OWN, dataset_path, version};
+use crate::folder::{DataFolder, HeldFolder, OUTBOX, OWN, dataset_path, version};
 use crate::intact::{Depth, fault};
 use crate::journal::{self, Journal, SegmentSeen};
 use crate::manifest::{self, Manifest};
+use crate::notes::{self, FileHeld};
+use crate::outbox::{self, StreamSeen};
 use crate::recover::{foreign_manifests, names, recover_reading};
 use crate::set_aside::DAMAGED;
 
@@ -35,6 +37,10 @@ pub struct Audit {
     pub journal: Vec<SegmentSeen>,
     pub checkpoints: Vec<CheckpointSeen>,
     pub datasets: Vec<DatasetSeen>,
+    /// What waits to be sent.
+    pub outbox: Vec<StreamSeen>,
+    /// How far files of sinks hold what came.
+    pub files: Vec<FileHeld>,
     /// What earlier starts and repairs have set aside.
     pub set_aside: Vec<FileSeen>,
     /// Files that are of no part of the folder, such as those that sinks write.
@@ -52,7 +58,8 @@ impl Audit {
     pub fn bytes(&self) -> u64 {
         let journal: u64 = self.journal.iter().map(|segment| segment.bytes).sum();
         let checkpoints: u64 = self.checkpoints.iter().map(|checkpoint| checkpoint.bytes).sum();
-        journal + checkpoints + self.datasets.iter().map(|dataset| dataset.bytes).sum::<u64>()
+        let outbox: u64 = self.outbox.iter().map(|stream| stream.bytes).sum();
+        journal + checkpoints + outbox + self.datasets.iter().map(|dataset| dataset.bytes).sum::<u64>()
     }
 }
 
@@ -108,12 +115,28 @@ pub fn audit(held: &HeldFolder, care: Care, looked: &mut dyn FnMut(u64)) -> Resu
     let needed = audit.checkpoints.iter().flat_map(|seen| seen.pipelines.values()).map(|(epoch, _)| *epoch).max();
     let last = audit.journal.iter().filter_map(|segment| segment.epochs).map(|(_, last)| last).max();
     audit.findings.extend(journal_ends_early(data, last, needed));
+    let behind = |seen: &CheckpointSeen| seen.pipelines.values().map(|(epoch, _)| *epoch).min();
+    let needed = audit.checkpoints.iter().filter_map(behind).min();
+    let first = audit.journal.iter().filter_map(|segment| journal::first_epoch(&segment.path)).min();
+    audit.findings.extend(journal_begins_late(data, first, needed));
     for path in foreign_manifests(data)? {
         audit.findings.push(Finding::new(data, &path, Fault::Foreign));
     }
     for name in names(data)? {
         dataset(data, &name, care, looked, &mut audit)?;
     }
+    let outbox = data.join(OUTBOX);
+    if outbox.is_dir() {
+        let (seen, mut findings) = outbox::look(data, &outbox, care, looked)?;
+        audit.outbox = seen;
+        audit.findings.append(&mut findings);
+        for stream in outbox::folders(&outbox)? {
+            files(data, &stream.join(DAMAGED), &mut audit.set_aside)?;
+        }
+    }
+    let (held, mut findings) = notes::look(data)?;
+    audit.files = held;
+    audit.findings.append(&mut findings);
     for folder in [data.join(DAMAGED), data.join("journal").join(DAMAGED), data.join("checkpoints").join(DAMAGED)] {
         files(data, &folder, &mut audit.set_aside)?;
     }
@@ -244,6 +267,14 @@ pub fn journal_ends_early(data: &Path, last: Option<Epoch>, checkpoint: Option<E
     (from <= to && to > 0).then(gap)
 }
 
+/// The beginning of a journal is missing, which it cannot tell by itself either: a checkpoint would be started from in
+/// front of what it holds. With the newest one whole no row is lost, but there is nothing to fall back on.
+pub fn journal_begins_late(data: &Path, first: Option<Epoch>, behind: Option<Epoch>) -> Option<Finding> {
+    let (from, to) = (behind?.saturating_add(1), first?.saturating_sub(1));
+    let gap = || Finding { epochs: Some((from, to)), ..Finding::new(data, &data.join("journal"), Fault::Gap) };
+    (from <= to).then(gap)
+}
+
 /// Puts a data folder right: what is damaged is set aside, what can be made again is made again, what is lost is told.
 /// Nothing is removed. Segments of the journal whose names are damaged stay as they are: the start of their site knows
 /// the names.
@@ -270,5 +301,10 @@ pub fn repair(folder: &DataFolder) -> Result<Vec<Finding>, StorageError> {
         let opened = Checkpoints::open(disk, &checkpoints)?;
         findings.extend(opened.problems.iter().map(|problem| Finding::of(data, problem)));
     }
+    let outbox = data.join(OUTBOX);
+    if outbox.is_dir() {
+        findings.extend(outbox::repair(disk, &outbox)?.iter().map(|problem| Finding::of(data, problem)));
+    }
+    findings.append(&mut notes::repair(disk, data)?);
     Ok(findings)
 }

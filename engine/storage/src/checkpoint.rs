@@ -232,6 +232,11 @@ impl Checkpoints {
         }
         self.kept.iter().map(|(_, epoch)| *epoch).min()?
     }
+
+    /// What lies behind this epoch is read by a start from one of those that are there.
+    pub fn reads_behind(&self) -> Option<Epoch> {
+        self.kept.iter().filter_map(|(_, epoch)| *epoch).min()
+    }
 }
 
 /// The checksum of a checkpoint. Its format is in it: a flipped bit must not look like a newer build's.

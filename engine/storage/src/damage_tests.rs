@@ -17,6 +17,7 @@ use ducto_record::{
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::findings::{Fault, Finding};
 use crate::folder::dataset_path;
 use crate::{
@@ -72,7 +73,7 @@ fn fill(data: &Path) {
     let layout = Layout::new(vec![0, 1, 2]);
     let historians = configs().map(|config| Historian::open(&folder, config).unwrap());
     let journal = Journal::open(folder.disk(), &data.join("journal"), &directory).unwrap();
-    let mut journal = journal.journal.with_segments_of(2_000);
+    let mut journal = journal.journal.with_segments_of(600);
     let mut checkpoints = Checkpoints::open(folder.disk(), &data.join("checkpoints")).unwrap().checkpoints;
     for epoch in 1..=ENTRIES {
         let time = START + epoch as i64 * 10 * SECOND;
@@ -341,6 +342,80 @@ fn a_whole_folder_has_no_findings() {
     let started = start(folder.path());
     assert_eq!(started.findings, []);
     assert_eq!(started.entries.len() as u64, ENTRIES);
+}
+
+/// The segments of the journal, oldest first.
+fn segments(data: &Path) -> Vec<PathBuf> {
+    files(&data.join("journal"))
+}
+
+#[test]
+fn a_journal_without_its_beginning_is_told_as_long_as_a_checkpoint_would_read_it() {
+    let folder = folder();
+    let data = folder.path();
+    let behind = |data: &Path| {
+        let opened = Checkpoints::open(&Disk::default(), &data.join("checkpoints")).unwrap();
+        opened.checkpoints.reads_behind().unwrap()
+    };
+    let needed = behind(data);
+    // All that end behind what the older checkpoint needs.
+    let mut removed = 0;
+    let (first, all) = loop {
+        let all = segments(data);
+        let first = crate::journal::first_epoch(&all[0]).unwrap();
+        if first > needed + 1 {
+            break (first, all.len());
+        }
+        let found = verified(data).findings;
+        assert_eq!(found, [], "{removed} removed");
+        fs::remove_file(&all[0]).unwrap();
+        removed += 1;
+    };
+    assert!(removed > 0 && all > 0, "{removed} of {all}");
+    let found = verified(data).findings;
+    let [gap] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((&gap.fault, gap.epochs), (&Fault::Gap, Some((needed + 1, first - 1))));
+}
+
+#[test]
+fn a_segment_of_zeros_is_kept_beside_and_told() {
+    let folder = folder();
+    let data = folder.path();
+    for path in [segments(data).pop().unwrap(), segments(data).remove(0)] {
+        let length = fs::metadata(&path).unwrap().len();
+        fs::write(&path, vec![0; length as usize]).unwrap();
+        let name = path.strip_prefix(data).unwrap();
+        let of = |findings: &[Finding]| findings.iter().find(|finding| finding.path == name).cloned();
+        let found = of(&verified(data).findings).expect("verify tells it");
+        assert!(!found.fault.is_harmless() && found.epochs.is_some(), "{found:?}");
+        let told = of(&repair(&DataFolder::open(data).unwrap()).unwrap()).expect("so does the repair");
+        assert!(told.epochs.is_some(), "{told:?}");
+        let aside = data.join(told.set_aside.expect("it lies elsewhere now"));
+        assert_eq!((path.exists(), fs::metadata(aside).unwrap().len()), (false, length));
+    }
+}
+
+#[test]
+fn a_manifest_is_not_made_again_of_a_footer_that_is_damaged() {
+    let whole = folder();
+    let newest = files(&whole.path().join("datasets/minutes")).pop().unwrap();
+    let newest = newest.strip_prefix(whole.path()).unwrap().to_owned();
+    let bytes = fs::read(whole.path().join(&newest)).unwrap();
+    let find = |text: &[u8]| bytes.windows(text.len()).position(|window| window == text).unwrap();
+    // The columns as Arrow says them, in base64, and the mark.
+    let (columns, mark) = (find(b"ARROW:schema") + 16, find(br#"{"dataset":"#));
+    let spots = (columns..columns + 600).step_by(23).chain((mark..mark + 200).step_by(13));
+    for at in spots {
+        let folder = folder();
+        let mut harmed = bytes.clone();
+        harmed[at] ^= 1;
+        fs::write(folder.path().join(&newest), harmed).unwrap();
+        fs::write(crate::manifest::path(folder.path(), "minutes"), "nonsense").unwrap();
+        let started = start(folder.path());
+        assert!(started.rows["minutes"] < ENTRIES, "{at}: a file is taken whose footer is damaged");
+        let told = in_folder(&started.findings, "datasets").any(|finding| finding.path == newest);
+        assert!(told, "{at}: {:?}", started.findings);
+    }
 }
 
 #[test]

@@ -133,6 +133,16 @@ impl DataFolder {
         &self.disk
     }
 
+    /// Moves a file out of the way that cannot be read, to the same place below `damaged/`, and says so.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn set_aside(&self, path: &Path, what: String) -> Result<Finding, StorageError> {
+        let to = set_aside(&self.disk, &self.path, path)?;
+        let finding = Finding::new(&self.path, path, Fault::Told { what });
+        Ok(Finding { set_aside: to.strip_prefix(&self.path).ok().map(Path::to_owned), ..finding })
+    }
+
     /// Where the partitions of a dataset lie.
     pub fn dataset(&self, name: &str) -> PathBuf {
         dataset_path(&self.path, name)

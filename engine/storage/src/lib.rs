@@ -24,6 +24,7 @@ mod hour;
 mod intact;
 mod journal;
 mod manifest;
+mod notes;
 mod order;
 mod outbox;
 mod parquet_file;
@@ -38,7 +39,7 @@ mod stored;
 mod writer;
 
 pub use appender::Appender;
-pub use audit::{Audit, Care, DatasetSeen, FileSeen, audit, journal_ends_early, repair};
+pub use audit::{Audit, Care, DatasetSeen, FileSeen, audit, journal_begins_late, journal_ends_early, repair};
 pub use catalog::{TAGS, tags_table, write_catalog};
 pub use checkpoint::{Checkpoint, CheckpointSeen, Checkpoints, NodeState, OpenedCheckpoints, PipelineState, ViewState};
 pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, removes, revision};
@@ -48,7 +49,10 @@ pub use folder::{DataFolder, FILES, HeldFolder, OUTBOX, OWN, dataset_names, data
 pub use historian::{Appended, Committed, Historian, HistorianStats};
 pub use journal::{Announced, Brought, Journal, JournalReader, Opened, Publisher, SegmentSeen};
 pub use manifest::{FileEntry, Level, Manifest};
-pub use outbox::{BatchHead, BatchId, Caps, Class, OpenedOutbox, Outbox, SealedBatch, Sealing, Stream, StreamStats};
+pub use notes::FileHeld;
+pub use outbox::{
+    BatchHead, BatchId, Caps, Class, OpenedOutbox, Outbox, SealedBatch, Sealing, Stream, StreamSeen, StreamStats,
+};
 pub use recover::{Recovered, recover};
 pub use set_aside::Problem;
 pub use snapshot::Snapshot;

@@ -55,7 +55,7 @@ fn instance(id: u64, log: &Arc<SiteLog>, start: Epoch) -> Arc<Instance> {
         id,
         pipeline: "p".into(),
         log: log.clone(),
-        intake: SiteIntake::new(ClockMode::Wall, log.clone(), 1 << 20),
+        intake: SiteIntake::new(ClockMode::Wall, crate::WallClock::default(), log.clone(), 1 << 20),
         reader: log.register(start, Vec::new()),
         snapshots: Arc::new(Snapshots::new(0, Base::new(start, Begin::new()))),
         replies: Arc::default(),

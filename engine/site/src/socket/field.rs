@@ -25,16 +25,17 @@ use ducto_record::{
     Asset, Batch, Dimension, Directory, Entry, Epoch, Layout, Measure, Origin, Part, Reference, RowType, Samples,
     StreamType, Tag, Unit, Units, ValueKind, Values, with_role,
 };
-use ducto_runtime::VIEW;
+use ducto_runtime::{VIEW, WallClock};
+use ducto_storage::disk::Disk;
 use ducto_storage::{DataFolder, Historian};
 
 use super::protocol::Status;
 use crate::{Client, History, LiveSite, Start};
 
 /// The tags, in the order of their numbers.
-pub(super) const TAGS: [&str; 4] = ["W1.THP", "W1.RUN", "W2.THP", "LOOSE"];
+pub(crate) const TAGS: [&str; 4] = ["W1.THP", "W1.RUN", "W2.THP", "LOOSE"];
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 struct NoHistory;
 
@@ -156,7 +157,7 @@ fn node(id: &str, config: NodeConfig, reads: Option<(usize, &str, StreamType)>, 
     }
 }
 
-fn directory() -> Directory {
+pub(crate) fn directory() -> Directory {
     let mut directory = Directory::builder();
     for name in ["W1", "W2"] {
         directory.asset(Asset {
@@ -191,14 +192,19 @@ fn psig() -> Unit {
 }
 
 /// A site that runs, and its data folder.
-pub(super) struct Field {
-    pub(super) live: LiveSite,
-    folder: tempfile::TempDir,
+pub(crate) struct Field {
+    pub(crate) live: LiveSite,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Field {
-    pub(super) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    pub(crate) fn start() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_in(&folder, Disk::default(), WallClock::default())
+    }
+
+    /// In a folder that may hold what a site before has left, on a disk and by a clock of the test's own.
+    pub(crate) fn start_in(folder: &Arc<tempfile::TempDir>, disk: Disk, wall: WallClock) -> Self {
         let kinds = StreamType::Samples(vec![ValueKind::Float64, ValueKind::Bool]);
         let samples = || vec![Port::main(kinds.clone())];
         let rows = StreamType::Rows(row_type());
@@ -233,49 +239,50 @@ impl Field {
         units.register(psig(), &[]);
         let start = Start {
             findings: Vec::new(),
-            folder: Arc::new(DataFolder::open(folder.path()).unwrap()),
+            folder: Arc::new(DataFolder::open_on(disk, folder.path()).unwrap()),
             resources: Resources::default(),
             history: Arc::new(NoHistory),
             last_epoch: 0,
             dataset_of: Box::new(|_| None),
             version: "0",
         };
-        let live = LiveSite::start(&Arc::new(site), &Registry::new(units, Functions::default()), start).unwrap();
-        Self { live, folder }
+        let registry = Registry::new(units, Functions::default());
+        let live = LiveSite::start_by(&Arc::new(site), &registry, start, wall).unwrap();
+        Self { live, folder: folder.clone() }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(self.path()).unwrap().unwrap()
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         self.live.status().unwrap()
     }
 
     /// Enters numbers of tags at one time, and waits until they have passed.
-    pub(super) fn feed(&self, values: &[(u32, f64)]) {
+    pub(crate) fn feed(&self, values: &[(u32, f64)]) {
         let layout = Layout::new(values.iter().map(|(tag, _)| *tag).collect());
         let numbers = Values::Float64(values.iter().map(|(_, value)| Some(*value)).collect());
         self.offer(Samples::scan(&layout, 1_767_279_600_000_000, numbers, None).unwrap());
         self.settle();
     }
 
-    pub(super) fn feed_bool(&self, tag: u32, value: bool) {
+    pub(crate) fn feed_bool(&self, tag: u32, value: bool) {
         let values = Values::Bool(BooleanArray::from(vec![value]));
         self.offer(Samples::scan(&Layout::new(vec![tag]), 1_767_279_600_000_000, values, None).unwrap());
         self.settle();
     }
 
-    pub(super) fn offer(&self, samples: Samples) {
+    pub(crate) fn offer(&self, samples: Samples) {
         self.live.intake().unwrap().offer_waiting(Part::Samples { origin: Origin::Field, samples }).unwrap();
     }
 
     /// Waits until every pipeline has processed what has entered.
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         eventually("rest", || {
             let status = self.status();
             let waits = status.log.waiting > 0 || status.pipelines.iter().any(|pipeline| pipeline.behind > 0);
@@ -284,14 +291,14 @@ impl Field {
     }
 
     /// Waits until so many views are open.
-    pub(super) fn wait_views(&self, views: usize) {
+    pub(crate) fn wait_views(&self, views: usize) {
         eventually("the number of views", || (self.status().clients.taps == views).then_some(()));
     }
 }
 
 /// Asks again until the answer is there.
 #[track_caller]
-pub(super) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {

@@ -3,7 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod client;
 #[cfg(test)]
-mod field;
+pub(crate) mod field;
 pub mod protocol;
 pub(crate) mod query;
 pub(crate) mod server;

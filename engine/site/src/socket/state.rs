@@ -74,6 +74,9 @@ impl DiskState {
 pub struct LogStatus {
     /// Rows that entered.
     pub rows: u64,
+    /// Everything up to this entry is on disk: whatever becomes of the process, it is not lost.
+    #[serde(default)]
+    pub durable: u64,
     /// Entries in the ring.
     pub entries: usize,
     /// Bytes in the ring, and how many it may have.

@@ -140,10 +140,12 @@ impl Look<'_> {
             }
             Err(BadHead::Foreign) => {
                 // A process stopped before its first write was on disk.
-                let unfinished = bytes.len() < segment::HEAD || bytes.iter().all(|byte| *byte == 0);
-                let fault = match unfinished {
+                let fault = match bytes.len() < segment::HEAD {
                     true => Fault::Tail { bytes: bytes.len() as u64 },
-                    false => Fault::Unreadable { why: "it does not begin as a segment of a journal".to_owned() },
+                    false if bytes.iter().all(|byte| *byte == 0) => {
+                        Fault::Unreadable { why: segment::ZEROS.to_owned() }
+                    }
+                    false => Fault::Unreadable { why: segment::FOREIGN.to_owned() },
                 };
                 self.told(path, fault);
                 return (seen, Vec::new());

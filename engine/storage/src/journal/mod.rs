@@ -35,6 +35,7 @@ pub use brought::{Announced, Brought, Publisher};
 pub use look::SegmentSeen;
 pub(crate) use look::look;
 pub use reader::JournalReader;
+pub(crate) use segment::first_epoch;
 
 /// A segment is closed once it holds this much.
 const SEGMENT: u64 = 64 << 20;

@@ -142,13 +142,15 @@ impl Repair<'_> {
         let scan = match segment::scan(&bytes) {
             Ok(scan) => scan,
             Err(bad @ BadHead::Newer(_)) => return Err(segment::unreadable(path, &bad)),
-            Err(BadHead::Foreign) if bytes.len() < segment::HEAD || bytes.iter().all(|byte| *byte == 0) => {
+            Err(BadHead::Foreign) if bytes.len() < segment::HEAD => {
                 // A process stopped before its first write was on disk: nobody was told that it was.
                 self.disk.remove(path)?;
                 return Ok(None);
             }
             Err(BadHead::Foreign) => {
-                self.set_aside(path, "it does not begin as a segment of a journal")?;
+                // Nobody can tell what a power cut left of a first write from a segment that was whole.
+                let zeros = bytes.iter().all(|byte| *byte == 0);
+                self.set_aside(path, if zeros { segment::ZEROS } else { segment::FOREIGN })?;
                 return Ok(None);
             }
         };

@@ -17,6 +17,10 @@ const MAGIC: [u8; 8] = *b"DUCTOJNL";
 const FORMAT: u32 = 1;
 const SUFFIX: &str = ".journal";
 
+/// What is said of a file that does not begin as a segment.
+pub(super) const ZEROS: &str = "it holds nothing but zeros";
+pub(super) const FOREIGN: &str = "it does not begin as a segment of a journal";
+
 /// Bytes before the first frame: magic, format u32, seed u64, checksum of the names u64, checksum of these u64.
 pub(super) const HEAD: usize = 36;
 
@@ -35,7 +39,7 @@ pub(super) fn path(folder: &Path, first: Epoch) -> PathBuf {
 }
 
 /// The first epoch by the file's name; `None` where it is not a segment's.
-pub(super) fn first_epoch(path: &Path) -> Option<Epoch> {
+pub(crate) fn first_epoch(path: &Path) -> Option<Epoch> {
     let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok())?
 }

@@ -19,6 +19,7 @@
 //! next, so that a receiver sees what is missing.
 
 mod batch;
+mod look;
 mod position;
 mod room;
 mod stream;
@@ -32,6 +33,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ducto_record::{Epoch, Micros};
 
 pub use batch::{BatchHead, BatchId, Class, SealedBatch};
+pub use look::StreamSeen;
+pub(crate) use look::{folders, look, repair};
 pub use stream::{Sealing, Stream};
 
 use crate::disk::Disk;

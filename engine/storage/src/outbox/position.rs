@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bytes::{Cursor, Malformed, put_u64};
 use crate::disk::Disk;
-use crate::error::StorageError;
+use crate::error::{FileError, StorageError};
 use crate::set_aside::{Problem, place_for};
 
 const MAGIC: [u8; 8] = *b"DUCTOPOS";
@@ -59,6 +59,16 @@ impl Position {
 
     pub(super) fn save(self, disk: &Disk, folder: &Path) -> Result<(), StorageError> {
         Ok(disk.replace(&path(folder), &self.encode())?)
+    }
+
+    /// The position of a stream, or which file it is that cannot be read, and why. Changes nothing.
+    pub(super) fn look(folder: &Path) -> Result<Result<Self, (PathBuf, &'static str)>, StorageError> {
+        let path = path(folder);
+        if !path.exists() {
+            return Ok(Ok(Self::default()));
+        }
+        let bytes = std::fs::read(&path).map_err(|error| FileError::new("read", &path, error))?;
+        Ok(Self::decode(&bytes).map_err(|Malformed(what)| (path, what)))
     }
 
     /// The position of a stream; the first one where there is none yet. One that cannot be read is set aside: what the

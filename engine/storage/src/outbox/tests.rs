@@ -10,6 +10,7 @@ use ducto_record::Epoch;
 use rustix::io::Errno;
 
 use super::*;
+use crate::audit::Care;
 use crate::disk::{Cut, Fault, SimulatedStorage};
 
 const STREAM: &str = "p.n";
@@ -471,4 +472,45 @@ fn a_batch_is_sealed_by_time_by_size_and_when_asked() {
     assert_eq!(stream.held(), 6);
     assert_eq!(opened.outbox.stats()[0].waiting_batches, 3);
     assert_eq!(opened.outbox.stats()[0].oldest, Some(120));
+}
+
+#[test]
+fn a_damaged_batch_and_position_are_found_and_set_aside_while_no_site_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (disk, outbox) = (Disk::default(), folder.path().join("outbox"));
+    {
+        let opened = Outbox::open(&disk, &outbox, "S", Caps::default()).unwrap();
+        let stream = opened.outbox.stream(STREAM, class(2), AT_ONCE).unwrap();
+        for epoch in 1..=EPOCHS {
+            stream.add(epoch, epoch as i64, rows_of(epoch), &lines_of(epoch)).unwrap();
+        }
+    }
+    let look = |care| super::look(folder.path(), &outbox, care, &mut |_| ()).unwrap();
+    let (streams, findings) = look(Care::Whole);
+    assert_eq!(findings, []);
+    let rows: u64 = (1..=EPOCHS).map(rows_of).sum();
+    let [stream] = streams.as_slice() else { panic!("{streams:?}") };
+    assert_eq!((&*stream.name, stream.class, stream.rows), (STREAM, Some(2), rows));
+    let (first, last) = stream.sequences.unwrap();
+    assert_eq!((first, last - first + 1, stream.delivered), (1, stream.batches, 0));
+
+    // In the body, which only reading it whole shows; its head still says what is lost.
+    let batch = path(&outbox.join(STREAM), first + 1);
+    let mut bytes = std::fs::read(&batch).unwrap();
+    let at = bytes.len() - 1;
+    bytes[at] ^= 1;
+    std::fs::write(&batch, bytes).unwrap();
+    assert_eq!(look(Care::Sizes).1, []);
+    let [finding] = look(Care::Whole).1.try_into().unwrap();
+    let epoch = finding.epochs.unwrap().0;
+    assert_eq!((finding.rows, finding.epochs), (Some(rows_of(epoch)), Some((epoch, epoch))));
+    let position = outbox.join(STREAM).join("position");
+    std::fs::write(&position, "nonsense").unwrap();
+    assert_eq!(look(Care::Sizes).1.len(), 1);
+
+    let problems = super::repair(&disk, &outbox).unwrap();
+    assert_eq!(problems.iter().map(|problem| problem.path.clone()).collect::<Vec<_>>(), [position, batch]);
+    assert!(problems.iter().all(|problem| problem.set_aside.as_ref().unwrap().exists()));
+    let (streams, findings) = look(Care::Whole);
+    assert_eq!((streams[0].batches, findings), (stream.batches - 1, vec![]));
 }

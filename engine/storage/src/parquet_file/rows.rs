@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, SchemaRef};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowWriter, encode_arrow_schema};
 use parquet::basic::Encoding;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -20,6 +20,8 @@ pub(crate) struct RowFile {
     writer: ArrowWriter<Sink>,
     path: PathBuf,
     rows: u64,
+    /// What Arrow says of the columns.
+    columns: String,
 }
 
 impl RowFile {
@@ -48,8 +50,9 @@ impl RowFile {
                 }
             }
         }
+        let columns = encode_arrow_schema(&schema);
         let writer = ArrowWriter::try_new(sink, schema, Some(properties.build())).map_err(encode_failed(path))?;
-        Ok(Self { writer, path: path.to_owned(), rows: 0 })
+        Ok(Self { writer, path: path.to_owned(), rows: 0, columns })
     }
 
     pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StorageError> {
@@ -63,7 +66,7 @@ impl RowFile {
 
     /// Ends the file and waits until it is on disk.
     pub(crate) fn finish(mut self, mark: &Mark) -> Result<Finished, StorageError> {
-        mark.metadata().into_iter().for_each(|pair| self.writer.append_key_value_metadata(pair));
+        mark.metadata(Some(&self.columns)).into_iter().for_each(|pair| self.writer.append_key_value_metadata(pair));
         let sink = self.writer.into_inner().map_err(encode_failed(&self.path))?;
         Ok(sink.finish()?)
     }

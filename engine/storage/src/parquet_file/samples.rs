@@ -132,7 +132,7 @@ impl SampleFile {
 
     /// Ends the file and waits until it is on disk.
     pub(crate) fn finish(mut self, mark: &Mark) -> std::result::Result<Finished, StorageError> {
-        mark.metadata().into_iter().for_each(|pair| self.writer.append_key_value_metadata(pair));
+        mark.metadata(None).into_iter().for_each(|pair| self.writer.append_key_value_metadata(pair));
         let sink = self.writer.into_inner().map_err(encode_failed(&self.path))?;
         Ok(sink.finish().map_err(|error: FileError| error)?)
     }

@@ -99,18 +99,36 @@ pub(crate) struct Mark {
 }
 
 const KEY: &str = "ducto";
+/// Of the mark and of what Arrow says of the columns: footers have no checksum of their own.
+const SUM: &str = "ducto.sum";
+/// Under which Arrow's writer keeps what it says of them.
+const COLUMNS: &str = "ARROW:schema";
 
 impl Mark {
-    pub(crate) fn metadata(&self) -> Vec<KeyValue> {
+    /// What is put into a file, `columns` being what Arrow's writer puts there.
+    pub(crate) fn metadata(&self, columns: Option<&str>) -> Vec<KeyValue> {
         // A struct of numbers and names always encodes.
         let text = serde_json::to_string(self).unwrap_or_default();
-        vec![KeyValue::new(KEY.to_owned(), text)]
+        let sum = sum(&text, columns);
+        vec![KeyValue::new(KEY.to_owned(), text), KeyValue::new(SUM.to_owned(), sum)]
     }
 }
 
-/// The mark of a file of ours; `None` for a foreign one.
+fn sum(mark: &str, columns: Option<&str>) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(mark.as_bytes());
+    hash.update(columns.unwrap_or_default().as_bytes());
+    format!("{:016x}", hash.digest())
+}
+
+/// The mark of a file of ours; `None` for a foreign one, and where the footer is not what was written. Files from before
+/// have no sum.
 pub(crate) fn read_mark(metadata: &ParquetMetaData) -> Option<Mark> {
     let pairs = metadata.file_metadata().key_value_metadata()?;
-    let text = pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref()?;
+    let of = |key: &str| pairs.iter().find(|pair| pair.key == key)?.value.as_deref();
+    let text = of(KEY)?;
+    if of(SUM).is_some_and(|found| found != sum(text, of(COLUMNS))) {
+        return None;
+    }
     serde_json::from_str(text).ok()
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ducto_record::Micros;
 use ducto_storage::disk::Disk;
-use ducto_storage::{DataFolder, FileError, StorageError};
+use ducto_storage::{DataFolder, FileError, Finding, StorageError};
 use serde::{Deserialize, Serialize};
 
 /// Its name in the data folder.
@@ -22,6 +22,7 @@ pub struct Replays {
     disk: Disk,
     path: PathBuf,
     kept: Mutex<Kept>,
+    findings: Vec<Finding>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,26 +73,47 @@ pub struct Held {
 pub struct Replaying(usize);
 
 impl Replays {
+    /// Where the file is damaged it is set aside, and nothing is known of what was replayed: sources read their
+    /// recordings from the beginning, and what is replayed a second time is stored a second time.
+    ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or is of a newer format.
+    /// When the file cannot be read, and where it is of a newer format.
     pub fn open(folder: &DataFolder) -> Result<Self, StorageError> {
         #[derive(Deserialize)]
         struct OfFormat {
             format: u32,
         }
         let path = folder.path().join(FILE);
-        let damaged = |error: serde_json::Error| StorageError::Damaged { path: path.clone(), what: error.to_string() };
+        let mut findings = Vec::new();
         let kept = match std::fs::read(&path) {
-            Ok(bytes) => match serde_json::from_slice(&bytes).map_err(damaged)? {
-                OfFormat { format } if format > FORMAT => {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(OfFormat { format }) if format > FORMAT => {
                     return Err(StorageError::Version { path, found: format.to_string(), known: FORMAT });
                 }
-                _ => serde_json::from_slice(&bytes).map_err(damaged)?,
+                read => match read.and_then(|_| serde_json::from_slice(&bytes)) {
+                    Ok(kept) => kept,
+                    Err(error) => {
+                        let what = format!(
+                            "cannot be read: {error}; what was replayed into this folder is not known any more: a \
+                             recording that is read again is stored a second time; replay it into a new data folder, \
+                             named with `--data`"
+                        );
+                        let finding = folder.set_aside(&path, what)?;
+                        tracing::error!("{finding}");
+                        findings.push(finding);
+                        Kept::default()
+                    }
+                },
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept::default(),
             Err(error) => return Err(FileError::new("read", &path, error).into()),
         };
-        Ok(Self { disk: folder.disk().clone(), path, kept: Mutex::new(kept) })
+        Ok(Self { disk: folder.disk().clone(), path, kept: Mutex::new(kept), findings })
+    }
+
+    /// What was damaged when it was opened.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -276,12 +298,23 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_named() {
+    fn a_damaged_file_is_set_aside_and_one_of_a_newer_build_is_left() {
         let path = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(path.path()).unwrap();
-        std::fs::write(path.path().join(FILE), "{").unwrap();
-        let error = Replays::open(&folder).unwrap_err().to_string();
-        assert!(error.contains("replays.json` is damaged"), "{error}");
+        let replays = Replays::open(&folder).unwrap();
+        assert_eq!(replays.findings(), []);
+        replays.begin("p", (10, 90), tags(&["A"])).unwrap();
+        let whole = std::fs::read(path.path().join(FILE)).unwrap();
+        std::fs::write(path.path().join(FILE), &whole[..whole.len() / 2]).unwrap();
+        let replays = Replays::open(&folder).unwrap();
+        let [finding] = replays.findings() else { panic!("{:?}", replays.findings()) };
+        assert!(finding.to_string().contains("is stored a second time"), "{finding}");
+        let aside = std::fs::read(path.path().join(finding.set_aside.as_ref().unwrap())).unwrap();
+        assert_eq!(aside, whole[..whole.len() / 2]);
+        assert!(!replays.overlaps("p", (10, 90)));
+        // It is written anew.
+        replays.begin("p", (100, 190), tags(&["A"])).unwrap();
+        assert!(Replays::open(&folder).unwrap().overlaps("p", (100, 190)));
         std::fs::write(path.path().join(FILE), r#"{"format": 9, "more": []}"#).unwrap();
         let error = Replays::open(&folder).unwrap_err().to_string();
         assert!(error.contains("format 9"), "{error}");
