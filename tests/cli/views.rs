@@ -166,3 +166,35 @@ fn alarms_are_watched_line_by_line_and_their_history_listed() {
         events["events"].as_array().unwrap().iter().map(|row| row["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["returned", "acknowledged"]);
 }
+
+#[test]
+fn alarms_that_stand_are_there_again_after_a_start() {
+    let Live { device, site, running } = start();
+    let shown = || {
+        let listed = run(site.path(), &["alarms", "--all", "--json"]).expect(0).json();
+        let alarms = listed["alarms"].as_array().unwrap().clone();
+        alarms.into_iter().find(|alarm| alarm["name"] == "WELL-001.THP.H")
+    };
+    device.set(0, 2_700.0);
+    eventually("the alarm", shown);
+    run(site.path(), &["alarms", "ack", "WELL-001.THP.H", "--reason", "known"]).expect(0);
+    let before = shown().unwrap();
+    assert_eq!((&before["state"], &before["reason"]), (&"C".into(), &"known".into()));
+    end(running);
+    // Nothing can raise it again.
+    drop(device);
+    let again = |stop: fn(Background)| {
+        let mut running = Background::start(site.path(), &["run", "site"]);
+        running.line("Ctrl-C");
+        let found = shown();
+        stop(running);
+        found
+    };
+    // After a clean stop, after a kill, and once more.
+    for stop in [drop, drop, end] {
+        assert_eq!(again(stop).as_ref(), Some(&before));
+    }
+    let templates = std::fs::read_to_string(site.path().join("site/templates.yaml")).unwrap();
+    site.write("site/templates.yaml", &templates.replace(", alarms: {H: {limit: 2500, deadband: 50}}", ""));
+    assert_eq!(again(end), None, "the alarm is defined no more");
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ducto_graph::operator::{BuildContext, Partition, Sink};
 use ducto_graph::pipeline::{NodeConfig, Pipeline};
 use ducto_record::{Epoch, Micros, StateError};
-use ducto_storage::{NodeState, PipelineState};
+use ducto_storage::{NodeState, PipelineState, ViewState};
 
 use crate::clock::ClockMode;
 use crate::dataflow::{Assembly, Built};
@@ -45,7 +45,7 @@ pub(crate) enum Command {
 /// A pipeline that runs, through all its instances.
 pub(crate) struct Running {
     pub(crate) pipeline: Arc<Pipeline>,
-    context: BuildContext,
+    pub(crate) context: BuildContext,
     pub(crate) nodes: Vec<Arc<NodeShared>>,
     pub(crate) sinks: BTreeMap<usize, Arc<SinkHost>>,
     /// By node and worker.
@@ -212,6 +212,9 @@ impl Pipelines {
             ended: false,
             down: false,
         };
+        if let Some(resume) = resume {
+            running.restore_views(resume);
+        }
         match self.launch(&running, &running.live) {
             Ok(()) => {
                 pipelines.insert(pipeline.id.clone(), running);
@@ -339,25 +342,34 @@ impl Pipelines {
 
     /// Every pipeline at its newest snapshot.
     pub(crate) fn states(&self) -> Result<BTreeMap<Arc<str>, PipelineState>, StateError> {
-        let running: Vec<_> =
-            self.lock().values().map(|running| (running.pipeline.clone(), running.live.snapshots.newest())).collect();
+        // The views after the snapshots: what they are ahead comes again, and what they were behind would not.
+        let running: Vec<_> = self
+            .lock()
+            .values()
+            .map(|running| (running.pipeline.clone(), running.live.snapshots.newest(), running.views()))
+            .collect();
         let mut states = BTreeMap::new();
-        for (pipeline, base) in running {
+        for (pipeline, base, views) in running {
             // One that has come nowhere yet is where it was when it was started.
-            if let Some(state) = self.state(&pipeline, &base)? {
+            if let Some(state) = self.state(&pipeline, &base, views)? {
                 states.insert(pipeline.id.clone(), state);
             }
         }
         Ok(states)
     }
 
-    fn state(&self, pipeline: &Pipeline, base: &Base) -> Result<Option<PipelineState>, StateError> {
+    fn state(
+        &self,
+        pipeline: &Pipeline,
+        base: &Base,
+        views: Vec<ViewState>,
+    ) -> Result<Option<PipelineState>, StateError> {
         let Some(left) = base.left()? else { return Ok(None) };
         let node = |((node, worker), state)| {
             Some(NodeState { node: pipeline.nodes.get::<usize>(node)?.id.clone(), worker, state })
         };
         let nodes = left.into_iter().filter_map(node).collect();
-        Ok(Some(PipelineState { epoch: base.epoch, workers: self.workers, nodes }))
+        Ok(Some(PipelineState { epoch: base.epoch, workers: self.workers, nodes, views }))
     }
 
     /// Whether every store of a pipeline holds everything up to this epoch.
@@ -403,7 +415,7 @@ impl Pipelines {
             return (None, result);
         }
         running.live.snapshots.end(until);
-        let state = match self.state(&running.pipeline, &running.live.snapshots.newest()) {
+        let state = match self.state(&running.pipeline, &running.live.snapshots.newest(), running.views()) {
             Ok(state) => state,
             Err(error) => {
                 tracing::error!(pipeline = id, %error, "the last state of a pipeline cannot be kept");

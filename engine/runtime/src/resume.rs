@@ -105,7 +105,7 @@ impl Resumes {
     /// after a power cut reads what they have not stored; those that are gone are not. Says whether it differs.
     pub(crate) fn first_checkpoint(&self, pipelines: &[Arc<Pipeline>], workers: usize) -> (Checkpoint, bool) {
         let state = |pipeline: &Arc<Pipeline>| {
-            let fresh = || PipelineState { epoch: self.begin, workers, nodes: Vec::new() };
+            let fresh = || PipelineState { epoch: self.begin, workers, ..PipelineState::default() };
             let state = self.checkpoint.pipelines.get(&pipeline.id).cloned().unwrap_or_else(fresh);
             (pipeline.id.clone(), state)
         };
@@ -147,6 +147,13 @@ impl Resume {
             }
         }
         states
+    }
+
+    /// What the view of a port showed.
+    pub(crate) fn view(&self, node: &str, port: &str) -> Option<&[u8]> {
+        let views = self.state.iter().flat_map(|state| &state.views);
+        let mut views = views.filter(|view| *view.node == *node && *view.port == *port);
+        views.next().map(|view| view.rows.as_slice())
     }
 
     /// What a node has published.

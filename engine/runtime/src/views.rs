@@ -1,6 +1,9 @@
 //! Views: the newest row of each key of a port that says it is one (`ducto.view` in its schema's metadata), so that the
 //! present state of alarms and the like can be asked for without asking the node.
 
+mod kept;
+mod saved;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +13,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Int8Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use ducto_record::Directory;
 
 /// Metadata key of a schema whose rows, newest by key, make up a view; the value is the view's name.
 pub const VIEW: &str = "ducto.view";
@@ -97,6 +101,21 @@ impl View {
         concat_batches(&self.schema, state.newest.values().map(|(_, row)| row))
     }
 
+    /// The rows of now for a checkpoint, under the names of their tags and assets.
+    pub(crate) fn save(&self, directory: &Directory) -> Result<Vec<u8>, ArrowError> {
+        saved::encode(&self.rows()?, directory)
+    }
+
+    /// Takes what [`View::save`] gave in a process before: rows of names that there are, and that are `known`.
+    pub(crate) fn restore(
+        &self,
+        bytes: &[u8],
+        directory: &Directory,
+        known: impl Fn(&RecordBatch, usize) -> bool,
+    ) -> Result<(), ArrowError> {
+        self.update(&saved::decode(bytes, &self.schema, directory, known)?)
+    }
+
     /// What has changed behind `seen`, which is 0 at first; `None` where nothing has.
     ///
     /// # Errors
@@ -121,12 +140,13 @@ impl View {
 mod tests {
     use arrow::array::{Int8Array, StringArray, TimestampMicrosecondArray, UInt16Array, UInt32Array};
     use arrow::datatypes::{DataType, Field, Schema};
-    use ducto_record::RowType;
+    use ducto_record::{RowType, Tag, ValueKind, with_role};
 
     use super::*;
 
     fn row_type() -> RowType {
-        let RowType { schema, key } = RowType::new(vec![Field::new("tag", DataType::UInt32, false)], &["tag"]);
+        let RowType { schema, key } =
+            RowType::new(vec![with_role(Field::new("tag", DataType::UInt32, false), "tag")], &["tag"]);
         let metadata = [(VIEW.to_owned(), "test".to_owned())].into();
         RowType { schema: Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata)), key }
     }
@@ -169,5 +189,33 @@ mod tests {
         assert_eq!(tags(&view.rows().unwrap()), [1, 2]);
         // To somebody new there is nothing to take back.
         assert!(view.changes(third.seen).is_none());
+    }
+
+    #[test]
+    fn rows_keep_their_names_when_numbers_change() {
+        let directory = |names: &[&str]| {
+            let mut directory = Directory::builder();
+            for name in names {
+                directory.tag(Tag::named(name, ValueKind::Float64));
+            }
+            directory.build()
+        };
+        let (before, after) = (directory(&["A", "B", "C", "D"]), directory(&["D", "X", "C", "B"]));
+        let view = View::of(&row_type()).unwrap();
+        view.update(&rows(&[0, 1, 2, 3], 1)).unwrap();
+        let bytes = view.save(&before).unwrap();
+        let restored = View::of(&row_type()).unwrap();
+        let not_c = |rows: &RecordBatch, row: usize| rows.column(1).as_string::<i32>().value(row) != "C";
+        restored.restore(&bytes, &after, not_c).unwrap();
+        // A is there no more, C is not wanted.
+        assert_eq!(tags(&restored.rows().unwrap()), [0, 3]);
+        for length in 0..bytes.len() {
+            let _ = restored.restore(&bytes[..length], &after, |_, _| true);
+        }
+        let other = RowType::new(vec![Field::new("depth", DataType::Float64, false)], &["depth"]);
+        let metadata = [(VIEW.to_owned(), "test".to_owned())].into();
+        let schema = Arc::new(Schema::new_with_metadata(other.schema.fields().clone(), metadata));
+        let other = View::of(&RowType { schema, key: other.key }).unwrap();
+        assert!(other.restore(&bytes, &after, |_, _| true).is_err());
     }
 }

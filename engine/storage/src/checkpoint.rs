@@ -21,7 +21,9 @@ use crate::set_aside::{DAMAGED, Problem, place_for};
 
 const MAGIC: [u8; 8] = *b"DUCTOCKP";
 /// The format of checkpoints; a build reads this and what is older.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The first format in which views are kept.
+const WITH_VIEWS: u32 = 2;
 const HEAD: usize = 20;
 const SUFFIX: &str = ".checkpoint";
 /// Checkpoints that are kept.
@@ -42,6 +44,17 @@ pub struct PipelineState {
     /// Among how many workers its assets were split.
     pub workers: usize,
     pub nodes: Vec<NodeState>,
+    /// What its views show, newer perhaps than the states: what lies between comes again.
+    pub views: Vec<ViewState>,
+}
+
+/// What the view of a node's port showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewState {
+    pub node: Arc<str>,
+    pub port: Arc<str>,
+    /// Rows as whoever gave them wrote them.
+    pub rows: Vec<u8>,
 }
 
 /// Every pipeline of a site, each at an epoch of its own.
@@ -78,6 +91,12 @@ impl Checkpoint {
                 put_u64(&mut content, u64::from(state.version));
                 put_bytes(&mut content, &state.bytes);
             }
+            put_u64(&mut content, pipeline.views.len() as u64);
+            for ViewState { node, port, rows } in &pipeline.views {
+                put_text(&mut content, node);
+                put_text(&mut content, port);
+                put_bytes(&mut content, rows);
+            }
         }
         let mut bytes = Vec::with_capacity(HEAD + content.len());
         bytes.extend(MAGIC);
@@ -87,17 +106,24 @@ impl Checkpoint {
         bytes
     }
 
-    fn decode(content: &[u8]) -> Result<Self, Malformed> {
+    fn decode(format: u32, content: &[u8]) -> Result<Self, Malformed> {
         let mut from = Cursor(content);
         let mut checkpoint = Self { time: from.i64()?, pipelines: BTreeMap::new() };
         for _ in 0..from.count()? {
             let id = from.name()?;
-            let mut pipeline = PipelineState { epoch: from.u64()?, workers: from.count()?, nodes: Vec::new() };
+            let (epoch, workers) = (from.u64()?, from.count()?);
+            let mut pipeline = PipelineState { epoch, workers, nodes: Vec::new(), views: Vec::new() };
             for _ in 0..from.count()? {
                 let (node, worker) = (from.name()?, from.count()?);
                 let version = u32::try_from(from.u64()?).map_err(|_| Malformed("a version is too large"))?;
                 let state = SavedState { version, bytes: from.bytes()?.to_vec() };
                 pipeline.nodes.push(NodeState { node, worker, state });
+            }
+            if format >= WITH_VIEWS {
+                for _ in 0..from.count()? {
+                    let (node, port) = (from.name()?, from.name()?);
+                    pipeline.views.push(ViewState { node, port, rows: from.bytes()?.to_vec() });
+                }
             }
             checkpoint.pipelines.insert(id, pipeline);
         }
@@ -303,7 +329,7 @@ fn read(disk: &Disk, path: &Path) -> Result<Result<Checkpoint, String>, StorageE
     if format > FORMAT {
         return Ok(Err(format!("it has format {format}, which a newer Ducto wrote; this one reads {FORMAT}")));
     }
-    Ok(Checkpoint::decode(content).map_err(|Malformed(what)| what.to_owned()))
+    Ok(Checkpoint::decode(format, content).map_err(|Malformed(what)| what.to_owned()))
 }
 
 #[cfg(test)]
@@ -317,8 +343,9 @@ mod tests {
     fn checkpoint(epoch: Epoch) -> Checkpoint {
         let state = SavedState { version: 3, bytes: epoch.to_le_bytes().to_vec() };
         let nodes = vec![NodeState { node: "alarms".into(), worker: 1, state }];
-        let wells = PipelineState { epoch, workers: 2, nodes };
-        let rigs = PipelineState { epoch: epoch + 5, workers: 2, nodes: Vec::new() };
+        let views = vec![ViewState { node: "alarms".into(), port: "main".into(), rows: b"rows".to_vec() }];
+        let wells = PipelineState { epoch, workers: 2, nodes, views };
+        let rigs = PipelineState { epoch: epoch + 5, workers: 2, ..PipelineState::default() };
         let pipelines = BTreeMap::from([("wells".into(), wells), ("rigs".into(), rigs)]);
         Checkpoint { time: -7, pipelines }
     }
@@ -381,7 +408,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_are_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Checkpoint::decode(&bytes);
+            for format in 1..=FORMAT {
+                let _ = Checkpoint::decode(format, &bytes);
+            }
         }
     }
 }

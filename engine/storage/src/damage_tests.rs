@@ -92,7 +92,7 @@ fn fill(data: &Path) {
             }
             let state = SavedState { version: 1, bytes: vec![7; 100] };
             let nodes = vec![NodeState { node: "checked".into(), worker: 0, state }];
-            let pipeline = PipelineState { epoch, workers: 1, nodes };
+            let pipeline = PipelineState { epoch, workers: 1, nodes, views: Vec::new() };
             let pipelines = BTreeMap::from([("wells".into(), pipeline)]);
             checkpoints.save(&Checkpoint { time, pipelines }).unwrap();
         }

@@ -41,7 +41,7 @@ mod writer;
 pub use appender::Appender;
 pub use audit::{Audit, Care, DatasetSeen, FileSeen, audit, journal_begins_late, journal_ends_early, repair};
 pub use catalog::{TAGS, tags_table, write_catalog};
-pub use checkpoint::{Checkpoint, CheckpointSeen, Checkpoints, NodeState, OpenedCheckpoints, PipelineState};
+pub use checkpoint::{Checkpoint, CheckpointSeen, Checkpoints, NodeState, OpenedCheckpoints, PipelineState, ViewState};
 pub use dataset::{Change, DatasetConfig, DatasetSchema, Keep, REMOVED, REVISION, corrects, removes, revision};
 pub use error::{AppendError, FileError, StorageError};
 pub use findings::{Fault, Finding};
