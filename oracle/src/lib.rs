@@ -97,9 +97,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { round: Round { kind, seed, at, .. }, what } = self;
         write!(f, "a round of kind {kind} does not hold: {what}; ")?;
-        write!(f, "replay it by `cargo xtask oracle --kind {kind} --rounds 1 --seed {seed}")?;
+        write!(f, "replay it by `cargo xtask oracle --kind {kind} --rounds 10 --again --seed {seed}")?;
         at.as_ref().map_or(Ok(()), |at| write!(f, " --at '{at}'"))?;
-        f.write_str("`")
+        f.write_str("`: the faults are the same in each, the turns of threads are not")
     }
 }
 

@@ -50,7 +50,7 @@ fn sent(url: &str) -> String {
     let sink = |name: &str, input: &str, more: &str| {
         format!("  {name}: {{type: webhook, inputs: [{input}], url: \"{url}\", class: 1, timeout: 300ms{more}}}\n")
     };
-    sink("pager", "alarms", "") + &sink("office", "checked", ", batch_every: 150ms")
+    sink("pager", "alarms", "") + &sink("office", "checked", ", batch_every: 450ms")
 }
 
 const BEHIND: &str = "\

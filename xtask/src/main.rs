@@ -30,6 +30,9 @@ enum Task {
         /// The first seed; every round has the next one.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Every round has that seed: for a failure that does not come each time.
+        #[arg(long)]
+        again: bool,
         /// Rounds of one kind: `kill`, `errors`, `cut`, `older` or `whole`.
         #[arg(long)]
         kind: Option<oracle::KindArg>,
@@ -43,7 +46,10 @@ enum Task {
 fn main() -> ExitCode {
     let check = match Tasks::parse().task {
         Task::Generate { check } => check,
-        Task::Oracle { rounds, seed, kind, at } => return oracle::run(rounds, seed, kind, at.as_ref()),
+        Task::Oracle { rounds, seed, again, kind, at } => {
+            let seeds = (0..rounds).map(|round| if again { seed } else { seed.saturating_add(round) });
+            return oracle::run(&seeds.collect::<Vec<_>>(), kind, at.as_ref());
+        }
     };
     let root = generate::workspace();
     let done = if check { generate::check(&root) } else { generate::write(&root) };

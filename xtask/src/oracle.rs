@@ -37,7 +37,7 @@ struct Sums {
     cut: usize,
 }
 
-pub(crate) fn run(rounds: u64, seed: u64, kind: Option<KindArg>, at: Option<&Operation>) -> ExitCode {
+pub(crate) fn run(seeds: &[u64], kind: Option<KindArg>, at: Option<&Operation>) -> ExitCode {
     let kinds = match (kind, at) {
         (Some(kind), _) => vec![kind.into()],
         (None, Some(_)) => vec![Kind::Cut],
@@ -45,7 +45,7 @@ pub(crate) fn run(rounds: u64, seed: u64, kind: Option<KindArg>, at: Option<&Ope
     };
     let mut failures = 0;
     for kind in kinds {
-        match of_kind(kind, rounds, seed, at) {
+        match of_kind(kind, seeds, at) {
             Ok(failed) => failures += failed,
             Err(failure) => {
                 eprintln!("error: {failure}");
@@ -57,7 +57,7 @@ pub(crate) fn run(rounds: u64, seed: u64, kind: Option<KindArg>, at: Option<&Ope
 }
 
 /// Answers how many do not hold.
-fn of_kind(kind: Kind, rounds: u64, seed: u64, at: Option<&Operation>) -> Result<usize, ducto_oracle::Failure> {
+fn of_kind(kind: Kind, seeds: &[u64], at: Option<&Operation>) -> Result<usize, ducto_oracle::Failure> {
     // Built beside this program.
     let ducto = std::env::current_exe().ok().map(|path| path.with_file_name("ducto")).filter(|path| path.is_file());
     let operations = match (kind, at) {
@@ -67,8 +67,9 @@ fn of_kind(kind: Kind, rounds: u64, seed: u64, at: Option<&Operation>) -> Result
     };
     // In turn: each seed is cut at the operation behind that of the seed before.
     let at = |seed: u64| operations.iter().cycle().nth(usize::try_from(seed).unwrap_or(0) % operations.len().max(1));
-    let rounds: Vec<Round> = (seed..seed.saturating_add(rounds))
-        .map(|seed| Round { at: at(seed).cloned(), ducto: ducto.clone(), ..Round::new(kind, seed) })
+    let rounds: Vec<Round> = seeds
+        .iter()
+        .map(|&seed| Round { at: at(seed).cloned(), ducto: ducto.clone(), ..Round::new(kind, seed) })
         .collect();
     let sums = Mutex::new(Sums::default());
     let started = Instant::now();
