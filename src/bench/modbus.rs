@@ -40,7 +40,8 @@ pub(super) fn run(args: &ModbusArgs, output: &Output) -> Result<Exit, Failure> {
     let devices = Devices::start(Size { endpoints: args.connections, tags: args.tags })?;
     let registry = ducto_operators::registry();
     let folder = site::Folder::new(args.data.as_deref())?;
-    let path = write(folder.path(), &devices.ports, args.tags, args.workers).map_err(|error| failed(&error))?;
+    let path =
+        write(folder.path(), &devices.ports, args.tags, args.workers, PIPELINE).map_err(|error| failed(&error))?;
     let loading = Instant::now();
     let loaded = site::load(&path, &registry)?;
     let load_seconds = loading.elapsed().as_secs_f64();
@@ -96,7 +97,7 @@ pub(super) fn run(args: &ModbusArgs, output: &Output) -> Result<Exit, Failure> {
     Ok(if after.overruns > before.overruns { Exit::Findings } else { Exit::Done })
 }
 
-fn all_up(running: &RunningSite) -> bool {
+pub(super) fn all_up(running: &RunningSite) -> bool {
     running
         .feeders()
         .iter()
@@ -125,7 +126,13 @@ impl Counts {
 }
 
 /// A site of as many wells as there are devices, as an integrator would write it.
-fn write(folder: &Path, ports: &[u16], tags: usize, workers: usize) -> std::io::Result<PathBuf> {
+pub(super) fn write(
+    folder: &Path,
+    ports: &[u16],
+    tags: usize,
+    workers: usize,
+    pipeline: &str,
+) -> std::io::Result<PathBuf> {
     let site = folder.join("site");
     let mut template = format!(
         "templates:\n  rtu:\n    kind: well\n    parameters: {{port: {{type: integer}}}}\n    connection: {{type: modbus, \
@@ -153,18 +160,18 @@ fn write(folder: &Path, ports: &[u16], tags: usize, workers: usize) -> std::io::
     )?;
     std::fs::write(site.join("templates.yaml"), template)?;
     std::fs::write(site.join("assets.csv"), assets)?;
-    std::fs::write(site.join("pipelines/field.yaml"), PIPELINE)?;
+    std::fs::write(site.join("pipelines/field.yaml"), pipeline)?;
     Ok(site)
 }
 
 /// The devices' process; it ends with this one.
-struct Devices {
+pub(super) struct Devices {
     process: Child,
-    ports: Vec<u16>,
+    pub(super) ports: Vec<u16>,
 }
 
 impl Devices {
-    fn start(size: Size) -> Result<Self, Failure> {
+    pub(super) fn start(size: Size) -> Result<Self, Failure> {
         let failed = |what: String| Failure::new(Exit::Data, format!("the devices cannot be started: {what}"));
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let mut process = Command::new(program)

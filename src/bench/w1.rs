@@ -1,11 +1,11 @@
 //! `ducto bench w1`: the reference workload through an ordinary graph. Nothing outside this folder knows it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ducto_graph::operator::Intake;
 use ducto_record::{Layout, Origin, Part};
-use ducto_runtime::{ClockMode, SinkChoice};
+use ducto_runtime::{ClockMode, Pause, SinkChoice};
 use serde_json::json;
 
 use super::input::{Input, splitmix64};
@@ -48,6 +48,10 @@ pub(super) fn run(args: &W1Args, output: &Output) -> Result<Exit, Failure> {
     let wall = wall.elapsed().as_secs_f64();
     let peak = measure::memory("VmHWM");
 
+    let longest = |of: fn(Pause) -> Duration| {
+        let pauses = status.iter().map(|pipeline| of(pipeline.longest_pause).as_secs_f64() * 1e3);
+        pauses.fold(0.0, f64::max)
+    };
     let samples = fed.samples.max(1) as f64;
     let mut result = json!({
         "bench": "w1",
@@ -66,7 +70,9 @@ pub(super) fn run(args: &W1Args, output: &Output) -> Result<Exit, Failure> {
         "samples_per_second": samples / wall,
         "peak_rss_bytes": peak,
         "load_seconds": load_seconds,
-        "longest_pause_ms": status.iter().map(|pipeline| pipeline.longest_pause.as_secs_f64() * 1e3).fold(0.0, f64::max),
+        "longest_pause_ms": longest(|pause| pause.time),
+        // Of it without what the worker waited for a processor: what other processes do is not in it.
+        "longest_pause_cpu_ms": longest(|pause| pause.cpu),
         "nodes": status.iter().flat_map(|pipeline| &pipeline.nodes).map(|node| json!({
             "node": &*node.id,
             "operator": node.operator,

@@ -73,6 +73,9 @@ pub struct RecoverArgs {
     /// Seconds of data in the journal, one sample a second of each tag.
     #[arg(long, default_value_t = 600)]
     pub seconds: u64,
+    /// The process that is killed: it brings the samples into the journal of the site in this folder.
+    #[arg(long, hide = true)]
+    pub dies_in: Option<std::path::PathBuf>,
 }
 
 /// Resolution of a bench's values.

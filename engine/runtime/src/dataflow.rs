@@ -23,7 +23,7 @@ use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
 use timely::worker::Worker;
 
-use crate::instance::Instance;
+use crate::instance::{Instance, Pause};
 use crate::intake::Deadline;
 use crate::log::Read;
 use crate::node::{Flow, SourceNode, TransformNode};
@@ -81,7 +81,7 @@ struct Local {
     deadlines: Vec<Cell<Option<Micros>>>,
     closes: Vec<Cell<Option<Micros>>>,
     /// How long the nodes have taken over the snapshot of this epoch.
-    snapshot: Cell<(Epoch, Duration)>,
+    snapshot: Cell<(Epoch, Pause)>,
     /// What is opened behind this engine time need not close: the input has ended.
     opened_by: Cell<Micros>,
 }
@@ -93,10 +93,11 @@ impl Local {
 
     /// Takes a node's state, and how long that kept it from its work.
     fn leave(&self, epoch: Epoch, node: usize, transform: &TransformNode) {
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), thread_cpu());
         let state = transform.transform.snapshot();
         let (last, before) = self.snapshot.get();
-        let took = started.elapsed() + if last == epoch { before } else { Duration::ZERO };
+        let before = if last == epoch { before } else { Pause::default() };
+        let took = Pause { time: before.time + started.elapsed(), cpu: before.cpu + (thread_cpu() - cpu) };
         self.snapshot.set((epoch, took));
         self.instance.paused(took);
         self.instance.leave(epoch, node, self.worker, state);
@@ -105,6 +106,12 @@ impl Local {
     fn fail(&self, node: usize, epoch: Epoch, error: NodeError) {
         self.instance.fail(node, epoch, error.to_string());
     }
+}
+
+/// Processor time that this thread has had.
+fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 type FlowStream<'scope> = Stream<'scope, u64, Vec<Flow>>;
@@ -122,7 +129,7 @@ pub(crate) fn build(worker: &mut Worker, assembly: Assembly) {
         done: (0..count).map(|_| Cell::new(position)).collect(),
         deadlines: (0..count).map(|_| Cell::new(None)).collect(),
         closes: (0..count).map(|_| Cell::new(None)).collect(),
-        snapshot: Cell::new((0, Duration::ZERO)),
+        snapshot: Cell::new((0, Pause::default())),
         opened_by: Cell::new(Micros::MAX),
     });
     let guard = instance.guard();

@@ -43,6 +43,14 @@ pub(crate) enum Event {
     Stop,
 }
 
+/// How long a worker stands still for a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    pub time: Duration,
+    /// Of it what the worker itself computed: the rest it waited for a processor that others had.
+    pub cpu: Duration,
+}
+
 /// Entries that a standby may be behind when the fence is set.
 const NEAR: Epoch = 8;
 
@@ -70,7 +78,7 @@ pub(crate) struct Instance {
     alive: AtomicUsize,
     done: Vec<AtomicU64>,
     closes: Vec<AtomicI64>,
-    longest_pause: AtomicU64,
+    longest_pause: Mutex<Pause>,
     wakers: Mutex<Vec<Option<Waker>>>,
 }
 
@@ -116,7 +124,7 @@ impl Instance {
             alive: AtomicUsize::new(workers),
             done: (0..workers).map(|_| AtomicU64::new(start)).collect(),
             closes: (0..workers).map(|_| AtomicI64::new(Micros::MIN)).collect(),
-            longest_pause: AtomicU64::new(0),
+            longest_pause: Mutex::default(),
             wakers: Mutex::new((0..workers).map(|_| None).collect()),
         })
     }
@@ -214,12 +222,14 @@ impl Instance {
     }
 
     /// All nodes of a worker have taken so long over a snapshot.
-    pub(crate) fn paused(&self, time: Duration) {
-        self.longest_pause.fetch_max(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub(crate) fn paused(&self, pause: Pause) {
+        let mut longest = self.longest_pause.lock().unwrap_or_else(PoisonError::into_inner);
+        longest.time = longest.time.max(pause.time);
+        longest.cpu = longest.cpu.max(pause.cpu);
     }
 
-    pub(crate) fn longest_pause(&self) -> Duration {
-        Duration::from_nanos(self.longest_pause.load(Ordering::Relaxed))
+    pub(crate) fn longest_pause(&self) -> Pause {
+        *self.longest_pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn leave(&self, epoch: Epoch, node: usize, worker: usize, state: Option<Snapshot>) {

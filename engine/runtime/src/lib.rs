@@ -38,6 +38,7 @@ pub use couriers::{Carried, Carrier, CourierStatus, Delivery, EngineNow, OutboxS
 pub use error::RuntimeError;
 pub use feeders::FeederStatus;
 pub use host::{Host, Sinks};
+pub use instance::Pause;
 pub use intake::SiteIntake;
 pub use journal::JournalStatus;
 pub use log::{LogState, SiteLog};

@@ -16,7 +16,7 @@ use crate::clock::ClockMode;
 use crate::dataflow::{Assembly, Built};
 use crate::error::RuntimeError;
 use crate::host::{Discard, Sinks};
-use crate::instance::{Event, Instance, InstanceParts};
+use crate::instance::{Event, Instance, InstanceParts, Pause};
 use crate::intake::SiteIntake;
 use crate::log::{ReaderId, SiteLog};
 use crate::node::{Aside, NodeShared, SourceNode, TransformNode};
@@ -102,7 +102,7 @@ pub struct PipelineStatus {
     pub waiting_since: Option<Micros>,
     pub restarts: u64,
     /// The longest that a worker has stood still for a snapshot.
-    pub longest_pause: Duration,
+    pub longest_pause: Pause,
     /// Entries lost because the ring had moved on.
     pub lost_entries: u64,
     pub nodes: Vec<NodeStatus>,

@@ -66,6 +66,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Tells what the sink has on disk.
     store: Option<Store>,
+    urgent: bool,
     /// The sink's thread waits here.
     work: Condvar,
     backlog: Arc<Backlog>,
@@ -142,7 +143,7 @@ impl SinkHost {
     /// When its thread cannot be started.
     pub(crate) fn new(parts: SinkParts) -> std::io::Result<Self> {
         let SinkParts { sink, pipeline, node, stats, log, position, room } = parts;
-        let store = sink.store();
+        let (store, urgent) = (sink.store(), sink.is_urgent());
         let shared = Arc::new(Shared {
             pipeline,
             node,
@@ -164,6 +165,7 @@ impl SinkHost {
                 abandoned: false,
             }),
             store,
+            urgent,
             work: Condvar::new(),
             backlog: Arc::default(),
             sink: Mutex::new(Some(sink)),
@@ -430,7 +432,7 @@ impl Shared {
             queue.giving = Some(whole.epoch);
             self.note(&queue);
             drop(queue);
-            self.wait_for_journal(whole.epoch);
+            self.wait_for_journal(&whole);
             self.give(&mut sink, &whole);
             let mut queue = self.queue();
             queue.giving = None;
@@ -448,9 +450,13 @@ impl Shared {
     }
 
     /// A store holds nothing that a power cut could take out of the log: an epoch comes to it once it is on disk.
-    fn wait_for_journal(&self, epoch: Epoch) {
+    fn wait_for_journal(&self, whole: &Whole) {
+        let epoch = whole.epoch;
         if self.store.is_none() {
             return;
+        }
+        if self.urgent && !whole.packets.is_empty() {
+            self.log.urge(epoch);
         }
         let mut ends = None;
         while !self.log.wait_durable(epoch, PAUSE * 10) {

@@ -229,7 +229,7 @@ impl Drop for Watch {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
-    use ducto_runtime::{NodeCounts, NodeStatus, Trouble};
+    use ducto_runtime::{NodeCounts, NodeStatus, Pause, Trouble};
 
     #[test]
     fn an_alarm_has_the_time_at_which_it_came() {
@@ -269,7 +269,7 @@ mod tests {
             done: 1,
             waiting_since: None,
             restarts: 0,
-            longest_pause: Duration::ZERO,
+            longest_pause: Pause::default(),
             lost_entries: 0,
             nodes: vec![node("history", TroubleKind::Behind), node("log", TroubleKind::SetAside)],
         };

@@ -14,6 +14,7 @@ use super::text::TextFormat;
 /// Rows of a node on their way to its stream.
 pub(super) struct Outgoing {
     stream: Stream,
+    class: Class,
     delivery: Delivery,
     inputs: Arc<[Input]>,
     directory: Arc<Directory>,
@@ -42,6 +43,7 @@ impl Outgoing {
         let delivery = delivery.map_err(|error| cx.error(format!("no thread could be started: {error}")))?;
         Ok(Self {
             stream,
+            class,
             delivery,
             inputs: cx.inputs.clone(),
             directory: cx.directory.clone(),
@@ -80,6 +82,10 @@ impl Sink for Outgoing {
     fn store(&self) -> Option<Store> {
         let stream = self.stream.clone();
         Some(Box::new(move || stream.held()))
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.class.number() == 1
     }
 
     fn finish(&mut self) -> Result<(), NodeError> {

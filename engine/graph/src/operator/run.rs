@@ -133,6 +133,12 @@ pub trait Sink: Send {
         None
     }
 
+    /// Whether its rows are wanted at once where they go: the journal then does not wait, with what they came of, for
+    /// more to write along with it.
+    fn is_urgent(&self) -> bool {
+        false
+    }
+
     /// After [`NodeError::Later`]: waits until it is worth to try again, at most this long.
     fn wait(&mut self, at_most: std::time::Duration) {
         std::thread::sleep(at_most);

@@ -105,6 +105,14 @@ impl SiteLog {
         inner.bytes > self.capacity && inner.journal.as_ref().is_some_and(|journal| journal.waiting > self.capacity / 2)
     }
 
+    /// Everything up to this epoch is to be on disk without delay.
+    pub(crate) fn urge(&self, epoch: Epoch) {
+        if let Some(journal) = &mut self.lock().journal {
+            journal.urgent = journal.urgent.max(epoch);
+        }
+        self.to_write.notify_one();
+    }
+
     /// Waits until there is something to write: entries that have waited `latest`, many bytes, or something urgent.
     /// Answers behind which epoch to begin; `None` once nothing more enters and all is written.
     pub(crate) fn wait_for_journal(&self, latest: Duration) -> Option<Epoch> {

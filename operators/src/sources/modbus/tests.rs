@@ -166,6 +166,17 @@ impl Polling {
         self.wait_behind(0, tag, value, quality);
     }
 
+    /// Waits for a value of a tag that meets a condition.
+    fn wait_until(&self, tag: &str, what: &str, condition: impl Fn(&Value) -> bool) {
+        let id = self.directory.tag_id(tag).unwrap();
+        self.collected.wait(what, |parts| {
+            parts.iter().any(|(_, part)| {
+                let Part::Samples { samples, .. } = part else { return false };
+                (0..samples.len()).any(|row| samples.tags()[row] == id && condition(&samples.values().get(row)))
+            })
+        });
+    }
+
     /// Qualities that a tag has given, each change once.
     fn qualities(&self, tag: &str) -> Vec<u16> {
         let id = self.directory.tag_id(tag).unwrap();

@@ -79,7 +79,7 @@ fn fails_at_one_read(fault: Fault) {
     for (tag, period) in [("GOOD", 400_000), ("LAST", 400_000), ("OTHER", 400_000), ("SLOW", 3_100_000)] {
         assert_eq!(polling.qualities(tag), [32, 192], "{tag}: {:?}", seen[tag]);
         let rate = super::dead::rate(&seen[tag], period);
-        assert!((0.95..=1.3).contains(&rate), "{tag}, {rate}: {:?}", seen[tag]);
+        assert!((0.95..=1.5).contains(&rate), "{tag}, {rate}: {:?}", seen[tag]);
     }
     assert_eq!(polling.qualities("BAD"), [32, 24], "{:?}", seen["BAD"]);
     assert!(seen["BAD"].len() >= 20, "a sample each scan: {:?}", seen["BAD"]);

@@ -129,7 +129,8 @@ fn a_connection_tells_of_itself() {
     polling.wait("LOST", &Value::Int64(1), 192);
     drop(plant);
     polling.wait("LINK", &Value::Int64(1), 192);
-    assert!(polling.newest("CUT").0.as_f64().unwrap() >= 1.0);
+    // That it is gone is known before anybody has tried to connect again.
+    polling.wait_until("CUT", "an attempt to connect", |value| value.as_f64() >= Some(1.0));
     assert_eq!(polling.links[0].report().state, LinkState::Down);
     assert!(polling.links[0].report().last_error.is_some());
 }
