@@ -544,3 +544,26 @@ W.E: {as: bool, checks: {frozen: {repeats: 2, while: E}}}
         }
     }
 }
+
+#[test]
+fn of_the_time_in_which_the_site_stood_still_only_the_last_scan_is_told() {
+    let week = 7.0 * 86_400.0;
+    let mut driver = Bed::new("W.P: {scan: 1s}\nW.Q: {scan: 10s}\n").driver("quality", "");
+    driver.advance(0.0);
+    driver.send(10.0, &[sample("W.P", 10.0, 1.0), sample("W.Q", 10.0, 1.0)]);
+    driver.lines();
+    driver.put(week + 0.5, "W.P", 2.0);
+    let expected = [
+        "13s W.P null 24 stale",
+        "40s W.Q null 24 stale",
+        "604800s W.P null 24 stale",
+        "604800s W.Q null 24 stale",
+        "604800.5s W.P 2 192",
+    ];
+    assert_eq!(driver.lines(), expected);
+    // What comes then is told scan by scan again.
+    driver.advance(week + 11.0);
+    let lines = driver.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("W.P")).count(), 8, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("W.Q")).count(), 1, "{lines:?}");
+}

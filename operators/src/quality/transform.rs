@@ -19,6 +19,9 @@ use crate::slots::{Slot, Slots};
 
 const VERSION: u32 = 2;
 
+/// A running site makes an entry for each timer: where one is later than this, the site stood still.
+const STOOD_STILL: Micros = 60 * ducto_record::time::SECOND;
+
 /// `quality` at work.
 pub(super) struct QualityTransform {
     directory: Arc<Directory>,
@@ -229,7 +232,8 @@ impl QualityTransform {
         loose.emit(out)
     }
 
-    /// Makes the samples of tags that are silent: one at the deadline, and one for each scan that follows.
+    /// Makes the samples of tags that are silent: one at the deadline, and one for each scan that follows. Where the site
+    /// stood still for longer than [`STOOD_STILL`], nobody scanned: of that time only the last scan has one.
     fn silent(&mut self, deadline: Micros, out: &mut Output) {
         let mut silent: BTreeMap<ValueKind, Vec<(TagId, Quality)>> = BTreeMap::new();
         for chunk in 0..self.silence.due.len() {
@@ -245,7 +249,7 @@ impl QualityTransform {
                 }
                 let mut at = seen.saturating_add(after);
                 if at <= deadline
-                    && let Some((kind, verdict, again)) = self.fall_silent(slot, deadline)
+                    && let Some((kind, verdict, again)) = self.fall_silent(slot, deadline, out.entry_time())
                 {
                     silent.entry(kind).or_default().push((self.slots.tag(slot), verdict));
                     at = again;
@@ -297,11 +301,14 @@ impl QualityTransform {
 
     /// A tag has become silent, or still is: its kind, the quality of the sample, and when the next is due.
     #[cold]
-    fn fall_silent(&mut self, slot: Slot, deadline: Micros) -> Option<(ValueKind, Quality, Micros)> {
+    fn fall_silent(&mut self, slot: Slot, deadline: Micros, entry: Micros) -> Option<(ValueKind, Quality, Micros)> {
         let tag = self.slots.tag(slot);
         let plan = self.plans.get(tag as usize)?.as_ref()?;
         let stale = plan.stale.as_ref()?;
-        let again = deadline.saturating_add(stale.scan);
+        let mut again = deadline.saturating_add(stale.scan);
+        if entry.saturating_sub(again) > STOOD_STILL {
+            again += (entry - again) / stale.scan * stale.scan;
+        }
         let hot = self.hot.get_mut(slot);
         self.state.get_mut(slot).silence(hot, plan.kind);
         hot.seen = again.saturating_sub(stale.after);

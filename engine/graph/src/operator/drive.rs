@@ -47,6 +47,7 @@ pub fn turn(
     emitted: &mut Vec<Emitted>,
 ) -> Result<(), NodeError> {
     let Turn { epoch, time, actions, packets } = turn;
+    out.begin(time);
     packets.sort_by_key(|packet| (packet.stamp, packet.input));
     let mut acted = false;
     let mut packets = packets.drain(..).peekable();

@@ -263,6 +263,7 @@ pub struct Reply {
 #[derive(Debug, Default)]
 pub struct Output {
     now: Micros,
+    entry_time: Micros,
     epoch: Epoch,
     packets: Vec<(usize, Batch)>,
     drops: Vec<(&'static str, u64)>,
@@ -273,6 +274,17 @@ impl Output {
     /// For hosts and tests: an output at this engine time.
     pub fn at(epoch: Epoch, now: Micros) -> Self {
         Self { now, epoch, ..Self::default() }
+    }
+
+    /// For hosts: turns to an entry of this time.
+    pub fn begin(&mut self, time: Micros) {
+        self.entry_time = time;
+    }
+
+    /// Engine time of the entry that made the timers fire. A timer that recurs as long as nothing comes finds it far
+    /// behind its deadline where the site stood still in between, off perhaps for a week, and may pass over that time.
+    pub fn entry_time(&self) -> Micros {
+        self.entry_time
     }
 
     /// For hosts: moves engine time.
