@@ -397,8 +397,13 @@ impl Pipelines {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let Some(running) = pipelines.remove(id) else { return (None, Ok(())) };
+        let Some(mut running) = pipelines.remove(id) else { return (None, Ok(())) };
         drop(pipelines);
+        // One that was started while the live instance ended: what it would have brought the next start brings.
+        if let Some(standby) = running.standby.take() {
+            standby.line.instance.fence();
+            self.log.unregister(standby.line.reader);
+        }
         self.log.unregister(running.live.reader);
         let mut result = Ok(());
         for (&node, sink) in &running.sinks {

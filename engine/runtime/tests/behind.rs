@@ -166,3 +166,32 @@ fn a_stop_while_a_sink_is_behind_loses_nothing() {
     test.expected = expected;
     test.check();
 }
+
+/// The sink falls behind while the site stops already: nothing of what is started for it then is left at work.
+#[test]
+fn a_sink_that_falls_behind_during_a_stop_does_not_hold_it_up() {
+    for entries in [60, 90, 120, 150, 200, 400] {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = Outside::default();
+        let mut test = Test::start(&outside, &folder(dir.path()), 1, &[]);
+        outside.full.store(true, Ordering::Relaxed);
+        for _ in 0..entries {
+            let now = test.bench.site().now();
+            test.bench.feed_at(now, &[(3, 1.0); 10]);
+        }
+        let freed = {
+            let outside = outside.clone();
+            std::thread::spawn(move || {
+                std::thread::yield_now();
+                outside.full.store(false, Ordering::Relaxed);
+            })
+        };
+        test.bench.stop();
+        freed.join().unwrap();
+        drop(test);
+        let mut test = Test::start(&outside, &folder(dir.path()), 1, &[]);
+        test.bench.finish();
+        test.expected = (1..=entries * 10).map(|row| row as f64).collect();
+        test.check();
+    }
+}
