@@ -183,6 +183,12 @@ impl Instance {
         !self.is_live() && self.hold_at.load(Ordering::Acquire) == Epoch::MAX
     }
 
+    /// A standby that is near the end of the log will say so once more.
+    pub(crate) fn tell_again(&self) {
+        self.told_near.store(false, Ordering::Release);
+        self.wake();
+    }
+
     fn tell_standby(&self, done: Epoch, room: bool) {
         let hold = self.hold_at.load(Ordering::Acquire);
         let is_near = || room && done + NEAR >= self.log.last_epoch();

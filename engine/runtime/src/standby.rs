@@ -57,6 +57,8 @@ impl Pipelines {
     pub(crate) fn take_over(&self, running: &mut Running) {
         let Some(standby) = &mut running.standby else { return };
         match &standby.fence {
+            // The live instance ends for another reason: its successor can be fenced off, when the standby tells again.
+            None if running.goes_on || running.restarting => standby.line.instance.tell_again(),
             None => {
                 let (live, standing) = (running.live.instance.clone(), standby.line.instance.clone());
                 // No entry enters meanwhile: neither has read further than to here.

@@ -332,11 +332,11 @@ mod tests {
     fn what_comes_again_after_a_kill_is_not_written_again() {
         for (format, rotate) in [("x.csv", None), ("x.jsonl", None), ("x.csv", Some(90)), ("x.jsonl", Some(200))] {
             let folder = tempfile::tempdir().unwrap();
-            let data = folder.path().join("data");
+            let data = std::cell::RefCell::new(folder.path().join("data"));
             let rotate = || rotate.map(|size| Rotate { size: Some(ByteSize::from_bytes(size).into()), daily: false });
             // A process that is killed after `last`, and one that is given again what came behind `checkpoint`.
             let run = |checkpoint: Epoch, last: Epoch, commit: bool| {
-                let folder = Arc::new(ducto_storage::DataFolder::open(&data).unwrap());
+                let folder = Arc::new(ducto_storage::DataFolder::open(&data.borrow()).unwrap());
                 let historians = Arc::new(Historians::open(folder).unwrap());
                 let directory = directory();
                 let mut cx = context(&directory);
@@ -359,7 +359,7 @@ mod tests {
             };
             // Also in the middle of an epoch's lines.
             let tear = || {
-                let path = data.join(format);
+                let path = data.borrow().join(format);
                 let text = fs::read(&path).unwrap();
                 let end = text.len().saturating_sub(20);
                 fs::write(&path, &text[..end]).unwrap();
@@ -369,10 +369,13 @@ mod tests {
             let held = run(held, 9, false);
             tear();
             let held = run(held, 14, false);
+            // Named otherwise: the data folder was moved.
+            let moved = folder.path().join("moved");
+            fs::rename(data.replace(moved.clone()), moved).unwrap();
             let held = run(held, 14, false);
             run(held, 20, true);
             let mut lines: Vec<String> = Vec::new();
-            for entry in fs::read_dir(&data).unwrap().flatten() {
+            for entry in fs::read_dir(&*data.borrow()).unwrap().flatten() {
                 if entry.file_name().to_string_lossy().starts_with("x.") {
                     lines.extend(fs::read_to_string(entry.path()).unwrap().lines().map(str::to_owned));
                 }

@@ -50,6 +50,8 @@ impl Kept {
     /// Of the node `name`, which writes `path`. One that cannot be read counts as none: what comes again of a crash is
     /// then in the file twice.
     pub(super) fn open(data: &DataFolder, name: &str, path: &Path) -> Result<Self, FileError> {
+        // A data folder may be named otherwise the next time, moved, or a copy.
+        let path = path.strip_prefix(data.path()).unwrap_or(path);
         let folder = data.path().join(FOLDER);
         data.disk().create_folder(&folder)?;
         let file = folder.join(format!("{name}.json"));
