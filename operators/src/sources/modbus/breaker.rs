@@ -54,6 +54,11 @@ impl Backoff {
         pause
     }
 
+    /// Lengthens a pause: it costs others too much to try sooner.
+    pub(super) fn rest(&mut self, until: Instant) {
+        self.until = self.until.map(|at| at.max(until));
+    }
+
     /// Lets one try through before the pause is over; if it fails, pauses go on growing.
     pub(super) fn probe(&mut self) {
         self.until = None;
@@ -135,8 +140,11 @@ mod tests {
         backoff.probe();
         assert!(backoff.allows(now));
         assert!(backoff.failed(now) >= 4 * second, "a probe that fails shortens nothing");
+        backoff.rest(now + 60 * second);
+        assert!(!backoff.allows(now + 59 * second) && backoff.allows(now + 60 * second));
         backoff.worked();
-        assert!(backoff.allows(now));
+        backoff.rest(now + second);
+        assert!(backoff.allows(now), "there is no pause to lengthen");
         assert_eq!(backoff.failed(now), Duration::ZERO, "it begins anew");
     }
 

@@ -117,12 +117,6 @@ impl Group {
         next.is_some_and(|read| !self.standing.is_good(read.range))
     }
 
-    /// Whether it was so several times in a row.
-    pub(super) fn next_is_left_alone(&self) -> bool {
-        let next = self.work.as_ref().and_then(|work| work.reads.last());
-        next.is_some_and(|read| self.standing.failures(read.range) > 1)
-    }
-
     /// Begins a scan, without the reads that are left alone, and with doubtful ones after all others. Tags that no
     /// request reads are a mistake of the configuration.
     pub(super) fn begin(&mut self, now: Instant) {

@@ -49,7 +49,9 @@ pub use schedule::Priority;
 /// goes next. Every tag gives a sample each scan: one without a value where there is no reading, whose quality says why
 /// (4 exception 1, 2 or 3; 12 exception 4; 24 no answer; 8 never connected; 32 not read yet). A device that does not
 /// answer twice in a row is left alone for a second, then for longer and longer up to 30 s, and asked once each time; so
-/// is a single read at which a device hangs that answers others.
+/// is a single read at which a device hangs that answers others. Where `response_timeout` is longer than the shortest
+/// `scan` that is answered, each such wait costs scans: then all of them together have a twenty-fifth of the time, and
+/// each is asked once in 24 waits for as many as there are.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Modbus {

@@ -383,9 +383,7 @@ fn lives(units: &[Unit], group: &Group) -> bool {
 /// Until when a group is not asked for, were it its turn.
 fn rests_until(units: &[Unit], group: &Group, silence: Option<Silence>) -> Option<Instant> {
     let unit = &units[group.unit];
-    let rest = silence
-        .filter(|_| unit.fails() || group.next_is_doubtful())
-        .map(|silence| if group.next_is_left_alone() { silence.dead_until } else { silence.rest_until });
+    let rest = silence.filter(|_| unit.fails() || group.next_is_doubtful()).map(|silence| silence.rest_until);
     unit.late_until.max(rest)
 }
 

@@ -43,13 +43,18 @@ impl Standing {
         self.of(range).is_none_or(|failing| failing.breaker.allows(now))
     }
 
+    /// How many are left alone.
+    pub(super) fn alone(&self) -> usize {
+        self.failing.iter().filter(|failing| failing.breaker.failures() > 1).count()
+    }
+
     /// How often in a row it failed.
     pub(super) fn failures(&self, range: Item) -> u32 {
         self.of(range).map_or(0, |failing| failing.breaker.failures())
     }
 
-    /// It was not answered. `of` names it.
-    pub(super) fn failed(&mut self, range: Item, breaks: bool, of: &str, now: Instant) {
+    /// It was not answered. `of` names it; if it is left alone, then at least for `rest`.
+    pub(super) fn failed(&mut self, range: Item, breaks: bool, of: &str, now: Instant, rest: Duration) {
         let index = self.failing.iter().position(|failing| failing.range == range).unwrap_or_else(|| {
             self.failing.push(Failing { range, breaker: breaker(of), breaks });
             self.failing.len() - 1
@@ -57,6 +62,7 @@ impl Standing {
         let failing = &mut self.failing[index];
         failing.breaks = breaks;
         failing.breaker.failed(now);
+        failing.breaker.rest(now + rest);
     }
 
     /// It was answered, and with it whatever it holds. Says whether some of that had been left alone.
@@ -73,7 +79,7 @@ impl Standing {
 
     /// Whether one of them has failed more than once.
     pub(super) fn leaves_alone(&self) -> bool {
-        self.failing.iter().any(|failing| failing.breaker.failures() > 1)
+        self.alone() > 0
     }
 
     /// The unit answers again: each is tried once before its time.

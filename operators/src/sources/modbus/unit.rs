@@ -103,23 +103,22 @@ pub(super) struct Silence {
     pub(super) ended: Instant,
     /// Until then nobody who failed to answer is asked again: half of the line's time is for those who answer.
     pub(super) rest_until: Instant,
-    /// Until then nobody is who failed several times in a row. Where a wait is longer than a scan of those who answer,
-    /// it costs them scans whenever it is made, so it is made seldom.
-    pub(super) dead_until: Instant,
 }
 
 /// The share of a line's time that is waited in vain for the dead, where that costs the living scans: one part of so many.
 const DEAR_SHARE: u32 = 25;
-/// But each wait is followed by the next within this time.
+/// But of so many that are dead, one is asked at least within this time.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-impl Silence {
-    /// It ended `now`, after so long; `fastest` is the shortest scan of those who answer.
-    pub(super) fn new(now: Instant, waited: Duration, fastest: Option<Duration>) -> Self {
-        let dear = fastest.is_some_and(|fastest| waited > fastest);
-        let rest = if dear { (waited * (DEAR_SHARE - 1)).min(LONGEST_REST).max(waited) } else { waited };
-        Self { ended: now, rest_until: now + waited, dead_until: now + rest }
+/// How long each of `dead` units and reads rests at least, where the line `waited` so long for one of them in vain;
+/// `fastest` is the shortest scan of those who answer. Where a wait is longer than that, it costs them scans whenever it
+/// is made, so it is made seldom, by each of the dead in its turn.
+pub(super) fn rest_of_the_dead(waited: Duration, fastest: Option<Duration>, dead: usize) -> Duration {
+    if fastest.is_none_or(|fastest| waited <= fastest) {
+        return Duration::ZERO;
     }
+    let each = (waited * (DEAR_SHARE - 1)).min(LONGEST_REST).max(waited);
+    each * u32::try_from(dead).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -128,14 +127,15 @@ mod tests {
 
     #[test]
     fn a_wait_that_costs_scans_is_made_seldom() {
-        let (now, second) = (Instant::now(), Duration::from_secs(1));
-        let rest = |waited, fastest| Silence::new(now, waited, fastest).dead_until - now;
-        assert_eq!(rest(second, Some(second)), second, "a scan that is late by less than its period is still made");
-        assert_eq!(rest(second, None), second, "nobody answers, so nobody loses");
-        assert_eq!(rest(second, Some(second / 2)), 24 * second);
-        assert_eq!(rest(10 * second, Some(second)), 60 * second);
-        assert_eq!(rest(90 * second, Some(second)), 90 * second, "never more than half of the time");
-        assert_eq!(Silence::new(now, second, Some(second / 2)).rest_until, now + second, "one lost answer is no death");
+        let second = Duration::from_secs(1);
+        let rest = rest_of_the_dead;
+        let free = Duration::ZERO;
+        assert_eq!(rest(second, Some(second), 3), free, "a scan that is late by less than its period is still made");
+        assert_eq!(rest(second, None, 3), free, "nobody answers, so nobody loses");
+        assert_eq!(rest(second, Some(second / 2), 1), 24 * second);
+        assert_eq!(rest(second, Some(second / 2), 8), 8 * 24 * second, "each in its turn");
+        assert_eq!(rest(10 * second, Some(second), 2), 120 * second);
+        assert_eq!(rest(90 * second, Some(second), 1), 90 * second, "never more than half of the time");
     }
 
     #[test]

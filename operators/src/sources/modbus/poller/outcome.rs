@@ -9,7 +9,7 @@ use modbus::{Exception, Item, Read};
 use super::super::figures::exception_name;
 use super::super::group::quality_of;
 use super::super::link::Lost;
-use super::super::unit::{Answer, Silence, Unit};
+use super::super::unit::{Answer, Silence, Unit, rest_of_the_dead};
 use super::Poller;
 
 /// Answers in a row that may fail to come before the connection is taken for dead; one more for every so many units,
@@ -81,29 +81,38 @@ impl Poller {
 
     /// The line has waited for a unit in vain.
     fn in_vain(&mut self, index: usize, range: Item, waited: Duration, now: Instant) {
-        self.silence = Some(self.silence_after(waited, now));
-        self.fails(index, range, Answer::Fails, now);
+        self.fails(index, range, Answer::Fails, waited, now);
     }
 
-    fn silence_after(&self, waited: Duration, now: Instant) -> Silence {
+    /// How long whoever is left alone rests at least, after the line has `waited` for it in vain.
+    fn rest_after(&self, waited: Duration) -> Duration {
         let living = self.groups.iter().filter(|group| self.units[group.unit].answers() && group.has_good_read());
-        Silence::new(now, waited, living.map(|group| group.timing.period()).min())
+        let fastest = living.map(|group| group.timing.period()).min();
+        // A dead unit is one, however many reads it has.
+        let units = self.units.iter().enumerate().map(|(number, unit)| match unit.breaker.failures() > 1 {
+            true => 1,
+            false => self.groups.iter().filter(|group| group.unit == number).map(|group| group.standing.alone()).sum(),
+        });
+        rest_of_the_dead(waited, fastest, units.sum())
     }
 
     /// A read was not answered. It speaks against the unit where it was answered the last time, or where nothing else of
     /// the unit is; else against itself alone.
-    fn fails(&mut self, index: usize, range: Item, how: Answer, now: Instant) {
+    fn fails(&mut self, index: usize, range: Item, how: Answer, waited: Duration, now: Instant) {
+        self.silence = Some(Silence { ended: now, rest_until: now + waited });
+        let rest = self.rest_after(waited);
         let number = self.groups[index].unit;
         let Item { table, offset, count } = range;
         let name = format!("{} {} {table:?} {offset} {count}", self.name, self.units[number].id);
         let standing = &mut self.groups[index].standing;
         let was_good = standing.is_good(range);
-        standing.failed(range, how == Answer::Breaks, &name, now);
+        standing.failed(range, how == Answer::Breaks, &name, now, rest);
         let left_alone = !standing.allows(range, now);
         let others = self.groups.iter().any(|group| group.unit == number && group.has_good_read());
         let unit = &mut self.units[number];
         if was_good || !others {
             unit.breaker.failed(now);
+            unit.breaker.rest(now + rest);
         }
         let alone = !unit.breaker.allows(now);
         if alone || !others || unit.state == Answer::Unknown {
@@ -194,8 +203,7 @@ impl Poller {
                 // Whoever was asked may be why the gateway hung up, or why nothing on the connection makes sense any
                 // more: twice in a row, and it is left alone for a while. The others go on, if there are any.
                 let garbage = matches!(error, Error::Garbage { .. });
-                self.silence = Some(self.silence_after(now - sent, now));
-                self.fails(index, read.range, Answer::Breaks, now);
+                self.fails(index, read.range, Answer::Breaks, now - sent, now);
                 self.lost(now, if self.units.iter().any(Unit::answers) { Lost::Unit } else { Lost::Broke });
                 let left_alone = !self.groups[index].standing.allows(read.range, now);
                 let retried = self.link.is_usable() && !garbage && !left_alone;
