@@ -7,7 +7,7 @@ use ducto_operators::sources::modbus::probe::Answered;
 use ducto_operators::sources::modbus::suggest::{Cause, Change, Doubt, Finding, Outcome, Possible};
 use serde_json::{Value as Json, json};
 
-use crate::load::counted;
+use crate::load::{counted, grouped};
 use crate::reading::registers_text;
 use crate::screen;
 use crate::table::{number, wrapped};
@@ -60,7 +60,18 @@ pub(crate) fn text(site: &Site, findings: &[Finding], answered: &[Answered]) -> 
         text.push_str(&format!("\nnothing is proposed for {} {whose}\n{open}", counted(count, "tag")));
     }
     if findings.is_empty() {
-        text.push_str("\nevery tag reads as what it is said to be\n");
+        let members = || answered.iter().flat_map(|answered| answered.endpoint.members.iter().zip(&answered.members));
+        let tags: usize = members().map(|(member, _)| member.tags.len()).sum();
+        let readings = members().flat_map(|(_, answer)| &answer.readings);
+        let read = readings.filter(|reading| !reading.registers.is_empty()).count();
+        text.push_str(&match tags - read {
+            0 => "\nevery tag reads as what it is said to be\n".to_owned(),
+            unread => format!(
+                "\nwhat was read is what it is said to be; nothing was read of {} of {}\n",
+                grouped(unread as u64),
+                counted(tags, "tag")
+            ),
+        });
     }
     text.push('\n');
     text

@@ -136,6 +136,7 @@ impl Language {
             Fault::Differs { why } => format!("no es lo que dice su manifiesto: {why}"),
             Fault::Foreign => "no es de esta carpeta de datos".to_owned(),
             Fault::Names => "los nombres de sus tags están dañados".to_owned(),
+            Fault::Places { places: 1, bytes } => format!("1 parte dañada, {bytes} bytes"),
             Fault::Places { places, bytes } => format!("{places} partes dañadas, {bytes} bytes"),
             Fault::Tail { bytes } => {
                 format!("{bytes} bytes al final no son una escritura completa, como los deja un corte de energía")

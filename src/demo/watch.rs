@@ -72,7 +72,7 @@ pub(super) fn until(
             let line = sentence(&row, language);
             told.tell("alarm", &line, || json!({"event": "alarm", "alarm": row}));
         }
-        shift.look(&hosted.data);
+        shift.look(&hosted.data, language);
         if values_at.is_some_and(|at| Instant::now() >= at) {
             values_at = None;
             if !output.is_json() {

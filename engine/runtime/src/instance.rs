@@ -212,14 +212,19 @@ impl Instance {
 
     pub(crate) fn lost(&self, worker: usize, first: Epoch, last: Epoch) {
         self.lost.fetch_add(last - first + 1, Ordering::Relaxed);
+        let why = match self.log.has_journal() {
+            true => {
+                "the journal does not have them any more; `ducto data verify` says what of it is damaged or missing"
+            }
+            false => "the ring has moved on, and there is no journal; raise `memory:` or give the pipeline less to do",
+        };
         tracing::warn!(
             pipeline = &*self.pipeline,
             worker,
             first,
             last,
             entries = last - first + 1,
-            "entries that the pipeline had still to read are gone: the ring has moved on, and no journal has them; raise \
-             `memory:` or give the pipeline less to do"
+            "entries that the pipeline had still to read are gone: {why}"
         );
     }
 

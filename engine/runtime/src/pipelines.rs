@@ -302,6 +302,11 @@ impl Pipelines {
                                         %error,
                                         "the state of a node cannot be used, and is dropped: the node begins anew"
                                     );
+                                    shared
+                                        .ports
+                                        .iter()
+                                        .filter_map(|port| port.view.as_ref())
+                                        .for_each(|view| view.clear());
                                     config.build(&context)?
                                 }
                             }
@@ -491,6 +496,7 @@ impl Pipelines {
         let goes_on = std::mem::take(&mut running.goes_on);
         let Line { instance: before, reader, snapshots } = &running.live;
         snapshots.forget_open();
+        running.each_view().for_each(|(_, _, _, view)| view.hold());
         let line = self.line(&running.pipeline.id, *reader, snapshots.clone(), &running.lost, true);
         match self.launch(running, &line) {
             Ok(()) => {

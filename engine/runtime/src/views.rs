@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Int8Type, SchemaRef};
+use arrow::datatypes::{Int8Type, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use ducto_record::Directory;
+use ducto_record::{Directory, Micros};
 
 /// Metadata key of a schema whose rows, newest by key, make up a view; the value is the view's name.
 pub const VIEW: &str = "ducto.view";
@@ -34,6 +34,8 @@ struct ViewState {
     converter: RowConverter,
     /// Each row with its number among the changes.
     newest: BTreeMap<OwnedRow, (u64, RecordBatch)>,
+    /// The time of each that was shown before a start or a restart: what is older comes again, and is no news.
+    before: BTreeMap<OwnedRow, Micros>,
     changes: u64,
     /// Number of the last change that took a row back.
     taken_back: u64,
@@ -63,7 +65,13 @@ impl View {
             schema: row_type.schema.clone(),
             key,
             changes: AtomicU64::new(0),
-            state: Mutex::new(ViewState { converter, newest: BTreeMap::new(), changes: 0, taken_back: 0 }),
+            state: Mutex::new(ViewState {
+                converter,
+                newest: BTreeMap::new(),
+                before: BTreeMap::new(),
+                changes: 0,
+                taken_back: 0,
+            }),
         })
     }
 
@@ -77,8 +85,15 @@ impl View {
         let columns: Vec<_> = self.key.iter().map(|&index| rows.column(index).clone()).collect();
         let keys = state.converter.convert_columns(&columns)?;
         let diff = rows.column_by_name("diff").and_then(|column| column.as_primitive_opt::<Int8Type>().cloned());
+        let times = times(rows);
         for row in 0..rows.num_rows() {
             let key = keys.row(row).owned();
+            if let Some(&before) = state.before.get(&key) {
+                if times.as_ref().is_some_and(|times| times.value(row) < before) {
+                    continue;
+                }
+                state.before.remove(&key);
+            }
             state.changes += 1;
             let change = state.changes;
             if diff.as_ref().is_some_and(|diff| diff.is_valid(row) && diff.value(row) < 0) {
@@ -113,7 +128,27 @@ impl View {
         directory: &Directory,
         known: impl Fn(&RecordBatch, usize) -> bool,
     ) -> Result<(), ArrowError> {
-        self.update(&saved::decode(bytes, &self.schema, directory, known)?)
+        self.update(&saved::decode(bytes, &self.schema, directory, known)?)?;
+        self.hold();
+        Ok(())
+    }
+
+    /// What it shows comes again, from older rows on: none of them takes the place of what is shown.
+    pub(crate) fn hold(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = state.newest.iter();
+        state.before =
+            shown.filter_map(|(key, (_, row))| Some((key.clone(), times(row)?.values().first().copied()?))).collect();
+    }
+
+    /// Forgets everything: the node that it is of begins anew.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.newest.clear();
+        state.before.clear();
+        state.changes += 1;
+        state.taken_back = state.changes;
+        self.changes.store(state.changes, Ordering::Release);
     }
 
     /// What has changed behind `seen`, which is 0 at first; `None` where nothing has.
@@ -136,6 +171,10 @@ impl View {
     }
 }
 
+fn times(rows: &RecordBatch) -> Option<TimestampMicrosecondArray> {
+    rows.column_by_name("time")?.as_primitive_opt::<TimestampMicrosecondType>().cloned()
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::{Int8Array, StringArray, TimestampMicrosecondArray, UInt16Array, UInt32Array};
@@ -152,11 +191,15 @@ mod tests {
     }
 
     fn rows(tags: &[u32], diff: i8) -> RecordBatch {
+        rows_at(0, tags, diff)
+    }
+
+    fn rows_at(time: i64, tags: &[u32], diff: i8) -> RecordBatch {
         let count = tags.len();
         RecordBatch::try_new(
             row_type().schema,
             vec![
-                Arc::new(TimestampMicrosecondArray::from(vec![0; count]).with_timezone("UTC")),
+                Arc::new(TimestampMicrosecondArray::from(vec![time; count]).with_timezone("UTC")),
                 Arc::new(UInt32Array::from(tags.to_vec())),
                 Arc::new(UInt16Array::from(vec![192; count])),
                 Arc::new(StringArray::new_null(count)),
@@ -189,6 +232,27 @@ mod tests {
         assert_eq!(tags(&view.rows().unwrap()), [1, 2]);
         // To somebody new there is nothing to take back.
         assert!(view.changes(third.seen).is_none());
+    }
+
+    #[test]
+    fn what_comes_again_after_a_start_takes_no_newer_row_back() {
+        let mut directory = Directory::builder();
+        for name in ["A", "B"] {
+            directory.tag(Tag::named(name, ValueKind::Float64));
+        }
+        let directory = directory.build();
+        let times = |view: &View| times(&view.rows().unwrap()).unwrap().values().to_vec();
+        let (before, after) = (View::of(&row_type()).unwrap(), View::of(&row_type()).unwrap());
+        before.update(&rows_at(20, &[0], 1)).unwrap();
+        after.restore(&before.save(&directory).unwrap(), &directory, |_, _| true).unwrap();
+        for (time, shown) in [(10, [20, 10]), (20, [20, 20]), (30, [30, 30]), (5, [5, 5])] {
+            after.update(&rows_at(time, &[0, 1], 1)).unwrap();
+            assert_eq!(times(&after), shown, "a row of {time}; once it has come as far, what is newest counts");
+        }
+        let seen = after.changes(0).unwrap().unwrap().seen;
+        after.clear();
+        let changes = after.changes(seen).unwrap().unwrap();
+        assert_eq!((changes.rows.num_rows(), changes.anew), (0, true));
     }
 
     #[test]

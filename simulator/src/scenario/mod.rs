@@ -215,4 +215,16 @@ impl Lie {
             Self::Close => "close",
         }
     }
+
+    /// In Spanish, as people say it.
+    pub(crate) const fn spanish(self) -> &'static str {
+        match self {
+            Self::Zeros => "ceros",
+            Self::Garbage => "basura",
+            Self::Exception => "excepción",
+            Self::WrongUnit => "otra unidad",
+            Self::WrongTransaction => "otra transacción",
+            Self::Close => "cierra la conexión",
+        }
+    }
 }

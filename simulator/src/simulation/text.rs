@@ -70,8 +70,7 @@ impl Action {
                 both(format!("device answers {seconds} s late"), format!("el equipo responde {seconds} s tarde"))
             }
             Self::Device(Trouble::Lies(lie)) => {
-                let lie = lie.name();
-                both(format!("device lies: {lie}"), format!("el equipo miente: {lie}"))
+                both(format!("device lies: {}", lie.name()), format!("el equipo miente: {}", lie.spanish()))
             }
         }
     }
@@ -106,10 +105,7 @@ impl Undo {
             Self::Measurement { variable } => {
                 let name = simulation.asset(target).model.on.variables()[variable].name;
                 let event = event.name();
-                both(
-                    format!("{name} is right again, {event} is over"),
-                    format!("{name} mide bien de nuevo, acabó {event}"),
-                )
+                both(format!("{name} is right again, {event} is over"), format!("{name} mide bien de nuevo"))
             }
             Self::Trouble => both("device is well again", "el equipo está bien de nuevo"),
         }

@@ -15,7 +15,7 @@ use crate::resume::Resume;
 
 impl Running {
     /// Each view with its node and port.
-    fn each_view(&self) -> impl Iterator<Item = (usize, &NodeShared, &'static str, &Arc<View>)> {
+    pub(crate) fn each_view(&self) -> impl Iterator<Item = (usize, &NodeShared, &'static str, &Arc<View>)> {
         self.nodes.iter().enumerate().flat_map(|(index, node)| {
             node.ports.iter().filter_map(move |port| Some((index, &**node, port.name, port.view.as_ref()?)))
         })
