@@ -17,7 +17,7 @@ use crate::cli::{DevicesArgs, ModbusArgs};
 use crate::output::{Exit, Failure, Output};
 use crate::simulate::not_started;
 
-/// Reads, checks and alarms without history.
+/// Reads, checks and alarms; the lines of the sinks follow.
 const PIPELINE: &str = "\
 pipeline: field
 sources:
@@ -26,8 +26,10 @@ transforms:
   checked: {type: quality, inputs: [field]}
   alarms: {type: alarm, inputs: [checked]}
 sinks:
-  events: {type: log, inputs: [alarms]}
 ";
+
+/// Without history.
+const SINKS: &str = "  events: {type: log, inputs: [alarms]}\n";
 
 /// How long all devices may take to answer first.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,8 +42,7 @@ pub(super) fn run(args: &ModbusArgs, output: &Output) -> Result<Exit, Failure> {
     let devices = Devices::start(Size { endpoints: args.connections, tags: args.tags })?;
     let registry = ducto_operators::registry();
     let folder = site::Folder::new(args.data.as_deref())?;
-    let path =
-        write(folder.path(), &devices.ports, args.tags, args.workers, PIPELINE).map_err(|error| failed(&error))?;
+    let path = write(folder.path(), &devices.ports, args.tags, args.workers, SINKS).map_err(|error| failed(&error))?;
     let loading = Instant::now();
     let loaded = site::load(&path, &registry)?;
     let load_seconds = loading.elapsed().as_secs_f64();
@@ -131,7 +132,7 @@ pub(super) fn write(
     ports: &[u16],
     tags: usize,
     workers: usize,
-    pipeline: &str,
+    sinks: &str,
 ) -> std::io::Result<PathBuf> {
     let site = folder.join("site");
     let mut template = format!(
@@ -160,7 +161,7 @@ pub(super) fn write(
     )?;
     std::fs::write(site.join("templates.yaml"), template)?;
     std::fs::write(site.join("assets.csv"), assets)?;
-    std::fs::write(site.join("pipelines/field.yaml"), pipeline)?;
+    std::fs::write(site.join("pipelines/field.yaml"), format!("{PIPELINE}{sinks}"))?;
     Ok(site)
 }
 

@@ -19,14 +19,7 @@ use crate::output::{Exit, Failure, Output};
 
 const DEVICES: usize = 100;
 
-const PIPELINE: &str = "\
-pipeline: field
-sources:
-  field: {type: tags}
-transforms:
-  checked: {type: quality, inputs: [field]}
-  alarms: {type: alarm, inputs: [checked]}
-sinks:
+const SINKS: &str = "\
   history: {type: historian, inputs: [checked], dataset: history}
   events: {type: historian, inputs: [alarms], dataset: alarm_events}
 ";
@@ -43,7 +36,7 @@ pub(super) fn run(args: &RecoverArgs, output: &Output) -> Result<Exit, Failure> 
     let devices = Devices::start(size)?;
     let registry = ducto_operators::registry();
     let folder = site::Folder::new(None)?;
-    let path = modbus::write(folder.path(), &devices.ports, size.tags, 1, PIPELINE).map_err(|error| failed(&error))?;
+    let path = modbus::write(folder.path(), &devices.ports, size.tags, 1, SINKS).map_err(|error| failed(&error))?;
 
     let program = std::env::current_exe().map_err(|error| failed(&error))?;
     let status = Command::new(program)
