@@ -41,10 +41,10 @@ impl Named {
     }
 }
 
-/// The columns as they lie on disk.
+/// The columns as they lie on disk. A number without a name becomes none.
 fn named_schema(schema: &Schema) -> SchemaRef {
     let field = |field: &Arc<Field>| match Named::of(field) {
-        Some(_) => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        Some(_) => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8).with_nullable(true)),
         None => field.clone(),
     };
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
@@ -61,8 +61,6 @@ pub(super) fn encode(rows: &RecordBatch, directory: &Directory) -> Result<Vec<u8
         }
     });
     let on_disk = named_schema(&schema);
-    let nullable = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_nullable(true));
-    let on_disk = Arc::new(Schema::new(on_disk.fields().iter().map(nullable).collect::<Vec<_>>()));
     let batch = RecordBatch::try_new(on_disk.clone(), columns.collect())?;
     let mut writer = StreamWriter::try_new(Vec::new(), &on_disk)?;
     writer.write(&batch)?;
